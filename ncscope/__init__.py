@@ -1,0 +1,3 @@
+"""Neural-collapse diagnosis and correction for prompt-tuned CLIP models."""
+
+__version__ = "0.1.0"
