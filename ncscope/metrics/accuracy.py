@@ -1,0 +1,74 @@
+"""Accuracy and calibration, from logits or from the second sweep's bins.
+
+N samples, K classes.
+"""
+
+import torch
+from torch import Tensor
+
+from ncscope._checks import check_samples, working
+
+BINS = 15
+
+
+def top1(logits: Tensor, labels: Tensor) -> Tensor:
+    """Share of samples whose largest of (N, K) logits is at their label; in [0, 1], higher better.
+
+    Label -1 is ignored; NaN without labels.
+    """
+    return _hits(logits, labels)[0].double().mean()
+
+
+def per_class_accuracy(logits: Tensor, labels: Tensor) -> Tensor:
+    """Top-1 of each class, (K,), in [0, 1]; NaN for a class without samples."""
+    hits, targets = _hits(logits, labels)
+    counts = torch.bincount(targets, minlength=logits.shape[1])
+    return torch.bincount(targets[hits], minlength=logits.shape[1]).double() / counts
+
+
+def class_mean_accuracy(logits: Tensor, labels: Tensor) -> Tensor:
+    """Unweighted mean of `per_class_accuracy` over the classes present; in [0, 1]."""
+    return per_class_accuracy(logits, labels).nanmean()
+
+
+def harmonic_mean(base: float, new: float) -> float:
+    """H = 2BN / (B + N) of base and new accuracy; 0 where both are 0."""
+    return 2 * base * new / (base + new) if base + new > 0 else 0.0
+
+
+def ece(logits: Tensor, labels: Tensor, *, class_balanced: bool = False) -> Tensor:
+    """Expected calibration error: sum over bins of |B|/N |acc(B) - conf(B)| (Guo et al. 2017).
+
+    15 equal-width bins, open below, of the largest softmax probability of (N, K) logits, which
+    must carry the model's own scale. In [0, 1], lower is better, 0 ideal. `class_balanced`
+    weighs every class alike. Label -1 is ignored.
+    """
+    hits, targets = _hits(logits, labels)
+    confidence = working(logits[labels >= 0]).softmax(dim=1).amax(dim=1)
+    return binned_ece(
+        confidence_bins(confidence, hits, targets, logits.shape[1]), class_balanced=class_balanced
+    )
+
+
+def confidence_bins(confidence: Tensor, hits: Tensor, labels: Tensor, num_classes: int) -> Tensor:
+    """(K, 15, 3): count, summed confidence and summed hits of each class and confidence bin."""
+    which = (confidence * BINS).ceil().long().clamp(1, BINS) - 1  # (0, 1/15], (1/15, 2/15], …
+    values = torch.stack([torch.ones_like(confidence), confidence, hits.to(confidence)], dim=1)
+    bins = torch.zeros(num_classes * BINS, 3, dtype=torch.float64, device=confidence.device)
+    return bins.index_add_(0, labels * BINS + which, values.double()).view(num_classes, BINS, 3)
+
+
+def binned_ece(bins: Tensor, *, class_balanced: bool = False) -> Tensor:
+    """`ece` from (K, 15, 3) bins of count, summed confidence and summed hits."""
+    if class_balanced:
+        counts = bins[:, :, 0].sum(dim=1)
+        bins = bins[counts > 0] / counts[counts > 0].view(-1, 1, 1)
+    totals = bins.sum(dim=0)  # (15, 3)
+    return (totals[:, 2] - totals[:, 1]).abs().sum() / totals[:, 0].sum()
+
+
+def _hits(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    check_samples(logits, labels, logits.shape[1])
+    kept = labels >= 0
+    targets = labels[kept]
+    return logits[kept].argmax(dim=1) == targets, targets

@@ -1,0 +1,93 @@
+"""Seeded bootstrap intervals, over samples within their class and over classes.
+
+N samples, K classes.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ncscope.errors import ShapeError
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A central interval of a measure. `bias` is the replicates' mean minus the value.
+
+    The interval is the percentile interval shifted by -bias: replicates of a measure such as NC1
+    are off by what the duplicates in them cost, and their plain percentiles can miss the value.
+    """
+
+    low: float
+    high: float
+    bias: float
+    replicates: int
+
+
+def resample_within_classes(labels: Tensor, *, replicates: int, seed: int) -> Iterator[Tensor]:
+    """Yield index tensors (N',): each class's samples drawn anew with replacement.
+
+    Class sizes stay what they are; label -1 is left out.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    host = labels.cpu()
+    order = torch.argsort(host, stable=True)
+    order = order[host[order] >= 0]
+    sizes = torch.bincount(host[order])
+    starts = (sizes.cumsum(0) - sizes)[host[order]]
+    spans = sizes[host[order]]
+    for _ in range(replicates):
+        draws = torch.rand(len(order), dtype=torch.float64, generator=generator)
+        yield order[starts + (draws * spans).long()].to(labels.device)
+
+
+def resample_classes(num_classes: int, *, replicates: int, seed: int) -> Iterator[Tensor]:
+    """Yield index tensors (K,) of classes drawn with replacement."""
+    generator = torch.Generator().manual_seed(seed)
+    for _ in range(replicates):
+        yield torch.randint(num_classes, (num_classes,), generator=generator)
+
+
+def bootstrap(
+    measure: Callable[[Tensor], Mapping[str, float]],
+    value: Mapping[str, float],
+    draws: Iterator[Tensor],
+    *,
+    level: float = 0.95,
+) -> dict[str, Interval]:
+    """Intervals of `measure(index)` around `value`, over the index tensors in `draws`.
+
+    A measure that is not finite in some replicate gets its interval from the others; one that is
+    finite in fewer than two has none.
+    """
+    if not 0 < level < 1:
+        raise ShapeError(f"`level` must lie in (0, 1); got {level}")
+    table: dict[str, list[float]] = {name: [] for name in value}
+    for index in draws:
+        for name, number in measure(index).items():
+            if name in table:
+                table[name].append(number)
+    tails = torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=torch.float64)
+    intervals = {}
+    for name, numbers in table.items():
+        found = torch.tensor(numbers, dtype=torch.float64)
+        found = found[torch.isfinite(found)]
+        if len(found) < 2:
+            continue
+        bias = float(found.mean()) - value[name]
+        low, high = (float(q) - bias for q in torch.quantile(found, tails))
+        intervals[name] = Interval(low, high, bias, len(found))
+    return intervals
+
+
+def pair_mean(matrix: Tensor, index: Tensor) -> Tensor:
+    """Mean of a (K, K) matrix over pairs of *different* classes in a class draw (K,).
+
+    Two copies of one class are no pair: their entry says nothing about the geometry.
+    """
+    weights = torch.bincount(index.to(matrix.device), minlength=len(matrix)).to(matrix.dtype)
+    products = torch.outer(weights, weights)
+    products.fill_diagonal_(0)
+    return (products * matrix.nan_to_num()).sum() / products.sum()

@@ -1,0 +1,168 @@
+"""NC3, duality: how far image class means and text features form the same frame.
+
+K classes, D embedding width, N samples. G (K, D) text features, H (K, D) image class means, row k
+of each for class k. Used as given: l2-normalise text and images first; H is not re-normalised.
+"""
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from ncscope._checks import check_paired_rows, check_samples
+from ncscope.errors import ShapeError
+from ncscope.metrics.geometry import gram_distance
+from ncscope.metrics.rows import (
+    centre_rows,
+    class_rows,
+    frobenius_norm,
+    normalise_rows,
+    off_diagonal,
+    pairwise_cosines,
+)
+
+MidForm = Literal["cosine", "frobenius", "self_duality", "cka"]
+
+
+def cross_etf_distance(
+    text: Tensor, image_means: Tensor, *, center: Literal["none", "image", "both"] = "none"
+) -> Tensor:
+    """Distance of G H^T from the Gram matrix of one simplex ETF shared by text and images.
+
+    || G H^T / ||G H^T||_F - E ||_F (Zhu et al. 2021, NC3, with W := G). `center="image"` is their
+    literal form (W not centred, H centred); `"both"` ignores any shift of either side.
+
+    Returns:
+        Scalar in [0, 2], lower is more collapsed, 0 for the same ETF matched class by class,
+        about sqrt(2) if unrelated. Depends on K. Raw (`"none"`) is a trap: closing the modality
+        gap makes it worse. Differentiable. NaN where G H^T is zero.
+    """
+    if center not in ("none", "image", "both"):
+        raise ShapeError(f"unknown center {center!r}; known: none, image, both")
+    check_paired_rows("text", text, "image_means", image_means)
+    rows = class_rows("text", text, centred=center == "both")
+    means = class_rows("image_means", image_means, centred=center != "none")
+    return gram_distance(rows @ means.to(rows.dtype).T)
+
+
+def self_duality(text: Tensor, image_means: Tensor, *, centred: bool = False) -> Tensor:
+    """|| G/||G||_F - H/||H||_F ||_F, the default NC3 of this library.
+
+    In [0, 2], lower is more collapsed, 0 where G = a H with a > 0. Not squared; the square is
+    `nc3/squared` (Papyan's notebook). Sees the modality gap when raw. Differentiable.
+    """
+    rows, means = _pair(text, image_means, centred=centred)
+    return frobenius_norm(rows / frobenius_norm(rows) - means / frobenius_norm(means))
+
+
+def cka_distance(text: Tensor, image_means: Tensor, *, centred: bool = True) -> Tensor:
+    """sqrt(2 - 2 CKA) of the two Gram matrices: same shape up to *separate* rotations.
+
+    In [0, sqrt(2)], lower is more alike. Two unrelated ETFs give 0: it is blind to misalignment,
+    so never read it alone. Raw uses uncentred Gram matrices (kernel alignment). Differentiable.
+    """
+    rows, means = _pair(text, image_means, centred=centred)
+    left, right = rows @ rows.T, means @ means.T
+    return frobenius_norm(left / frobenius_norm(left) - right / frobenius_norm(right))
+
+
+def delta_mid(
+    text: Tensor, image_means: Tensor, *, form: MidForm = "cosine", centred: bool = False
+) -> Tensor:
+    """Multi-modality isomorphism degree of text features and image class means, both (K, D).
+
+    After Definition 3 of arXiv:2306.15955; the definition is this project's own.
+
+    Forms:
+        cosine: mean over k of 1 - cos(g_k, h_k), in [0, 2]; raw is mostly modality gap.
+        frobenius: `cross_etf_distance`, centred on both sides if centred.
+        self_duality: `self_duality`.
+        cka: `cka_distance`; blind to misalignment.
+
+    Returns:
+        Scalar, lower is more collapsed; 0 where g_k is parallel to h_k for all k (cosine).
+        Differentiable. NaN where a row, centred if asked for, is zero.
+    """
+    if form == "cosine":
+        return (1 - matched_cosines(text, image_means, centred=centred)).mean()
+    if form == "frobenius":
+        return cross_etf_distance(text, image_means, center="both" if centred else "none")
+    if form == "self_duality":
+        return self_duality(text, image_means, centred=centred)
+    if form == "cka":
+        return cka_distance(text, image_means, centred=centred)
+    raise ShapeError(
+        f"unknown form {form!r} of delta_mid; known: cosine, frobenius, self_duality, cka"
+    )
+
+
+def matched_cosines(text: Tensor, image_means: Tensor, *, centred: bool = False) -> Tensor:
+    """cos(g_k, h_k) of each class, (K,), in [-1, 1]; 1 is aligned."""
+    rows, means = _pair(text, image_means, centred=centred)
+    return (normalise_rows(rows) * normalise_rows(means)).sum(dim=1)
+
+
+def delta_mid_batch(features: Tensor, labels: Tensor, text: Tensor) -> Tensor:
+    """Sample-level twin of `delta_mid`, for losses: class-balanced mean of 1 - cos(f_i, g_y).
+
+    Over the classes present in the batch; label -1 is ignored. It exceeds `delta_mid` where
+    within-class spread shortens the class means, and equals it on fully collapsed classes.
+    In [0, 2], lower is more collapsed. Equals CPT's L_CC / 2 (arXiv:2605.11939) and half of
+    `alignment` at alpha 2. Differentiable. NaN for a batch without labels.
+    """
+    check_samples(features, labels, len(text))
+    kept = labels >= 0
+    rows, targets = normalise_rows(features[kept]), labels[kept]
+    cosines = (rows * normalise_rows(text).to(rows.dtype)[targets]).sum(dim=1)
+    return class_balanced_mean(1 - cosines, targets, len(text))
+
+
+def class_balanced_mean(values: Tensor, labels: Tensor, num_classes: int) -> Tensor:
+    """Mean over the classes present of the mean over each class's samples; values (N,)."""
+    counts = torch.bincount(labels, minlength=num_classes)
+    sums = values.new_zeros(num_classes).index_add(0, labels, values)
+    present = counts > 0
+    return (sums[present] / counts[present]).mean()
+
+
+def unc3(text: Tensor, image_means: Tensor, *, variance: bool = False) -> Tensor:
+    """Uniform duality: coefficient of variation over k of <g_k, h_k - mean(H)>, ddof 0.
+
+    Lower is more uniform, 0 where all classes are equally aligned (Wu & Papyan 2024, who report
+    the variance: `variance=True`). The coefficient divides by |mean|. Differentiable.
+    """
+    rows, means = _pair(text, image_means, centred=False)
+    products = (rows * centre_rows(means)).sum(dim=1)
+    if variance:
+        return products.var(correction=0)
+    return products.std(correction=0) / products.mean().abs()
+
+
+def cosine_table(
+    text: Tensor, image_means: Tensor, *, centred: bool = False
+) -> dict[str, dict[str, Tensor]]:
+    """Mean and standard deviation of diagonal and off-diagonal cosines, text and image.
+
+    Keys `text_text`, `image_image`, `image_text`; each with `off_diagonal_mean`,
+    `off_diagonal_std`, and for `image_text` also `diagonal_mean`, `diagonal_std`.
+    """
+    rows, means = _pair(text, image_means, centred=centred)
+    table = {}
+    for name, matrix in {
+        "text_text": pairwise_cosines(rows),
+        "image_image": pairwise_cosines(means),
+        "image_text": pairwise_cosines(means, rows),
+    }.items():
+        off, on = off_diagonal(matrix), matrix.diagonal()
+        table[name] = {"off_diagonal_mean": off.mean(), "off_diagonal_std": off.std(correction=0)}
+        if name == "image_text":
+            table[name] |= {"diagonal_mean": on.mean(), "diagonal_std": on.std(correction=0)}
+    return table
+
+
+def _pair(text: Tensor, image_means: Tensor, *, centred: bool) -> tuple[Tensor, Tensor]:
+    check_paired_rows("text", text, "image_means", image_means)
+    rows = class_rows("text", text, centred=centred)
+    means = class_rows("image_means", image_means, centred=centred)
+    common = torch.promote_types(rows.dtype, means.dtype)
+    return rows.to(common), means.to(common)

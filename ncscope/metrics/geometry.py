@@ -1,0 +1,152 @@
+"""NC2, the geometry of class vectors: how near they are to a simplex equiangular tight frame.
+
+K classes, D embedding width. Vectors are used as given: l2-normalise text features first
+(`normalise_rows`) for this library's convention; image class means are not re-normalised.
+A simplex ETF of K vectors needs D >= K - 1: with ViT-B/16's D = 512, the 1000 ImageNet classes
+cannot reach 0 on any measure in this file (floors: `ncscope.metrics.bounds`).
+"""
+
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from ncscope.errors import ShapeError
+from ncscope.metrics.frames import etf_gram
+from ncscope.metrics.rows import class_rows, frobenius_norm, off_diagonal, pairwise_cosines
+
+LcdForm = Literal["cosine", "cosine_rms", "frobenius"]
+
+
+def etf_distance(rows: Tensor, *, centred: bool = False) -> Tensor:
+    """Distance of the Gram matrix of (K, D) class vectors from a simplex ETF's.
+
+    || G G^T / ||G G^T||_F - E ||_F with E = (I - 1 1^T / K) / sqrt(K - 1) (Zhu et al. 2021, NC2).
+
+    Returns:
+        Scalar, lower is more collapsed, 0 for a simplex ETF. Raw in [0, sqrt(2)]; centred in
+        [0, sqrt(2 - 2 / sqrt(K - 1))]. It depends on K at fixed geometry: never compare it
+        across data sets. Differentiable. NaN where all rows, centred if asked for, are zero.
+    """
+    rows = class_rows("rows", rows, centred=centred)
+    return gram_distance(rows @ rows.T)
+
+
+def gram_distance(gram: Tensor) -> Tensor:
+    """|| X / ||X||_F - E ||_F of a (K, K) matrix; in [0, 2], 0 for an ETF's Gram matrix."""
+    # Written as a difference: 2 - 2<X, E> would lose half of the digits near 0.
+    return frobenius_norm(gram / frobenius_norm(gram) - etf_gram(len(gram), like=gram))
+
+
+def delta_lcd(
+    text: Tensor, *, form: LcdForm = "cosine", power: int = 1, centred: bool = False
+) -> Tensor:
+    """Language-modality collapse degree of (K, D) text features.
+
+    After Definition 2 of arXiv:2306.15955; the definition is this project's own.
+
+    Forms:
+        cosine: mean over i != j of |cos(g_i, g_j) + 1/(K-1)|^power. In [0, (K/(K-1))^power];
+            nearly free of K, so fit for comparison across data sets.
+        cosine_rms: square root of the above at power 2.
+        frobenius: `etf_distance`, in [0, sqrt(2)]; `power` is not used.
+
+    Args:
+        power: 1 for a reported value; 2, smooth at the optimum, is the loss L_LC.
+        centred: subtract the mean row first. Softmax does not see what that removes.
+
+    Returns:
+        Scalar, lower is more collapsed, 0 for a simplex ETF. Differentiable. NaN where a row,
+        centred if asked for, is zero.
+    """
+    if form == "frobenius":
+        return etf_distance(text, centred=centred)
+    if form not in ("cosine", "cosine_rms"):
+        raise ShapeError(
+            f"unknown form {form!r} of delta_lcd; known: cosine, cosine_rms, frobenius"
+        )
+    gap = off_diagonal(pairwise_cosines(text, centred=centred)) + 1 / (len(text) - 1)
+    if form == "cosine_rms":
+        return gap.square().mean().sqrt()
+    return gap.square().mean() if power == 2 else gap.abs().pow(power).mean()
+
+
+def max_angle(rows: Tensor, *, centred: bool = False) -> Tensor:
+    """Papyan's maximal-angle measure: `delta_lcd` at power 1 on any (K, D) class vectors.
+
+    In [0, K/(K-1)], lower is more collapsed, 0 for a simplex ETF (Papyan, Han & Donoho 2020).
+    """
+    return delta_lcd(rows, centred=centred)
+
+
+def equinorm(rows: Tensor, *, centred: bool = False, log: bool = False) -> Tensor:
+    """Coefficient of variation of the norms of (K, D) class vectors: std / mean, ddof 0.
+
+    In [0, sqrt(K - 1)], lower is more collapsed, 0 for equal norms. `log` takes the coefficient
+    of variation of the log norms (Wu & Papyan 2024), which is signed and undefined at mean 0.
+    Trivially 0 for raw unit rows, and for K = 2 centred. Differentiable where norms differ.
+    """
+    norms = class_rows("rows", rows, centred=centred).norm(dim=1)
+    norms = norms.log() if log else norms
+    return norms.std(correction=0) / norms.mean()
+
+
+def equiangular(rows: Tensor, *, centred: bool = False) -> Tensor:
+    """Standard deviation of the cosines between different rows of (K, D), ddof 0.
+
+    In [0, 1], lower is more collapsed, 0 for equal angles. It does not see which angle: read it
+    beside `delta_lcd`. Differentiable where the angles differ.
+    """
+    return off_diagonal(pairwise_cosines(rows, centred=centred)).std(correction=0)
+
+
+def cosine_summary(rows: Tensor, *, centred: bool = False) -> dict[str, Tensor]:
+    """Mean, standard deviation (ddof 0), min and max cosine of pairs of rows of (K, D), and the
+    smallest angle in radians. At a simplex ETF every cosine is -1/(K-1)."""
+    cosines = off_diagonal(pairwise_cosines(rows, centred=centred))
+    largest = cosines.max()
+    return {
+        "mean": cosines.mean(),
+        "std": cosines.std(correction=0),
+        "min": cosines.min(),
+        "max": largest,
+        "min_angle": torch.acos(largest.clamp(-1, 1)),
+    }
+
+
+def gnc2(
+    rows: Tensor, *, kernel: Literal["log", "dist", "riesz"] = "log", centred: bool = True
+) -> tuple[Tensor, Tensor]:
+    """Hyperspherical uniformity of (K, D) class directions: mean and variance over pairs i < j.
+
+    With u the normalised rows: `log` is log(1/||u_i - u_j||), lower is more uniform; `dist` is
+    ||u_i - u_j||, higher is more uniform; `riesz` is sign(s) ||u_i - u_j||^-s with s = D - 2,
+    lower is more uniform. Valid for K > D + 1, where no ETF exists (Wu & Papyan 2024; Liu et al.
+    2023). From the Gram matrix: no (K, K, D) temporary. The Riesz kernel leaves the range of
+    float32 at D = 512, so it is returned as the **logarithm** of its mean and of its variance,
+    in float64. At an ETF the log kernel's mean is -log(2K/(K-1)) / 2. Two equal rows give inf.
+    """
+    cosines = off_diagonal(pairwise_cosines(rows, centred=centred))
+    squared = (2 - 2 * cosines).clamp_min(0)  # (K(K-1),) each pair twice: same mean and variance
+    if kernel == "log":
+        values = -0.5 * squared.log()
+    elif kernel == "dist":
+        values = squared.sqrt()
+    elif kernel == "riesz":
+        return _log_riesz(squared, rows.shape[1] - 2)
+    else:
+        raise ShapeError(f"unknown kernel {kernel!r} of gnc2; known: log, dist, riesz")
+    return values.mean(), values.var(correction=0)
+
+
+def _log_riesz(squared: Tensor, exponent: int) -> tuple[Tensor, Tensor]:
+    if exponent <= 0:
+        raise ShapeError(f"the riesz kernel needs D > 2; got D = {exponent + 2}")
+    logs = -0.5 * exponent * squared.double().log()
+    count = math.log(len(logs))
+    log_mean = torch.logsumexp(logs, dim=0) - count
+    log_second = torch.logsumexp(2 * logs, dim=0) - count
+    # var = E[v^2] - E[v]^2, as a log; equal angles leave rounding noise, cut off at zero variance
+    ratio = (2 * log_mean - log_second).clamp_max(0)
+    return log_mean, log_second + torch.log(-torch.expm1(ratio))

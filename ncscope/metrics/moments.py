@@ -1,0 +1,219 @@
+"""First sweep over samples: how many, their class means, and how far they spread around them.
+
+N samples, K classes, D embedding width. Statistics are class-balanced: every class counts once,
+however many images it has. Sums are kept in float64 on shifted data, so that a large common mean
+costs no digits.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ncscope._checks import check_finite, check_samples, working
+from ncscope.errors import ShapeError
+from ncscope.metrics.rows import normalise_rows
+
+BLOCK_BYTES = 4 << 20  # rows are taken in blocks that stay in a core's cache
+
+
+@dataclass(frozen=True, eq=False)
+class ClassMoments:
+    """Counts (K,), class means h_k (K, D) and spreads v_k = tr Sigma_W,k (K,), population moments.
+
+    An empty class has NaN for its mean and spread, never zeros. `ignored` counts labels of -1;
+    `resolution` is the machine epsilon of the features as they were stored.
+    """
+
+    counts: Tensor
+    means: Tensor
+    spreads: Tensor
+    ignored: int = 0
+    resolution: float = 0.0
+
+    @property
+    def present(self) -> Tensor:
+        """Indices (P,) of the classes that have samples."""
+        return (self.counts > 0).nonzero().flatten()
+
+    @property
+    def global_mean(self) -> Tensor:
+        """Class-balanced mean (D,): the unweighted mean of the class means present."""
+        return self.means[self.present].mean(dim=0)
+
+    @property
+    def sample_mean(self) -> Tensor:
+        """Mean over samples (D,), pulled to head classes under imbalance."""
+        weights = self.counts[self.present].to(self.means.dtype)
+        return (weights @ self.means[self.present]) / weights.sum()
+
+
+def accumulator_dtype(device: torch.device) -> torch.dtype:
+    """float64, or float32 on devices that have no float64."""
+    return torch.float32 if device.type == "mps" else torch.float64
+
+
+def class_moments(features: Tensor, labels: Tensor, num_classes: int) -> ClassMoments:
+    """Moments of (N, D) features with (N,) labels in 0..K-1, -1 ignored; used as given.
+
+    Differentiable with respect to the features. For data that arrive in pieces see
+    `MomentsAccumulator`.
+
+    Raises:
+        ShapeError: wrong shapes or labels, or fewer than two classes with samples.
+    """
+    check_samples(features, labels, num_classes)
+    kept = labels >= 0
+    rows, targets = working(features[kept]).to(accumulator_dtype(features.device)), labels[kept]
+    counts = torch.bincount(targets, minlength=num_classes)
+    _require_two_classes(counts)
+    means = rows.new_zeros(num_classes, rows.shape[1]).index_add(0, targets, rows)
+    means = means / counts.unsqueeze(1)  # 0 / 0 = NaN for an empty class
+    squares = (rows - means[targets]).square().sum(dim=1)
+    spreads = rows.new_zeros(num_classes).index_add(0, targets, squares) / counts
+    ignored = len(labels) - len(targets)
+    return ClassMoments(counts, means, spreads, ignored, resolution(features.dtype))
+
+
+def resolution(dtype: torch.dtype) -> float:
+    """Relative rounding level of values stored in this dtype."""
+    return torch.finfo(dtype).eps
+
+
+class MomentsAccumulator:
+    """Gathers `ClassMoments` from batches; mergeable and saveable.
+
+    Args:
+        num_classes: K.
+        width: D.
+        normalise: l2-normalise each row first, as this library's convention asks.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        width: int,
+        *,
+        normalise: bool = True,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        device = torch.device(device)
+        dtype = accumulator_dtype(device)
+        self.normalise = normalise
+        self.counts = torch.zeros(num_classes, dtype=torch.int64, device=device)
+        self.sums = torch.zeros(num_classes, width, dtype=dtype, device=device)
+        self.squares = torch.zeros(num_classes, dtype=dtype, device=device)
+        self.shift: Tensor | None = None
+        self.ignored = 0
+        self.resolution = 0.0
+
+    def update(self, features: Tensor, labels: Tensor) -> None:
+        """Add a batch of (B, D) features and (B,) labels; the batch's own dtype and device.
+
+        Raises:
+            ShapeError: wrong shapes, labels out of range, NaN or inf (rows named).
+        """
+        num_classes = len(self.counts)
+        check_samples(features, labels, num_classes)
+        if features.shape[1] != self.sums.shape[1]:
+            raise ShapeError(
+                f"`features` are {features.shape[1]} wide; expected D = {self.sums.shape[1]}"
+            )
+        self.resolution = max(self.resolution, resolution(features.dtype))
+        for rows, targets in blocks(features.detach(), labels):
+            check_finite("features", rows)
+            kept = targets >= 0
+            if not bool(kept.all()):
+                self.ignored += int((~kept).sum())
+                rows, targets = rows[kept], targets[kept]
+            if len(rows):
+                self._add(normalise_rows(rows) if self.normalise else working(rows), targets)
+
+    def _add(self, rows: Tensor, targets: Tensor) -> None:
+        if self.shift is None:
+            self.shift = rows.mean(dim=0)
+        rows = rows - self.shift.to(rows.dtype)
+        dtype = self.sums.dtype
+        # Within a block in the data's own precision, at memory speed; between blocks in float64.
+        partial = rows.new_zeros(self.sums.shape).index_add_(0, targets, rows)
+        self.sums += partial.to(dtype)
+        squares = torch.linalg.vector_norm(rows, dim=1, dtype=dtype).square()
+        self.squares.index_add_(0, targets, squares)
+        self.counts += torch.bincount(targets, minlength=len(self.counts))
+
+    def merge(self, other: "MomentsAccumulator") -> None:
+        """Add what another accumulator of the same K, D and `normalise` has seen."""
+        if self.sums.shape != other.sums.shape or self.normalise != other.normalise:
+            raise ShapeError(
+                f"cannot merge accumulators of (K, D) = {tuple(self.sums.shape)}, normalise="
+                f"{self.normalise} and {tuple(other.sums.shape)}, normalise={other.normalise}"
+            )
+        if other.shift is not None:
+            if self.shift is None:
+                self.shift = other.shift.to(self.sums.device)
+            # Re-express the other's sums around this shift: s' = s + n d, q' = q + 2 s.d + n d.d
+            step = (other.shift.double() - self.shift.double()).to(self.sums)
+            counts, sums = other.counts.to(self.sums), other.sums.to(self.sums)
+            self.squares += (
+                other.squares.to(self.sums) + 2 * (sums @ step) + counts * step.dot(step)
+            )
+            self.sums += sums + counts.unsqueeze(1) * step
+        self.counts += other.counts.to(self.counts)
+        self.ignored += other.ignored
+        self.resolution = max(self.resolution, other.resolution)
+
+    def compute(self) -> ClassMoments:
+        """The moments of all that was added.
+
+        The spreads come from sums of squares here and lose digits where classes have collapsed
+        to a point; the second sweep (`SampleAccumulator`) has them exactly.
+
+        Raises:
+            ShapeError: fewer than two classes have samples.
+        """
+        _require_two_classes(self.counts)
+        assert self.shift is not None
+        counts = self.counts.to(self.sums).unsqueeze(1)
+        offsets = self.sums / counts
+        spreads = (self.squares / counts[:, 0] - offsets.square().sum(dim=1)).clamp_min(0)
+        means = offsets + self.shift.to(self.sums)
+        return ClassMoments(self.counts.clone(), means, spreads, self.ignored, self.resolution)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Tensors and plain numbers, enough to go on in another process."""
+        return {
+            "normalise": self.normalise,
+            "counts": self.counts,
+            "sums": self.sums,
+            "squares": self.squares,
+            "shift": self.shift,
+            "ignored": self.ignored,
+            "resolution": self.resolution,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from a `state_dict` of the same K and D."""
+        if state["sums"].shape != self.sums.shape:
+            raise ShapeError(
+                f"the saved accumulator has (K, D) = {tuple(state['sums'].shape)}; "
+                f"expected {tuple(self.sums.shape)}"
+            )
+        device = self.sums.device
+        self.normalise = bool(state["normalise"])
+        self.counts, self.sums = state["counts"].to(device), state["sums"].to(device)
+        self.squares = state["squares"].to(device)
+        self.shift = None if state["shift"] is None else state["shift"].to(device)
+        self.ignored, self.resolution = int(state["ignored"]), float(state["resolution"])
+
+
+def blocks(features: Tensor, labels: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """Views of (N, D) features and (N,) labels in runs of about `BLOCK_BYTES`."""
+    rows = max(1, BLOCK_BYTES // max(1, features.shape[1] * features.element_size()))
+    return list(zip(features.split(rows), labels.split(rows), strict=True))
+
+
+def _require_two_classes(counts: Tensor) -> None:
+    present = int((counts > 0).sum())
+    if present < 2:
+        raise ShapeError(f"{present} of {len(counts)} classes have samples; at least 2 are needed")

@@ -1,0 +1,71 @@
+"""Spectrum of class vectors, and whether the frozen model's hierarchy of classes was kept.
+
+K classes, D embedding width.
+"""
+
+import torch
+from torch import Tensor
+
+from ncscope._checks import check_paired_rows
+from ncscope.metrics.rows import class_rows
+
+
+def participation_ratio(rows: Tensor, *, centred: bool = True) -> Tensor:
+    """(sum lambda)^2 / sum lambda^2 over the eigenvalues of the Gram matrix of (K, D) rows.
+
+    In [1, min(K-1, D)] centred; higher is more collapsed: K - 1 at a simplex ETF. Centred
+    `etf_distance` is sqrt(2 - 2 sqrt(PR / (K-1))). Differentiable. NaN where all rows are zero.
+    """
+    rows = class_rows("rows", rows, centred=centred)
+    gram = rows @ rows.T
+    return gram.trace().square() / gram.square().sum()
+
+
+def effective_rank(rows: Tensor, *, centred: bool = True) -> Tensor:
+    """exp of the entropy of lambda / sum(lambda), the eigenvalues of the Gram matrix of (K, D).
+
+    In [1, min(K-1, D)] centred; K - 1 at a simplex ETF (Roy & Vetterli 2007). Differentiable.
+    NaN where all rows are zero.
+    """
+    rows = class_rows("rows", rows, centred=centred)
+    small = rows @ rows.T if rows.shape[0] <= rows.shape[1] else rows.T @ rows
+    values = torch.linalg.eigvalsh(small).clamp_min(0)
+    shares = values / values.sum()
+    return torch.special.entr(shares).sum().exp()
+
+
+def hierarchy_retention(
+    text: Tensor, frozen: Tensor, *, centred: bool = False, spearman: bool = False
+) -> Tensor:
+    """Correlation of the off-diagonal entries of G G^T with those of the frozen model's.
+
+    Which classes are alike, before and after tuning; both (K, D), the same classes in the same
+    order. In [-1, 1], 1 = hierarchy kept; K >= 3. Pearson, or Spearman (average ranks) if asked
+    for. At an exact ETF the entries are all equal and the correlation is undefined: NaN.
+    Differentiable (Pearson).
+    """
+    check_paired_rows("text", text, "frozen", frozen)
+    entries = []
+    for name, rows in (("text", text), ("frozen", frozen)):
+        rows = class_rows(name, rows, centred=centred)
+        size = len(rows)
+        upper = torch.triu_indices(size, size, offset=1, device=rows.device)
+        values = (rows @ rows.T)[upper[0], upper[1]]
+        entries.append(_ranks(values) if spearman else values)
+    return _pearson(entries[0], entries[1].to(entries[0].dtype))
+
+
+def _pearson(left: Tensor, right: Tensor) -> Tensor:
+    left, right = left - left.mean(), right - right.mean()
+    noise = 8 * torch.finfo(left.dtype).eps
+    if left.detach().abs().max() <= noise or right.detach().abs().max() <= noise:
+        return left.new_full((), torch.nan)
+    return (left @ right) / (left.norm() * right.norm())
+
+
+def _ranks(values: Tensor) -> Tensor:
+    """Ranks (from 0) with ties averaged."""
+    _, inverse, counts = torch.unique(values, return_inverse=True, return_counts=True)
+    last = counts.cumsum(0)
+    middle = last.to(values.dtype) - (counts.to(values.dtype) + 1) / 2
+    return middle[inverse]

@@ -1,0 +1,195 @@
+"""NC1, within-class variability: how far samples have collapsed onto their class means.
+
+N samples, K classes, D embedding width. Sigma_W = unweighted mean of per-class covariances,
+Sigma_B = (1/K) sum_c (h_c - mean H)(h_c - mean H)^T. All measures here are blind to a common
+shift, so raw and centred agree. Classes with one sample keep their mean but are left out of
+Sigma_W, where they would read as collapsed.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from ncscope.errors import ShapeError
+from ncscope.metrics.moments import ClassMoments, class_moments
+from ncscope.metrics.rows import centre_rows
+
+Nc1Variant = Literal["default", "papyan", "svd", "quotient", "weak"]
+
+
+@dataclass(frozen=True, eq=False)
+class Whitening:
+    """A (D, r) with A A^T = Sigma_B^+, its eigenvalues (r,), and how well it is determined.
+
+    `rank` directions were kept, those with eigenvalue > `rtol` times the largest; `condition` is
+    the ratio of the largest to the smallest kept. Fewer than `full_rank` = min(K-1, D) means
+    that class means are dependent: two coincide, or lie in fewer dimensions.
+    """
+
+    matrix: Tensor
+    eigenvalues: Tensor
+    rank: int
+    full_rank: int
+    rtol: float
+    condition: float
+
+
+def whitening(moments: ClassMoments, *, rank: int | None = None) -> Whitening:
+    """Whiten the between-class scatter through the smaller of its two Gram matrices, in float64.
+
+    Args:
+        rank: keep exactly that many directions, as peers do with K - 1; by default all above
+            `rtol` = 4 max(K, D) eps(float64), raised to the rounding level of the stored features.
+
+    Raises:
+        ShapeError: `rank` directions do not exist, or all class means coincide.
+    """
+    means = moments.means[moments.present]
+    offsets = centre_rows(means)
+    num_classes, width = offsets.shape
+    small = num_classes <= width
+    gram = (offsets @ offsets.T if small else offsets.T @ offsets) / num_classes
+    values, vectors = torch.linalg.eigh(gram)
+    values, vectors = values.flip(0), vectors.flip(1)
+    largest = float(values[0])
+    if not largest > 0:
+        raise ShapeError("all class means coincide: the between-class scatter is zero")
+    full_rank = min(num_classes - 1, width)
+    # Rounding of the stored rows moves an eigenvalue by at most about (eps/2)^2 |h|^2.
+    stored = (moments.resolution / 2) ** 2 * float(means.square().sum(dim=1).max()) / largest
+    rtol = max(4 * max(num_classes, width) * torch.finfo(values.dtype).eps, stored)
+    if rank is None:
+        kept = min(full_rank, int((values > rtol * largest).sum()))
+    elif rank > full_rank:
+        raise ShapeError(
+            f"the between-class scatter of K = {num_classes} classes in D = {width} dimensions "
+            f"has rank {full_rank} at most; {rank} directions were asked for"
+        )
+    else:
+        kept = rank
+    values, vectors = values[:kept], vectors[:, :kept]
+    if small:  # eigenvectors of H H^T give those of H^T H: u = H^T v / sqrt(K lambda)
+        matrix = offsets.T @ vectors / (values * math.sqrt(num_classes))
+    else:
+        matrix = vectors / values.sqrt()
+    return Whitening(matrix, values, kept, full_rank, rtol, largest / float(values[-1]))
+
+
+def spread_classes(counts: Tensor, *, keep_singletons: bool = False) -> Tensor:
+    """Mask (K,) of the classes whose spread is defined: two samples or more."""
+    return counts >= (1 if keep_singletons else 2)
+
+
+def nc1(
+    features: Tensor,
+    labels: Tensor,
+    num_classes: int,
+    *,
+    variant: Nc1Variant = "default",
+    keep_singletons: bool = False,
+) -> Tensor:
+    """Within-class variability of (N, D) features, relative to the spread of the class means.
+
+    Variants:
+        default: tr(Sigma_W Sigma_B^+) / K (Papyan, Han & Donoho 2020 as used by Zhu et al. 2021),
+            the pseudo-inverse cut at `whitening`'s rtol.
+        papyan: the same trace, not divided by K, with rank K - 1 forced (Papyan's notebook).
+        svd: divided by K, with rank K - 1 forced (Han et al. 2022).
+        quotient: tr Sigma_W / tr Sigma_B (Tirer et al. 2023).
+        weak: tr Sigma_W / (tr Sigma_W + tr Sigma_B), in [0, 1] (Rangamani et al. 2023).
+
+    Returns:
+        Scalar >= 0, lower is more collapsed, 0 at perfect collapse. Differentiable where the
+        rank of the class means is constant. NaN if no class has two samples.
+
+    Raises:
+        ShapeError: wrong shapes or labels, fewer than two classes present, all class means equal,
+            or K - 1 > D for the variants that force the rank.
+    """
+    moments = class_moments(features, labels, num_classes)
+    eligible = spread_classes(moments.counts, keep_singletons=keep_singletons)
+    if variant in ("quotient", "weak"):
+        return spread_ratio(moments, weak=variant == "weak", keep_singletons=keep_singletons)
+    if variant not in ("default", "papyan", "svd"):
+        raise ShapeError(
+            f"unknown variant {variant!r} of nc1; known: default, papyan, svd, quotient, weak"
+        )
+    present = len(moments.present)
+    inverse = _scatter_inverse(moments, forced=variant != "default")
+    kept = labels >= 0
+    residuals = features[kept].to(moments.means.dtype) - moments.means[labels[kept]]
+    shares = ((residuals @ inverse) * residuals).sum(dim=1)
+    sums = shares.new_zeros(num_classes).index_add(0, labels[kept], shares)
+    trace = (sums / moments.counts)[eligible].mean()
+    return trace if variant == "papyan" else trace / present
+
+
+def _scatter_inverse(moments: ClassMoments, *, forced: bool) -> Tensor:
+    """Sigma_B^+ (D, D), differentiable: `pinv` has a gradient that needs no eigenvector's."""
+    present = len(moments.present)
+    white = whitening(
+        ClassMoments(
+            moments.counts,
+            moments.means.detach(),
+            moments.spreads.detach(),
+            moments.ignored,
+            moments.resolution,
+        ),
+        rank=present - 1 if forced else None,
+    )
+    if not moments.means.requires_grad:
+        return white.matrix @ white.matrix.T
+    offsets = centre_rows(moments.means[moments.present])
+    scatter = offsets.T @ offsets / present
+    # Cut halfway (in ratio) between the smallest direction kept and rounding.
+    rtol = max(white.rtol, 1e-3 / white.condition) if not forced else 1e-3 / white.condition
+    return torch.linalg.pinv(scatter, rtol=rtol, hermitian=True)
+
+
+def spread_ratio(
+    moments: ClassMoments, *, weak: bool = False, keep_singletons: bool = False
+) -> Tensor:
+    """tr Sigma_W / tr Sigma_B (`nc1/quotient`), or over their sum (`nc1/weak`), from moments.
+
+    Lower is more collapsed, 0 at perfect collapse; weak in [0, 1].
+    """
+    eligible = spread_classes(moments.counts, keep_singletons=keep_singletons)
+    within = moments.spreads[eligible].mean()
+    between = centre_rows(moments.means[moments.present]).square().sum(dim=1).mean()
+    return within / (within + between) if weak else within / between
+
+
+def cdnv(moments: ClassMoments, *, dist_exp: float = 1.0, keep_singletons: bool = False) -> Tensor:
+    """Class-distance normalised variance (Galanti et al. 2021).
+
+    Mean over pairs c < c' of (v_c + v_c') / (2 ||h_c - h_c'||^(2 dist_exp)), population variances,
+    over classes with two samples or more. From the Gram matrix: no (K, K, D) temporary.
+
+    Returns:
+        Scalar >= 0, lower is more collapsed, 0 at perfect collapse; inf where two class means
+        coincide. NaN with fewer than two such classes. Differentiable.
+    """
+    eligible = spread_classes(moments.counts, keep_singletons=keep_singletons)
+    spreads, means = moments.spreads[eligible], moments.means[eligible]
+    if len(spreads) < 2:
+        return spreads.new_full((), math.nan)
+    squared = _squared_distances(means - means.mean(dim=0))
+    pairs = torch.triu_indices(len(spreads), len(spreads), offset=1, device=means.device)
+    gaps = squared[pairs[0], pairs[1]]
+    sums = spreads[pairs[0]] + spreads[pairs[1]]
+    # Two coinciding means are infinitely unseparated, also where both classes are points.
+    ratios = torch.where(gaps > 0, sums / (2 * gaps.pow(dist_exp)), math.inf)
+    return ratios.mean()
+
+
+def _squared_distances(rows: Tensor) -> Tensor:
+    gram = rows @ rows.T
+    norms = gram.diagonal()
+    squared = norms.unsqueeze(0) + norms.unsqueeze(1) - 2 * gram
+    near = squared.detach() < 1e-6 * norms.detach().max()
+    if int(near.sum()) > len(rows):  # more than the diagonal: take the exact, slower way
+        squared = torch.cdist(rows, rows, compute_mode="donot_use_mm_for_euclid_dist").square()
+    return squared
