@@ -1,0 +1,91 @@
+"""Image files: reading one as RGB, telling images from other files, and what they contain.
+
+Only raster formats are opened. Pillow also knows formats that start another program (EPS runs
+Ghostscript); files are untrusted, so those are not tried.
+"""
+
+import functools
+import hashlib
+import io
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from ncscope.errors import DataError
+
+_FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "JPEG2000", "AVIF")
+
+
+@functools.lru_cache(maxsize=1)
+def _formats() -> tuple[str, ...]:
+    """The raster formats that this Pillow can open."""
+    Image.init()
+    return tuple(name for name in _FORMATS if name in Image.OPEN)
+
+
+def read_image(path: str | Path, *, item: str | None = None) -> Image.Image:
+    """Decode a file as an RGB image; DataError names `item` where it cannot be decoded.
+
+    As CLIP's own pipelines do, orientation tags are ignored and transparency is dropped. Pixels
+    of 16 bits are brought to 8; an animation gives its first frame.
+    """
+    try:
+        with Image.open(path, formats=_formats()) as image:
+            return _as_rgb(image)
+    except Exception as error:  # a damaged file can raise anything inside its decoder
+        reason = str(error).replace(str(path), "").strip() or type(error).__name__
+        raise DataError(f"{item or path}: cannot be read as an image ({reason})") from None
+
+
+def _as_rgb(image: Image.Image) -> Image.Image:
+    if image.mode == "F":
+        raise DataError("its pixels are floating-point numbers, whose range is not known")
+    if image.mode.startswith("I"):  # 16 bits; Pillow would clip them all to white
+        values = np.asarray(image)
+        if values.min() < 0 or values.max() > 65535:
+            raise DataError("its pixels are 32-bit integers, whose range is not known")
+        return Image.fromarray((values >> 8).astype(np.uint8)).convert("RGB")
+    if image.mode == "P" and "transparency" in image.info:
+        return image.convert("RGBA").convert("RGB")  # the direct way warns, with the same result
+    return image.convert("RGB")
+
+
+@dataclass(frozen=True)
+class FileLoader:
+    """Loads the i-th of a fixed list of files. Picklable, for worker processes."""
+
+    paths: tuple[str, ...]
+    items: tuple[str, ...]
+
+    def __call__(self, index: int) -> Image.Image:
+        return read_image(self.paths[index], item=self.items[index])
+
+
+def inspect_files(paths: Sequence[Path]) -> list[tuple[bool, str]]:
+    """Tell of each file whether its header is an image's, and the sha256 of its size and bytes.
+
+    Pixels are not decoded: a file cut short is found when it is loaded.
+    """
+    with ThreadPoolExecutor(max_workers=8) as pool:  # hashing releases the interpreter's lock
+        return list(pool.map(_inspect, paths))
+
+
+def _inspect(path: Path) -> tuple[bool, str]:
+    try:
+        content = path.read_bytes()
+        with Image.open(io.BytesIO(content), formats=_formats()):
+            pass
+    except Exception:  # as in `read_image`
+        return False, ""
+    digest = hashlib.sha256(f"{len(content)}\n".encode())
+    digest.update(content)
+    return True, digest.hexdigest()
+
+
+def shown(names: Sequence[str], *, most: int = 5) -> str:
+    """The first names of a list, for a message."""
+    return ", ".join(names[:most]) + (", …" if len(names) > most else "")

@@ -1,0 +1,136 @@
+"""Labelled images: what the rest of the library asks of a data set, and how a path becomes one."""
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from ncscope.data.files import FileLoader, inspect_files, shown
+from ncscope.data.folder import list_folder
+from ncscope.data.table import list_table
+from ncscope.errors import DataError
+
+
+@dataclass(frozen=True, eq=False)
+class ImageSet:
+    """N labelled images of K classes that are loaded one by one.
+
+    `load` must be picklable where images are decoded in worker processes: a function of a module
+    or a frozen dataclass with `__call__`, not a lambda.
+    """
+
+    name: str  # what the user asked for, for provenance
+    classnames: tuple[str, ...]  # index = label
+    labels: tuple[int, ...]  # one an image, -1 unknown
+    items: tuple[str, ...]  # what identifies an image in messages: its path relative to the root
+    digest: str  # of everything that decides the content: see `image_digest`
+    load: Callable[[int], Image.Image]  # RGB; DataError names the item that is no readable image
+    part: str | None = None  # "train", "val", "test"; None: the data are not divided
+    warnings: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if len(self.labels) != len(self.items):
+            raise DataError(
+                f"{self.name}: {len(self.labels)} labels for {len(self.items)} images; "
+                f"expected one label an image"
+            )
+        low, high = min(self.labels, default=0), max(self.labels, default=0)
+        if self.labels and (low < -1 or high >= len(self.classnames)):
+            raise DataError(
+                f"{self.name}: labels {low}..{high}; expected 0..{len(self.classnames) - 1} for "
+                f"{len(self.classnames)} classes, or -1 where unknown"
+            )
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+
+def image_digest(
+    classnames: Sequence[str],
+    items: Sequence[str],
+    labels: Sequence[int],
+    contents: Sequence[str],
+) -> str:
+    """Return the sha256 of class names, item names, labels and contents, in their order.
+
+    `contents` holds one digest an image, of its size and bytes. The folder the images lie in is
+    not hashed: data that were moved or copied keep their digest.
+    """
+    digest = hashlib.sha256(json.dumps(["ncscope images 1", *classnames]).encode())
+    for row in zip(items, labels, contents, strict=True):
+        digest.update(json.dumps(row).encode())
+    return digest.hexdigest()
+
+
+def open_images(
+    spec: str | Path,
+    *,
+    part: str | None = None,
+    classnames: Sequence[str] | None = None,
+    skip_bad: bool = False,
+) -> ImageSet:
+    """Open a folder of class folders, a folder of parts of such, or a `.csv` table.
+
+    Classes are in natural order of their names (`class2` before `class10`), images in natural
+    order of their paths, whatever the file system says. A class without images keeps its label
+    and is a warning.
+
+    Args:
+        spec: a folder or a `.csv` file; `ncscope.data.folder` and `.table` say what they hold.
+        part: `train`, `val` or `test`. None takes `test` where the data are divided, else `val`,
+            else `train`, and everything where they are not.
+        classnames: what the labels of a table without class names mean; not used otherwise
+            (`ncscope.data.classes.reorder_classes` brings a set into another class order).
+        skip_bad: leave out files that are no image, with a warning, instead of refusing the set.
+
+    Raises:
+        DataError: nothing there, no classes, no images, files that are no images.
+    """
+    root = Path(spec)
+    if root.is_dir():
+        listing = list_folder(root, part=part)
+    elif root.suffix.lower() == ".csv" and root.is_file():
+        listing = list_table(root, part=part, classnames=classnames)
+    elif root.exists():
+        raise DataError(f"{spec}: expected a folder of class folders or a .csv file, got a file")
+    else:
+        raise DataError(f"{spec}: no such folder or file")
+
+    checked = inspect_files(listing.paths)
+    good = [i for i, (readable, _) in enumerate(checked) if readable]
+    bad = [listing.items[i] for i, (readable, _) in enumerate(checked) if not readable]
+    if bad and not skip_bad:
+        raise DataError(refusal_of_bad(str(spec), bad, len(checked)))
+    if not good:
+        raise DataError(f"{spec}: none of the {len(checked)} files is a readable image")
+    labels = tuple(listing.labels[i] for i in good)
+    items = tuple(listing.items[i] for i in good)
+    empty = sorted(set(range(len(listing.classnames))) - set(labels))
+    notes = list(listing.warnings)
+    if bad:
+        notes.append(f"left out {len(bad)} unreadable file(s): {shown(bad)}")
+    if empty:
+        names = shown([listing.classnames[k] for k in empty])
+        notes.append(f"{len(empty)} class(es) without images: {names}")
+    contents = [checked[i][1] for i in good]
+    return ImageSet(
+        name=str(spec),
+        classnames=listing.classnames,
+        labels=labels,
+        items=items,
+        digest=image_digest(listing.classnames, items, labels, contents),
+        load=FileLoader(tuple(str(listing.paths[i]) for i in good), items),
+        part=listing.part,
+        warnings=tuple(notes),
+    )
+
+
+def refusal_of_bad(name: str, bad: Sequence[str], total: int) -> str:
+    """The line that refuses a data set with unreadable images."""
+    return (
+        f"{name}: {len(bad)} of {total} files cannot be read as images: {shown(bad)}; "
+        f"remove them, or skip them with --skip-bad (skip_bad=True)"
+    )
