@@ -1,0 +1,1 @@
+"""A prompt learner and a data set, turned into arrays once."""

@@ -1,0 +1,157 @@
+"""Named arrays in a file: `.safetensors`, or `.npz` without pickle. Files are untrusted."""
+
+import json
+import uuid
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from ncscope.errors import DataError
+
+FORMAT = "ncscope features 1"
+_WORDS = ("classnames", "format", "provenance")
+
+
+@dataclass(frozen=True, eq=False)
+class Stored:
+    """What a feature file holds, before anything is checked."""
+
+    arrays: dict[str, Tensor]
+    classnames: tuple[str, ...] | None
+    provenance: dict[str, Any]
+    warnings: tuple[str, ...]
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary name in the folder of `path` (made if missing), renamed to `path` at the end."""
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        temporary.replace(path)
+    except (OSError, SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise DataError(f"{path}: cannot be written ({reason})") from None
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_arrays(
+    path: Path, arrays: dict[str, Tensor], *, classnames: Sequence[str], provenance: dict[str, Any]
+) -> None:
+    """Write a feature file under a temporary name beside `path`, then rename it."""
+    _check_suffix(path)
+    try:
+        words = json.dumps(provenance, ensure_ascii=False)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"`provenance` cannot be written as JSON ({error})") from None
+    with replacing(path) as temporary:
+        if path.suffix.lower() == ".npz":
+            content = {name: value.numpy() for name, value in arrays.items()}
+            content["classnames"] = np.array(classnames, dtype=np.str_)
+            content["format"] = np.array(FORMAT)
+            content["provenance"] = np.array(words)
+            with temporary.open("wb") as file:
+                np.savez(file, **content)  # pyright: ignore[reportArgumentType]
+        else:
+            names = json.dumps(list(classnames), ensure_ascii=False)
+            metadata = {"format": FORMAT, "classnames": names, "provenance": words}
+            save_file({n: v.contiguous() for n, v in arrays.items()}, temporary, metadata)
+
+
+def read_arrays(path: Path, names: Sequence[str]) -> Stored:
+    """Read the arrays called `names`, as far as there are any, with class names and provenance."""
+    _check_suffix(path)
+    if not path.is_file():
+        raise DataError(f"{path}: no such feature file")
+    read = _read_npz if path.suffix.lower() == ".npz" else _read_safetensors
+    try:
+        arrays, words, others = read(path, names)
+    except DataError:
+        raise
+    except (SafetensorError, OSError, EOFError, ValueError, BadZipFile, zlib.error) as error:
+        kind = "holds pickled objects" if "pickle" in str(error) else "is damaged or cut short"
+        raise DataError(f"{path}: {kind}, or is no {path.suffix} file ({error})") from None
+    if not words.get("format", FORMAT).startswith("ncscope features "):
+        words.pop("format")  # somebody else's word in somebody else's file
+    if words.get("format", FORMAT) != FORMAT:
+        raise DataError(f"{path}: format {words['format']!r}; this version reads {FORMAT!r}")
+    warnings = [f"{path.name}: arrays passed over: {', '.join(others)}"] if others else []
+    provenance = _json(words.get("provenance", "{}"))
+    if not isinstance(provenance, dict):
+        warnings.append(f"{path.name}: its provenance is no JSON object and was passed over")
+        provenance = {}
+    return Stored(arrays, _names(path, words), provenance, tuple(warnings))
+
+
+def _read_safetensors(
+    path: Path, names: Sequence[str]
+) -> tuple[dict[str, Tensor], dict[str, str], list[str]]:
+    with safe_open(path, framework="pt") as file:  # maps the file; rows are read when used
+        present = list(file.keys())
+        arrays = {name: file.get_tensor(name) for name in names if name in present}
+        return arrays, dict(file.metadata() or {}), sorted(set(present) - set(names))
+
+
+def _read_npz(
+    path: Path, names: Sequence[str]
+) -> tuple[dict[str, Tensor], dict[str, str], list[str]]:
+    with np.load(path, allow_pickle=False) as file:
+        if not isinstance(file, np.lib.npyio.NpzFile):
+            raise DataError(f"{path}: one bare array; expected an .npz archive of named arrays")
+        arrays = {name: _tensor(path, name, file[name]) for name in names if name in file.files}
+        words: dict[str, str] = {}
+        for name in _WORDS:
+            if name in file.files:
+                words[name] = _word(path, name, file[name])
+        return arrays, words, sorted(set(file.files) - set(names) - set(_WORDS))
+
+
+def _tensor(path: Path, name: str, array: np.ndarray) -> Tensor:
+    if array.dtype.kind not in "fiub":
+        raise DataError(f"{path}: `{name}` holds {array.dtype}; expected numbers")
+    if array.dtype.kind == "u":
+        array = array.astype(np.int64)
+    elif array.dtype.itemsize > 8:  # long double, which torch does not know
+        array = array.astype(np.float64)
+    return torch.from_numpy(np.array(array, dtype=array.dtype.newbyteorder("="), order="C"))
+
+
+def _word(path: Path, name: str, array: np.ndarray) -> str:
+    """A unicode array as text: class names become a JSON list, as in `.safetensors`."""
+    if array.dtype.kind not in "US" or array.ndim != (1 if name == "classnames" else 0):
+        raise DataError(f"{path}: `{name}` holds {array.dtype} {array.shape}; expected text")
+    text = array.astype(np.str_)
+    return json.dumps(text.tolist()) if name == "classnames" else str(text)
+
+
+def _names(path: Path, words: dict[str, str]) -> tuple[str, ...] | None:
+    if "classnames" not in words:
+        return None
+    names = _json(words["classnames"])
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise DataError(f"{path}: `classnames` is no JSON list of strings")
+    return tuple(names)
+
+
+def _json(text: str) -> object:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _check_suffix(path: Path) -> None:
+    if path.suffix.lower() not in (".safetensors", ".npz"):
+        raise DataError(f"{path}: unknown suffix; a feature file ends in .safetensors or .npz")

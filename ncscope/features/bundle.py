@@ -1,0 +1,158 @@
+"""The features of one prompt learner on one data set, and the file they are kept in.
+
+N samples, C classes, D width. Features are kept as the towers give them, not normalised: some
+measures look at lengths.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ncscope._checks import HALF
+from ncscope.errors import ShapeError
+from ncscope.features.arrays import read_arrays, write_arrays
+from ncscope.features.checks import as_labels, as_rows, as_scale, check_names, check_sizes
+
+_ARRAYS = ("image", "label", "text", "logit_scale", "text_frozen")
+
+
+@dataclass(frozen=True, eq=False)
+class Features:
+    """Image and text features with labels, class names and where they come from.
+
+    Either side may be absent. Half precision is brought to float32 with a note in
+    `provenance["warnings"]`; where one array is float64, all are. ShapeError names the array that
+    does not fit, what was wanted and what was found.
+    """
+
+    image: Tensor | None  # (N, D)
+    label: Tensor | None  # (N,) int64, -1 unknown
+    text: Tensor | None  # (C, D), or (N, C, D) where text features depend on the image
+    classnames: tuple[str, ...]  # C names
+    logit_scale: Tensor | None = None  # (), the multiplier of the cosine, 100 for CLIP
+    text_frozen: Tensor | None = None  # (C, D), the backbone's own zero-shot text features
+    provenance: dict[str, Any] = field(default_factory=dict)  # JSON
+
+    def __post_init__(self) -> None:
+        given = {name: getattr(self, name) for name in _ARRAYS}
+        names = tuple(self.classnames)
+        check_names(names)
+        for name in ("image", "text", "text_frozen"):
+            if given[name] is not None:
+                given[name] = as_rows(name, given[name], per_image=name == "text")
+        check_sizes(given["image"], given["text"], given["text_frozen"], len(names))
+        if given["logit_scale"] is not None:
+            given["logit_scale"] = as_scale(given["logit_scale"])
+        if given["label"] is not None:
+            samples = None if given["image"] is None else len(given["image"])
+            given["label"] = as_labels(given["label"], num_samples=samples, num_classes=len(names))
+        half = [n for n in _ARRAYS if (v := getattr(self, n)) is not None and v.dtype in HALF]
+        for name, value in _in_one_dtype(given).items():
+            object.__setattr__(self, name, value)
+        object.__setattr__(self, "classnames", names)
+        notes = [f"`{name}` was half precision and is kept as float32" for name in half]
+        object.__setattr__(self, "provenance", _with_warnings(self.provenance, notes))
+
+    @property
+    def num_classes(self) -> int:
+        return len(self.classnames)
+
+    @property
+    def num_samples(self) -> int:
+        """Number of images; 0 where there are none."""
+        return 0 if self.image is None else len(self.image)
+
+    @property
+    def width(self) -> int:
+        rows = self.text if self.image is None else self.image
+        assert rows is not None  # one of the two is there: `check_sizes`
+        return rows.shape[-1]
+
+    @property
+    def warnings(self) -> list[str]:
+        """What a reader of the numbers should know about how the features came about."""
+        return list(self.provenance.get("warnings", []))
+
+
+def write_features(features: Features, path: str | Path) -> None:
+    """Write a `.safetensors` or `.npz` feature file; floating arrays as float32.
+
+    The file appears under its name only when it is complete. A missing folder is made.
+    """
+    arrays = {
+        name: value.detach().cpu()
+        for name in _ARRAYS
+        if (value := getattr(features, name)) is not None
+    }
+    arrays = {n: v.float() if v.is_floating_point() else v for n, v in arrays.items()}
+    write_arrays(Path(path), arrays, classnames=features.classnames, provenance=features.provenance)
+
+
+def read_features(path: str | Path) -> Features:
+    """Read a feature file, ours or anyone's with the same names in it.
+
+    Arrays of other names are passed over with a warning. Where the file names no classes they are
+    called `class 0`, `class 1`, … after the rows of `text`, or else after the largest label.
+
+    Raises:
+        DataError: no such file, neither format, damaged, pickled content, neither side in it.
+        ShapeError: the arrays do not fit together.
+    """
+    stored = read_arrays(Path(path), _ARRAYS)
+    arrays = {name: stored.arrays.get(name) for name in _ARRAYS}
+    notes = list(stored.warnings)
+    names = stored.classnames
+    if names is None:
+        names, note = _numbered(arrays)
+        notes += [f"{Path(path).name}: {note}"] if note else []
+    provenance = _with_warnings(stored.provenance, notes)
+    try:
+        return Features(
+            image=arrays["image"],
+            label=arrays["label"],
+            text=arrays["text"],
+            classnames=names,
+            logit_scale=arrays["logit_scale"],
+            text_frozen=arrays["text_frozen"],
+            provenance=provenance,
+        )
+    except ShapeError as error:
+        raise ShapeError(f"{path}: {error}") from None
+
+
+def _numbered(arrays: Mapping[str, Tensor | None]) -> tuple[tuple[str, ...], str | None]:
+    """Names for the classes of a file that names none, and the note that says so."""
+    text, label = arrays["text"], arrays["label"]
+    text = arrays["text_frozen"] if text is None else text
+    if text is not None and text.ndim >= 2:
+        count, source = text.shape[-2], "the rows of `text`"
+    elif label is not None and label.numel() and not label.is_floating_point():
+        count, source = max(int(label.max()), -1) + 1, "the largest label"
+    else:
+        return (), None
+    note = f"no class names; numbered after {source}, {count} classes"
+    return tuple(f"class {k}" for k in range(count)), note
+
+
+def _in_one_dtype(arrays: dict[str, Tensor | None]) -> dict[str, Tensor | None]:
+    """Bring floating arrays to the widest dtype among them, so that they can be multiplied."""
+    floating = [v for v in arrays.values() if v is not None and v.is_floating_point()]
+    double = any(value.dtype == torch.float64 for value in floating)
+    if not double:
+        return arrays
+    return {
+        name: value.double() if value is not None and value.is_floating_point() else value
+        for name, value in arrays.items()
+    }
+
+
+def _with_warnings(provenance: dict[str, Any], notes: list[str]) -> dict[str, Any]:
+    """A copy of the provenance with notes added to its warnings, each once."""
+    if not notes:
+        return provenance
+    warnings = list(provenance.get("warnings", []))
+    return {**provenance, "warnings": warnings + [n for n in notes if n not in warnings]}

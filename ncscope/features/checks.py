@@ -1,0 +1,101 @@
+"""What the arrays of a feature bundle must look like.
+
+N samples, C classes, D width.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from ncscope._checks import HALF, check_finite
+from ncscope.errors import ShapeError
+
+
+def as_rows(name: str, rows: Tensor, *, per_image: bool = False) -> Tensor:
+    """Require finite floating rows, (C, D) or where allowed (N, C, D); half becomes float32."""
+    _check_tensor(name, rows)
+    wanted = "a floating (C, D) or (N, C, D) tensor" if per_image else "a floating 2-D tensor"
+    if rows.ndim not in ((2, 3) if per_image else (2,)) or not rows.is_floating_point():
+        raise ShapeError(f"`{name}` must be {wanted}; got {rows.dtype} {tuple(rows.shape)}")
+    if rows.numel() == 0:
+        raise ShapeError(f"`{name}` is empty; got {tuple(rows.shape)}")
+    check_finite(name, rows)
+    return rows.float() if rows.dtype in HALF else rows
+
+
+def as_labels(label: Tensor, *, num_samples: int | None, num_classes: int) -> Tensor:
+    """Require (N,) integers in -1..C-1 and return them as int64."""
+    _check_tensor("label", label)
+    integers = not (label.is_floating_point() or label.is_complex() or label.dtype == torch.bool)
+    if label.ndim != 1 or not integers:
+        raise ShapeError(
+            f"`label` must be an integer (N,) tensor; got {label.dtype} {tuple(label.shape)}"
+        )
+    if num_samples is None:
+        raise ShapeError("`label` is given without `image`; expected both or neither")
+    if len(label) != num_samples:
+        raise ShapeError(f"`label` has {len(label)} entries for {num_samples} samples")
+    label = label.long()
+    outside = ((label < -1) | (label >= num_classes)).nonzero().flatten().tolist()
+    if outside:
+        row = outside[0]
+        raise ShapeError(
+            f"`label` must lie in 0..{num_classes - 1}, or be -1 where unknown; row {row} is "
+            f"{int(label[row])} ({len(outside)} of {len(label)} rows are outside)"
+        )
+    return label
+
+
+def as_scale(logit_scale: Tensor) -> Tensor:
+    """Require one finite positive number: the multiplier itself, not its logarithm."""
+    _check_tensor("logit_scale", logit_scale)
+    if logit_scale.ndim != 0 or not logit_scale.is_floating_point():
+        raise ShapeError(
+            f"`logit_scale` must be one floating number of shape (); "
+            f"got {logit_scale.dtype} {tuple(logit_scale.shape)}"
+        )
+    if not (torch.isfinite(logit_scale) and logit_scale > 0):
+        raise ShapeError(f"`logit_scale` must be finite and above 0; got {logit_scale.item()}")
+    return logit_scale.float() if logit_scale.dtype in HALF else logit_scale
+
+
+def check_names(classnames: Sequence[object]) -> None:
+    """Require class names to be strings."""
+    for row, name in enumerate(classnames):
+        if not isinstance(name, str):
+            raise ShapeError(f"`classnames` must be strings; entry {row} is {name!r}")
+
+
+def check_sizes(
+    image: Tensor | None, text: Tensor | None, text_frozen: Tensor | None, num_names: int
+) -> None:
+    """Require one N, one C and one D throughout."""
+    if image is None and text is None:
+        raise ShapeError("neither `image` nor `text` is given; expected at least one")
+    for name, rows in (("text", text), ("text_frozen", text_frozen)):
+        if rows is not None and rows.shape[-2] != num_names:
+            raise ShapeError(
+                f"`{name}` has {rows.shape[-2]} rows for {num_names} class names; "
+                f"expected one row a class; got {tuple(rows.shape)}"
+            )
+    if image is not None and text is not None:
+        if image.shape[-1] != text.shape[-1]:
+            raise ShapeError(
+                f"`image` is {image.shape[-1]} wide and `text` {text.shape[-1]}; expected one D. "
+                f"Are they of one model?"
+            )
+        if text.ndim == 3 and len(text) != len(image):
+            raise ShapeError(
+                f"`text` has features for {len(text)} images and `image` {len(image)} rows"
+            )
+    known = image if image is not None else text
+    if text_frozen is not None and known is not None and text_frozen.shape[-1] != known.shape[-1]:
+        raise ShapeError(
+            f"`text_frozen` is {text_frozen.shape[-1]} wide; expected D = {known.shape[-1]}"
+        )
+
+
+def _check_tensor(name: str, value: object) -> None:
+    if not isinstance(value, Tensor):
+        raise ShapeError(f"`{name}` must be a torch tensor; got {type(value).__name__}")
