@@ -5,6 +5,7 @@ however many images it has. Sums are kept in float64 on shifted data, so that a 
 costs no digits.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +16,8 @@ from ncscope._checks import check_finite, check_samples, working
 from ncscope.errors import ShapeError
 from ncscope.metrics.rows import normalise_rows
 
-BLOCK_BYTES = 4 << 20  # rows are taken in blocks that stay in a core's cache
+_BLOCK_BYTES = 2 << 20  # rows are taken in blocks that stay in a core's cache
+_FLUSH_ROWS = 8192  # float32 partial sums are emptied into the float64 totals this often
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,26 +123,39 @@ class MomentsAccumulator:
                 f"`features` are {features.shape[1]} wide; expected D = {self.sums.shape[1]}"
             )
         self.resolution = max(self.resolution, resolution(features.dtype))
-        for rows, targets in blocks(features.detach(), labels):
-            check_finite("features", rows)
-            kept = targets >= 0
-            if not bool(kept.all()):
-                self.ignored += int((~kept).sum())
-                rows, targets = rows[kept], targets[kept]
-            if len(rows):
-                self._add(normalise_rows(rows) if self.normalise else working(rows), targets)
+        rows, targets = features.detach(), labels
+        kept = targets >= 0
+        if not bool(kept.all()):
+            self.ignored += int((~kept).sum())
+            rows, targets = rows[kept], targets[kept]
+        for start in range(0, len(rows), _FLUSH_ROWS):
+            chunk = slice(start, start + _FLUSH_ROWS)
+            if not self._add(working(rows[chunk]), targets[chunk]):
+                check_finite("features", features)  # names the rows, or finds mere zero rows
+        self.counts += torch.bincount(targets, minlength=num_classes)
 
-    def _add(self, rows: Tensor, targets: Tensor) -> None:
+    def _add(self, rows: Tensor, targets: Tensor) -> bool:
+        """Add labelled rows; says whether all that went into the sums was finite."""
         if self.shift is None:
-            self.shift = rows.mean(dim=0)
-        rows = rows - self.shift.to(rows.dtype)
-        dtype = self.sums.dtype
-        # Within a block in the data's own precision, at memory speed; between blocks in float64.
-        partial = rows.new_zeros(self.sums.shape).index_add_(0, targets, rows)
+            first = rows[: block_rows(rows)]
+            self.shift = (normalise_rows(first) if self.normalise else first).mean(dim=0)
+        shift, dtype = self.shift.to(rows.dtype), self.sums.dtype
+        # Within a chunk in the data's own precision, at memory speed; between chunks in float64.
+        partial = rows.new_zeros(self.sums.shape)
+        buffer = torch.empty_like(rows[: block_rows(rows)])
+        norms = []
+        for block, classes in blocks(rows, targets):
+            offset = buffer[: len(block)]
+            if self.normalise:
+                torch.div(block, block.norm(dim=1, keepdim=True), out=offset).sub_(shift)
+            else:
+                torch.sub(block, shift, out=offset)
+            partial.index_add_(0, classes, offset)
+            norms.append(torch.linalg.vector_norm(offset, dim=1))
         self.sums += partial.to(dtype)
-        squares = torch.linalg.vector_norm(rows, dim=1, dtype=dtype).square()
+        squares = torch.cat(norms).to(dtype).square()
         self.squares.index_add_(0, targets, squares)
-        self.counts += torch.bincount(targets, minlength=len(self.counts))
+        return bool(torch.isfinite(squares.sum()))
 
     def merge(self, other: "MomentsAccumulator") -> None:
         """Add what another accumulator of the same K, D and `normalise` has seen."""
@@ -207,10 +222,15 @@ class MomentsAccumulator:
         self.ignored, self.resolution = int(state["ignored"]), float(state["resolution"])
 
 
-def blocks(features: Tensor, labels: Tensor) -> list[tuple[Tensor, Tensor]]:
-    """Views of (N, D) features and (N,) labels in runs of about `BLOCK_BYTES`."""
-    rows = max(1, BLOCK_BYTES // max(1, features.shape[1] * features.element_size()))
-    return list(zip(features.split(rows), labels.split(rows), strict=True))
+def block_rows(features: Tensor) -> int:
+    """How many rows of (N, D) make a block that stays in cache."""
+    return max(1, _BLOCK_BYTES // max(1, features.shape[1] * features.element_size()))
+
+
+def blocks(features: Tensor, labels: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Views of (N, D) features and (N,) labels in runs of `block_rows`."""
+    rows = block_rows(features)
+    return zip(features.split(rows), labels.split(rows), strict=True)
 
 
 def _require_two_classes(counts: Tensor) -> None:

@@ -6,7 +6,7 @@ products with the class means decide the nearest class centre. No (K, D, D), (N,
 temporary; blocks of rows stay in cache.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
@@ -18,7 +18,8 @@ from ncscope.metrics.moments import ClassMoments, accumulator_dtype
 from ncscope.metrics.rows import centre_rows, normalise_rows
 from ncscope.metrics.variability import Whitening, spread_classes, whitening
 
-_BLOCK_VALUES = 1 << 20  # rows x max(K, D) a block
+_CACHED_VALUES = 1 << 20  # rows x max(K, D) a block on the CPU
+# columns of the sums; the last three only with text
 _SUMS = ("seen", "shares", "spreads", "ncc_correct", "agree", "correct", "cosines")
 
 
@@ -83,132 +84,168 @@ class SampleAccumulator:
         normalise: bool = True,
     ) -> None:
         means = moments.means
-        num_classes = len(means)
-        dtype = accumulator_dtype(means.device)
         self.moments, self.normalise, self.logit_scale = moments, normalise, logit_scale
         self.white = whitening(moments)
         self.present = moments.present
         self.text = None if text is None else _classifier(text, moments, normalise)
         self.bias = bias
+        dtype, device = accumulator_dtype(means.device), means.device
+        self.sums = torch.zeros(len(means), len(_SUMS), dtype=dtype, device=device)
+        self.bins = torch.zeros(len(means), BINS, 3, dtype=dtype, device=device)
+        self._small = self._small_matrices()
+        self._cast: dict[torch.dtype, _Small] = {}
+
+    def _small_matrices(self) -> "_Small":
+        means = self.moments.means
         offsets = centre_rows(means[self.present])
-        # x - h_k = (x - h_y) + (h_y - h_k): the nearest centre maximises
-        # <x - h_y, h_k> - |h_k - h_y|^2 / 2, which a large common mean cannot spoil.
         norms = offsets.square().sum(dim=1)
-        half = offsets @ offsets.T - 0.5 * (norms.unsqueeze(0) + norms.unsqueeze(1))
-        self._centre_bias = torch.zeros(num_classes, len(offsets), dtype=dtype, device=means.device)
-        self._centre_bias[self.present] = half
+        gram = offsets @ offsets.T
+        squared = norms.unsqueeze(0) + norms.unsqueeze(1) - 2 * gram
+        half = 0.5 * squared.fill_diagonal_(0)
+        nearest = half.clone().fill_diagonal_(torch.inf).amin(dim=1) / 2
         # Where the means span fewer than D directions, the whitened projection holds all of
         # <x, h_k>, at r instead of D columns: A^T x undone by Lambda A^T h_k.
-        self._through_projection = self.white.rank < offsets.shape[1]
-        white = self.white.matrix
-        undone = self.white.eigenvalues.unsqueeze(1) * (white.T @ offsets.T)
-        self._centres = undone if self._through_projection else offsets.T
-        self._means = torch.nan_to_num(means)
-        self.sums = {
-            name: torch.zeros(num_classes, dtype=dtype, device=means.device) for name in _SUMS
-        }
-        self.sums["bins"] = torch.zeros(num_classes, BINS, 3, dtype=dtype, device=means.device)
-        self._cast: dict[torch.dtype, tuple[Tensor, ...]] = {}
+        white = self.white.matrix.T
+        undone = (offsets @ white.T) * self.white.eigenvalues
+        return _Small(
+            means=torch.nan_to_num(means),
+            white=white,
+            centres=undone if self.white.rank < offsets.shape[1] else offsets,
+            centre_bias=self._spread_out(-half),
+            safe=self._spread_out(nearest),
+            text=means.new_zeros(0) if self.text is None else self.text,
+        )
+
+    def _spread_out(self, of_present: Tensor) -> Tensor:
+        """Rows of the classes present, put back at their places among all K."""
+        rows = of_present.new_zeros(len(self.moments.counts), *of_present.shape[1:])
+        rows[self.present] = of_present
+        return rows
 
     def update(self, features: Tensor, labels: Tensor) -> None:
         """Add a batch of (B, D) features and (B,) labels.
 
         Raises:
-            ShapeError: wrong shapes, labels out of range, or of a class the first sweep lacked.
+            ShapeError: wrong shapes, or labels out of range.
         """
-        check_samples(features, labels, len(self._means))
-        rows_a_block = max(64, _BLOCK_VALUES // max(features.shape[1], len(self._means)))
-        for rows, targets in zip(
-            features.detach().split(rows_a_block), labels.split(rows_a_block), strict=True
-        ):
-            kept = targets >= 0
-            if not bool(kept.all()):
-                rows, targets = rows[kept], targets[kept]
-            if len(rows):
-                self._add(normalise_rows(rows) if self.normalise else working(rows), targets)
+        check_samples(features, labels, len(self.sums))
+        rows, targets = features.detach(), labels
+        kept = targets >= 0
+        if not bool(kept.all()):
+            rows, targets = rows[kept], targets[kept]
+        values = _CACHED_VALUES if rows.device.type == "cpu" else 16 * _CACHED_VALUES
+        step = max(64, values // max(self.moments.means.shape))
+        for start in range(0, len(rows), step):
+            block = rows[start : start + step]
+            block = normalise_rows(block) if self.normalise else working(block)
+            self._add(block, targets[start : start + step])
 
     def _add(self, rows: Tensor, targets: Tensor) -> None:
-        means, white, centres, centre_bias, text = self._in(rows.dtype)
-        residuals = rows - means.index_select(0, targets)
-        projected = residuals @ white
-        met = projected if self._through_projection else residuals
-        scores = centre_bias.index_select(0, targets).addmm_(met, centres)
-        nearest = self.present[scores.argmax(dim=1)]
-        self._count("seen", torch.ones_like(targets), targets)
-        self._count("shares", _square_sums(projected), targets)
-        self._count("spreads", _square_sums(residuals), targets)
-        self._count("ncc_correct", nearest == targets, targets)
+        small = self._in(rows.dtype)
+        residuals = small.means.index_select(0, targets)
+        torch.sub(rows, residuals, out=residuals)
+        projected = residuals @ small.white.T
+        spreads = _square_sums(residuals)
+        nearest = self._nearest(small, residuals, projected, spreads, targets)
+        columns = [torch.ones_like(spreads), _square_sums(projected), spreads, nearest == targets]
         if self.text is not None:
-            self._decide(rows @ text, targets, nearest)
+            columns += self._decide(rows @ small.text.T, targets, nearest)
+        table = torch.stack([column.to(self.sums.dtype) for column in columns], dim=1)
+        self.sums[:, : len(columns)].index_add_(0, targets, table)
 
-    def _decide(self, cosines: Tensor, targets: Tensor, nearest: Tensor) -> None:
+    def _nearest(
+        self, small: "_Small", residuals: Tensor, projected: Tensor, spreads: Tensor, own: Tensor
+    ) -> Tensor:
+        """Class (B,) of the nearest centre.
+
+        x - h_k = (x - h_y) + (h_y - h_k), so it maximises <x - h_y, h_k> - ||h_k - h_y||^2 / 2,
+        which a large common mean cannot spoil. A sample nearer to its own centre than half the
+        way to the next one is its own centre's by the triangle inequality: no product needed.
+        """
+        nearest = own.clone()
+        open_ = (spreads >= small.safe.index_select(0, own)).nonzero().squeeze(1)
+        if len(open_):
+            met = projected if small.centres.shape[1] == projected.shape[1] else residuals
+            scores = small.centre_bias.index_select(0, own[open_])
+            scores.addmm_(met.index_select(0, open_), small.centres.T)
+            nearest[open_] = self.present[scores.argmax(dim=1)]
+        return nearest
+
+    def _decide(self, cosines: Tensor, targets: Tensor, nearest: Tensor) -> list[Tensor]:
+        """Agreement with the nearest centre, hits, and cosine with the own class, each (B,)."""
         own = cosines.gather(1, targets.unsqueeze(1)).squeeze(1)
         logits = cosines
         if self.logit_scale is not None:
-            logits = cosines * torch.as_tensor(self.logit_scale).to(cosines)
+            logits = cosines.mul_(torch.as_tensor(self.logit_scale).to(cosines))
         if self.bias is not None:
-            logits = logits + self.bias.to(logits)
-        best, chosen = logits.max(dim=1)
+            logits = logits.add_(self.bias.to(logits))
+        chosen = logits.argmax(dim=1)
         among = chosen
         if len(self.present) < len(self.moments.counts):
             among = self.present[logits[:, self.present].argmax(dim=1)]
         hits = chosen == targets
-        self._count("cosines", own, targets)
-        self._count("correct", hits, targets)
-        self._count("agree", among == nearest, targets)
         if self.logit_scale is not None:
-            confidence = 1 / (logits - best.unsqueeze(1)).exp_().sum(dim=1)
-            self.sums["bins"] += confidence_bins(confidence, hits, targets, len(self._means))
+            best = logits.gather(1, chosen.unsqueeze(1))
+            confidence = 1 / logits.sub_(best).exp_().sum(dim=1)
+            self.bins += confidence_bins(confidence, hits, targets, len(self.sums))
+        return [among == nearest, hits, own]
 
-    def _count(self, name: str, values: Tensor, targets: Tensor) -> None:
-        total = self.sums[name]
-        total.index_add_(0, targets, values.to(total.dtype))
-
-    def _in(self, dtype: torch.dtype) -> tuple[Tensor, ...]:
+    def _in(self, dtype: torch.dtype) -> "_Small":
         """The small matrices in the data's own precision, converted once."""
         if dtype not in self._cast:
-            text = self._means.new_zeros(0) if self.text is None else self.text.T
-            parts = (self._means, self.white.matrix, self._centres, self._centre_bias, text)
-            self._cast[dtype] = tuple(part.to(dtype).contiguous() for part in parts)
+            self._cast[dtype] = _Small(
+                *(getattr(self._small, f.name).to(dtype).contiguous() for f in fields(_Small))
+            )
         return self._cast[dtype]
 
     def merge(self, other: "SampleAccumulator") -> None:
         """Add what another accumulator built on the same moments has seen."""
         if not torch.equal(self.moments.counts.cpu(), other.moments.counts.cpu()):
             raise ShapeError("cannot merge accumulators that were built on different moments")
-        for name, total in self.sums.items():
-            total += other.sums[name].to(total)
+        self.sums += other.sums.to(self.sums)
+        self.bins += other.bins.to(self.bins)
 
     def compute(self) -> SampleMeasures:
         """The measures of all that was added."""
-        seen = self.sums["seen"]
-        means = {name: self.sums[name] / seen for name in _SUMS[1:]}
-        has_text = self.text is not None
+        found = dict(zip(_SUMS, (self.sums / self.sums[:, :1]).unbind(dim=1), strict=True))
+        by_text = self.text is not None
         return SampleMeasures(
-            counts=seen.long(),
-            shares=means["shares"],
-            spreads=means["spreads"],
-            ncc_correct=means["ncc_correct"],
-            agree=means["agree"] if has_text else None,
-            correct=means["correct"] if has_text else None,
-            cosines=means["cosines"] if has_text else None,
-            bins=self.sums["bins"].clone() if has_text and self.logit_scale is not None else None,
+            counts=self.sums[:, 0].long(),
+            shares=found["shares"],
+            spreads=found["spreads"],
+            ncc_correct=found["ncc_correct"],
+            agree=found["agree"] if by_text else None,
+            correct=found["correct"] if by_text else None,
+            cosines=found["cosines"] if by_text else None,
+            bins=self.bins.clone() if by_text and self.logit_scale is not None else None,
             white=self.white,
         )
 
     def state_dict(self) -> dict[str, Tensor]:
         """The sums so far; load them into an accumulator built on the same moments."""
-        return dict(self.sums)
+        return {"sums": self.sums, "bins": self.bins}
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Continue from a `state_dict`."""
-        for name, total in self.sums.items():
+        for name, total in self.state_dict().items():
             if state[name].shape != total.shape:
                 raise ShapeError(
                     f"the saved `{name}` is {tuple(state[name].shape)}; "
                     f"expected {tuple(total.shape)}"
                 )
             total.copy_(state[name])
+
+
+@dataclass(frozen=True, eq=False)
+class _Small:
+    """What each block is multiplied with. P classes present, r whitened directions."""
+
+    means: Tensor  # (K, D)
+    white: Tensor  # (r, D)
+    centres: Tensor  # (P, r) or (P, D)
+    centre_bias: Tensor  # (K, P): -||h_k - h_y||^2 / 2
+    safe: Tensor  # (K,): (half the way to the next centre)^2
+    text: Tensor  # (K, D)
 
 
 def _classifier(text: Tensor, moments: ClassMoments, normalise: bool) -> Tensor:
