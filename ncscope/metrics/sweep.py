@@ -165,7 +165,8 @@ class SampleAccumulator:
         nearest = own.clone()
         open_ = (spreads >= small.safe.index_select(0, own)).nonzero().squeeze(1)
         if len(open_):
-            met = projected if small.centres.shape[1] == projected.shape[1] else residuals
+            # At full rank both are D wide, and the centres are those of plain residuals.
+            met = projected if self.white.rank < residuals.shape[1] else residuals
             scores = small.centre_bias.index_select(0, own[open_])
             scores.addmm_(met.index_select(0, open_), small.centres.T)
             nearest[open_] = self.present[scores.argmax(dim=1)]
