@@ -1,3 +1,69 @@
-"""Neural-collapse diagnosis and correction for prompt-tuned CLIP models."""
+"""Neural-collapse diagnosis and correction for prompt-tuned CLIP models.
+
+    features = ncscope.extract("zero-shot", data="path/to/images", backbone="ViT-B-16", ...)
+    report = ncscope.analyze(features)
+    report.summary["delta_lcd"]["raw"]
+    report.show()
+
+Nothing heavy is imported until one of these names is used.
+"""
+
+import importlib
+from typing import TYPE_CHECKING
+
+from ncscope.errors import (
+    BackboneError,
+    CheckpointError,
+    DataError,
+    NcscopeError,
+    ShapeError,
+)
+
+if TYPE_CHECKING:
+    from ncscope import metrics, plots
+    from ncscope.features.bundle import Features, read_features, write_features
+    from ncscope.features.extract import extract
+    from ncscope.report.analyze import analyze
+    from ncscope.report.measure import Report, measure
 
 __version__ = "0.1.0"
+
+_HOMES = {
+    "Features": "ncscope.features.bundle",
+    "Report": "ncscope.report.measure",
+    "analyze": "ncscope.report.analyze",
+    "extract": "ncscope.features.extract",
+    "measure": "ncscope.report.measure",
+    "read_features": "ncscope.features.bundle",
+    "write_features": "ncscope.features.bundle",
+}
+_MODULES = ("metrics", "plots")
+
+__all__ = [
+    "BackboneError",
+    "CheckpointError",
+    "DataError",
+    "Features",
+    "NcscopeError",
+    "Report",
+    "ShapeError",
+    "analyze",
+    "extract",
+    "measure",
+    "metrics",
+    "plots",
+    "read_features",
+    "write_features",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name in _MODULES:
+        return importlib.import_module(f"ncscope.{name}")
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'ncscope' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])
