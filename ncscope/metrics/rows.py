@@ -23,12 +23,12 @@ def centre_rows(rows: Tensor) -> Tensor:
     """Subtract the mean row from each of (K, D) rows.
 
     A row that the subtraction leaves at rounding level is set to exactly zero: what remains of it
-    is noise, and a cosine with noise would read as a number.
+    is noise, and a cosine with noise would read as a number. NaN stays NaN.
     """
     centred = rows - rows.mean(dim=0)
     scale = rows.detach().norm(dim=1).max()
     noise = 4 * torch.finfo(rows.dtype).eps * scale
-    return torch.where(centred.detach().norm(dim=1, keepdim=True) > noise, centred, 0.0)
+    return torch.where(centred.detach().norm(dim=1, keepdim=True) <= noise, 0.0, centred)
 
 
 def class_rows(name: str, rows: Tensor, *, centred: bool) -> Tensor:
