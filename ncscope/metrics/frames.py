@@ -8,9 +8,8 @@ import math
 import torch
 from torch import Tensor
 
-from ncscope._checks import check_class_rows, working
+from ncscope._checks import check_class_rows, check_finite, working
 from ncscope.errors import ShapeError
-from ncscope.metrics.rows import centre_rows
 
 
 def simplex_etf(
@@ -36,12 +35,7 @@ def simplex_etf(
         raise ShapeError(f"a simplex ETF needs at least 2 classes; got K = {num_classes}")
     _require_room(num_classes, width)
     span = num_classes - 1
-    # Rows of the zero-sum basis: e_j spread over the first j + 1 coordinates (Helmert's matrix).
-    order = torch.arange(1, num_classes, dtype=torch.float64)
-    basis = torch.tril(torch.ones(span, num_classes, dtype=torch.float64), diagonal=0)
-    basis[torch.arange(span), torch.arange(1, num_classes)] = -order
-    basis = basis / torch.sqrt(order * (order + 1)).unsqueeze(1)  # (K-1, K)
-    rows = math.sqrt(num_classes / span) * basis.T  # (K, K-1)
+    rows = math.sqrt(num_classes / span) * _zero_sum_basis(num_classes)  # (K, K-1)
     if seed is None:
         frame = torch.zeros(num_classes, width, dtype=torch.float64)
         frame[:, :span] = rows
@@ -62,21 +56,34 @@ def nearest_etf(text: Tensor) -> Tensor:
     """Unit rows (K, D) of the simplex ETF nearest to the centred text features, detached.
 
     Orthogonal Procrustes: of all rotations of the frame, the one with the largest inner product
-    with G - mean(G). With the thin SVD of that matrix, U S V^T, it is
-    sqrt(K/(K-1)) (I - 1 1^T / K) U V^T. Unique only if the centred text has rank K - 1.
+    with G - mean(G). With B (K, K-1) an orthonormal basis of the zero-sum vectors and the thin
+    SVD B^T G = U S V^T, it is sqrt(K/(K-1)) B U V^T. Unique only if the centred text has rank
+    K - 1; else one of the nearest.
 
     Raises:
-        ShapeError: K > D + 1, where no simplex ETF exists.
+        ShapeError: K > D + 1, where no simplex ETF exists; NaN or inf (rows named).
     """
     check_class_rows("text", text)
     num_classes, width = text.shape
     _require_room(num_classes, width)
-    centred = centre_rows(working(text).detach().double())
-    left, _, right = torch.linalg.svd(centred, full_matrices=False)
-    span = num_classes - 1  # the last direction of a zero-sum matrix is arbitrary: leave it out
-    rows = left[:, :span] @ right[:span]
-    rows = math.sqrt(num_classes / span) * (rows - rows.mean(dim=0))
+    check_finite("text", text)
+    basis = _zero_sum_basis(num_classes).to(text.device)
+    # In the basis: the SVD of G - mean(G) itself would fill a missing rank with any vectors, some
+    # of them not zero-sum, and what came back would be no ETF.
+    left, _, right = torch.linalg.svd(basis.T @ text.detach().double(), full_matrices=False)
+    rows = math.sqrt(num_classes / (num_classes - 1)) * (basis @ left @ right)
     return rows.to(working(text).dtype)
+
+
+def _zero_sum_basis(num_classes: int) -> Tensor:
+    """Orthonormal basis (K, K-1) of the vectors that sum to zero: Helmert's matrix.
+
+    Column j spreads the unit vector e_{j+1} against the j + 1 coordinates before it.
+    """
+    order = torch.arange(1, num_classes, dtype=torch.float64)
+    basis = torch.ones(num_classes, num_classes - 1, dtype=torch.float64).triu()
+    basis.diagonal(offset=-1).copy_(-order)
+    return basis / torch.sqrt(order * (order + 1))
 
 
 def _require_room(num_classes: int, width: int) -> None:
