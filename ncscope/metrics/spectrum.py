@@ -3,6 +3,8 @@
 K classes, D embedding width.
 """
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -31,7 +33,8 @@ def effective_rank(rows: Tensor, *, centred: bool = True) -> Tensor:
     small = rows @ rows.T if rows.shape[0] <= rows.shape[1] else rows.T @ rows
     values = torch.linalg.eigvalsh(small).clamp_min(0)
     shares = values / values.sum()
-    return torch.special.entr(shares).sum().exp()
+    # The entropy has no gradient at a share of 0, and centred rows always have a null direction.
+    return torch.special.entr(torch.where(shares == 0, 1.0, shares)).sum().exp()
 
 
 def hierarchy_retention(
@@ -45,22 +48,25 @@ def hierarchy_retention(
     Differentiable (Pearson).
     """
     check_paired_rows("text", text, "frozen", frozen)
-    entries = []
-    for name, rows in (("text", text), ("frozen", frozen)):
-        rows = class_rows(name, rows, centred=centred)
-        size = len(rows)
-        upper = torch.triu_indices(size, size, offset=1, device=rows.device)
-        values = (rows @ rows.T)[upper[0], upper[1]]
-        entries.append(_ranks(values) if spearman else values)
-    return _pearson(entries[0], entries[1].to(entries[0].dtype))
+    left = _entries(class_rows("text", text, centred=centred), ranked=spearman)
+    right = _entries(class_rows("frozen", frozen, centred=centred), ranked=spearman)
+    return left @ right.to(left.dtype)
 
 
-def _pearson(left: Tensor, right: Tensor) -> Tensor:
-    left, right = left - left.mean(), right - right.mean()
-    noise = 8 * torch.finfo(left.dtype).eps
-    if left.detach().abs().max() <= noise or right.detach().abs().max() <= noise:
-        return left.new_full((), torch.nan)
-    return (left @ right) / (left.norm() * right.norm())
+def _entries(rows: Tensor, *, ranked: bool) -> Tensor:
+    """Entries of G G^T above the diagonal, or their ranks, less their mean and of norm one.
+
+    NaN where they are equal up to rounding, whose correlation or ranks would read as a number.
+    """
+    gram = rows @ rows.T
+    upper = torch.triu_indices(len(rows), len(rows), offset=1, device=rows.device)
+    values = gram[upper[0], upper[1]]
+    # Rounding is relative to the rows' squared norms, and grows as the square root of D.
+    noise = 2 * math.sqrt(rows.shape[1]) * torch.finfo(rows.dtype).eps * gram.detach().diagonal()
+    level = (values - values.mean()).detach().abs().max() <= noise.mean()
+    values = _ranks(values) if ranked else values
+    values = values - values.mean()
+    return torch.where(level, torch.nan, values / values.norm())
 
 
 def _ranks(values: Tensor) -> Tensor:
