@@ -32,8 +32,11 @@ def class_mean_accuracy(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def harmonic_mean(base: float, new: float) -> float:
-    """H = 2BN / (B + N) of base and new accuracy; 0 where both are 0."""
-    return 2 * base * new / (base + new) if base + new > 0 else 0.0
+    """H = 2BN / (B + N) of base and new accuracy. In [0, 1], higher is better.
+
+    0 where both are 0; NaN where either is.
+    """
+    return 0.0 if base == new == 0 else 2 * base * new / (base + new)
 
 
 def ece(logits: Tensor, labels: Tensor, *, class_balanced: bool = False) -> Tensor:
@@ -59,7 +62,10 @@ def confidence_bins(confidence: Tensor, hits: Tensor, labels: Tensor, num_classe
 
 
 def binned_ece(bins: Tensor, *, class_balanced: bool = False) -> Tensor:
-    """`ece` from (K, 15, 3) bins of count, summed confidence and summed hits."""
+    """`ece` from (K, 15, 3) bins of count, summed confidence and summed hits.
+
+    In [0, 1], lower is better; NaN for empty bins.
+    """
     if class_balanced:
         counts = bins[:, :, 0].sum(dim=1)
         bins = bins[counts > 0] / counts[counts > 0].view(-1, 1, 1)
