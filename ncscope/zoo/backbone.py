@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 
 from ncscope.errors import BackboneError
 from ncscope.zoo.construct import (
@@ -37,7 +37,7 @@ RANDOM_NOTE = "the backbone's weights are random: its features mean nothing"
 class Backbone:
     """A frozen CLIP model with its transform and tokenizer."""
 
-    model: nn.Module  # in evaluation mode, without gradients; towers as open_clip builds them
+    model: Any  # open_clip's module, in evaluation mode, without gradients
     preprocess: Callable[[Image.Image], Tensor]  # (3, H, W) for inference
     tokenizer: Callable[[list[str]], Tensor]  # (B, L) token ids
     width: int  # D, of the embedding both towers end in
@@ -51,9 +51,7 @@ class Backbone:
     @property
     def logit_scale(self) -> Tensor:
         """The multiplier of the cosine, (), 100 for CLIP."""
-        scale = self.model.logit_scale
-        assert isinstance(scale, Tensor)
-        return scale.detach().exp().float().reshape(())
+        return self.model.logit_scale.detach().exp().float().reshape(())
 
     @property
     def image_digest(self) -> str:
@@ -63,9 +61,9 @@ class Backbone:
 
     def encode_image(self, pixels: Tensor) -> Tensor:
         """(B, 3, H, W) preprocessed pixels to (B, D) float32, not normalised."""
-        encode: Callable[[Tensor], Tensor] = getattr(self.model, "encode_image")  # noqa: B009
+        encode = self.model.encode_image
         if self.precision == "fp32":
-            return encode(pixels).float()
+            return encode(pixels)
         half = torch.bfloat16 if self.precision == "bf16" else torch.float16
         if self.device.type == "cuda":
             with torch.autocast("cuda", dtype=half):
@@ -74,8 +72,7 @@ class Backbone:
 
     def encode_text(self, texts: Sequence[str]) -> Tensor:
         """One (D,) float32 feature a text, (B, D), not normalised."""
-        encode: Callable[[Tensor], Tensor] = getattr(self.model, "encode_text")  # noqa: B009
-        return encode(self.tokenizer(list(texts)).to(self.device))
+        return self.model.encode_text(self.tokenizer(list(texts)).to(self.device))
 
 
 def load_backbone(

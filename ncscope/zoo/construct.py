@@ -49,6 +49,7 @@ def preprocess_settings(clip: Any, model: Any, plan: Plan) -> dict[str, Any]:
     default = clip.transform.PreprocessCfg()
     settings = clip.transform.merge_preprocess_dict(default, plan.preprocess)
     settings["size"] = model.visual.image_size
+    settings = {k: list(v) if isinstance(v, tuple) else v for k, v in settings.items()}  # JSON
     try:
         inference_transform(clip, settings)
     except Exception:  # assertions and type errors, where the settings are a file's
