@@ -14,7 +14,14 @@ from torch import Tensor
 
 from ncscope.errors import ShapeError
 from ncscope.metrics.frames import etf_gram
-from ncscope.metrics.rows import class_rows, frobenius_norm, off_diagonal, pairwise_cosines
+from ncscope.metrics.rows import (
+    class_rows,
+    frobenius_norm,
+    normalise_rows,
+    off_diagonal,
+    pairwise_cosines,
+    squared_distances,
+)
 
 LcdForm = Literal["cosine", "cosine_rms", "frobenius"]
 
@@ -68,7 +75,8 @@ def delta_lcd(
         )
     gap = off_diagonal(pairwise_cosines(text, centred=centred)) + 1 / (len(text) - 1)
     if form == "cosine_rms":
-        return gap.square().mean().sqrt()
+        # not sqrt(mean(.)), which has no gradient at an exact ETF
+        return torch.linalg.vector_norm(gap) / math.sqrt(len(gap))
     return gap.square().mean() if power == 2 else gap.abs().pow(power).mean()
 
 
@@ -127,8 +135,9 @@ def gnc2(
     float32 at D = 512, so it is returned as the **logarithm** of its mean and of its variance,
     in float64. At an ETF the log kernel's mean is -log(2K/(K-1)) / 2. Two equal rows give inf.
     """
-    cosines = off_diagonal(pairwise_cosines(rows, centred=centred))
-    squared = (2 - 2 * cosines).clamp_min(0)  # (K(K-1),) each pair twice: same mean and variance
+    directions = normalise_rows(class_rows("rows", rows, centred=centred))
+    # (K(K-1),) each pair twice: same mean and variance
+    squared = off_diagonal(squared_distances(directions))
     if kernel == "log":
         values = -0.5 * squared.log()
     elif kernel == "dist":

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ncscope.errors import ShapeError
 from ncscope.metrics.moments import ClassMoments, class_moments
-from ncscope.metrics.rows import centre_rows
+from ncscope.metrics.rows import centre_rows, squared_distances
 
 Nc1Variant = Literal["default", "papyan", "svd", "quotient", "weak"]
 
@@ -176,20 +176,10 @@ def cdnv(moments: ClassMoments, *, dist_exp: float = 1.0, keep_singletons: bool 
     spreads, means = moments.spreads[eligible], moments.means[eligible]
     if len(spreads) < 2:
         return spreads.new_full((), math.nan)
-    squared = _squared_distances(means - means.mean(dim=0))
+    squared = squared_distances(means)
     pairs = torch.triu_indices(len(spreads), len(spreads), offset=1, device=means.device)
     gaps = squared[pairs[0], pairs[1]]
     sums = spreads[pairs[0]] + spreads[pairs[1]]
     # Two coinciding means are infinitely unseparated, also where both classes are points.
     ratios = torch.where(gaps > 0, sums / (2 * gaps.pow(dist_exp)), math.inf)
     return ratios.mean()
-
-
-def _squared_distances(rows: Tensor) -> Tensor:
-    gram = rows @ rows.T
-    norms = gram.diagonal()
-    squared = norms.unsqueeze(0) + norms.unsqueeze(1) - 2 * gram
-    near = squared.detach() < 1e-6 * norms.detach().max()
-    if int(near.sum()) > len(rows):  # more than the diagonal: take the exact, slower way
-        squared = torch.cdist(rows, rows, compute_mode="donot_use_mm_for_euclid_dist").square()
-    return squared
