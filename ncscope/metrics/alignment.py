@@ -8,8 +8,8 @@ import math
 import torch
 from torch import Tensor
 
-from ncscope._checks import check_class_rows, check_paired_rows, check_samples, working
-from ncscope.metrics.duality import class_balanced_mean
+from ncscope._checks import check_class_rows, check_paired_rows, working
+from ncscope.metrics.duality import class_balanced_mean, labelled_rows
 
 
 def modality_gap(text: Tensor, image_means: Tensor) -> Tensor:
@@ -38,9 +38,7 @@ def alignment(features: Tensor, labels: Tensor, text: Tensor, *, alpha: float = 
     Features (N, D), labels (N,) with -1 ignored, text (K, D). In [0, 2^alpha], lower is better
     aligned. At alpha 2 and unit rows it is twice `delta_mid_batch`. Differentiable.
     """
-    check_samples(features, labels, len(text))
-    kept = labels >= 0
-    rows, targets = working(features[kept]), labels[kept]
+    rows, targets = labelled_rows(features, labels, text)
     distances = (rows - working(text).to(rows.dtype)[targets]).square().sum(dim=1)
     return class_balanced_mean(distances.pow(alpha / 2), targets, len(text))
 

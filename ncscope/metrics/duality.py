@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from ncscope._checks import check_paired_rows, check_samples
+from ncscope._checks import check_class_rows, check_paired_rows, check_samples, working
 from ncscope.errors import ShapeError
 from ncscope.metrics.geometry import gram_distance
 from ncscope.metrics.rows import (
@@ -110,11 +110,27 @@ def delta_mid_batch(features: Tensor, labels: Tensor, text: Tensor) -> Tensor:
     In [0, 2], lower is more collapsed. Equals CPT's L_CC / 2 (arXiv:2605.11939) and half of
     `alignment` at alpha 2. Differentiable. NaN for a batch without labels.
     """
-    check_samples(features, labels, len(text))
-    kept = labels >= 0
-    rows, targets = normalise_rows(features[kept]), labels[kept]
+    rows, targets = labelled_rows(features, labels, text)
+    rows = normalise_rows(rows)
     cosines = (rows * normalise_rows(text).to(rows.dtype)[targets]).sum(dim=1)
     return class_balanced_mean(1 - cosines, targets, len(text))
+
+
+def labelled_rows(features: Tensor, labels: Tensor, text: Tensor) -> tuple[Tensor, Tensor]:
+    """Those of (N, D) features that have a label, in their working dtype, and their labels.
+
+    Raises:
+        ShapeError: wrong shapes or labels, or text (K, D) of another width.
+    """
+    check_class_rows("text", text)
+    check_samples(features, labels, len(text))
+    if text.shape[1] != features.shape[1]:
+        raise ShapeError(
+            f"`text` is {tuple(text.shape)}; expected (K, {features.shape[1]}), "
+            f"as wide as the features"
+        )
+    kept = labels >= 0
+    return working(features[kept]), labels[kept].long()
 
 
 def class_balanced_mean(values: Tensor, labels: Tensor, num_classes: int) -> Tensor:
