@@ -1,12 +1,14 @@
 """Sources to a report: feature files are read, everything else is extracted first."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ncscope.errors import DataError
 from ncscope.features.bundle import Features, read_features
-from ncscope.report.measure import Report, Run, measure
+from ncscope.features.pairs import as_pairs
+from ncscope.report.measure import Report, measure
 
 FEATURE_SUFFIXES = (".safetensors", ".npz")
 
@@ -14,6 +16,7 @@ FEATURE_SUFFIXES = (".safetensors", ".npz")
 def analyze(
     *sources: Features | str | Path,
     extract: Callable[[str], Features] | None = None,
+    pairs: bool = False,
     normalise: bool = True,
     train_counts: Sequence[int] | None = None,
     bootstrap: int | None = None,
@@ -25,6 +28,7 @@ def analyze(
     Args:
         sources: `Features`, feature files, or anything `extract` turns into features.
         extract: called with each source that is neither; `ncscope.extract` with its options bound.
+        pairs: take image i and text i as a class of their own, whatever labels there are.
         normalise, train_counts, bootstrap, seed: as for `measure`.
         progress: called with a line of text as each source is taken up.
 
@@ -39,6 +43,7 @@ def analyze(
         if progress is not None and not isinstance(source, Features):
             progress(str(source))
         features = _features(source, extract)
+        features = as_pairs(features) if pairs else features
         runs.append(
             measure(
                 features,
@@ -74,15 +79,4 @@ def _named(features: Features, source: str) -> Features:
     """A file's features, with the file as their source where they name none."""
     if features.provenance.get("source"):
         return features
-    return Features(
-        image=features.image,
-        label=features.label,
-        text=features.text,
-        classnames=features.classnames,
-        logit_scale=features.logit_scale,
-        text_frozen=features.text_frozen,
-        provenance={**features.provenance, "source": source},
-    )
-
-
-__all__ = ["Run", "analyze", "is_feature_file"]
+    return replace(features, provenance={**features.provenance, "source": source})

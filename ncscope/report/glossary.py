@@ -118,3 +118,23 @@ GLOSSARY: dict[str, Entry] = {
         "0", "1", "lower", "0", "Guo et al. 2017",
     ),
 }  # fmt: skip
+
+
+def markdown_table() -> str:
+    """The glossary as a Markdown table, as the README carries it."""
+    lines = [
+        "| measure | in `summary` | what it is | range | ideal | collapse lies | source |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for path, entry in GLOSSARY.items():
+        cells = [
+            entry.title,
+            f"`{path}`",
+            entry.meaning,
+            f"{entry.low} … {entry.high}",
+            entry.ideal,
+            entry.better or "–",
+            entry.source or "–",
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)

@@ -88,11 +88,12 @@ def _text(
         per_image = normalise_rows(text) if normalise else text
         text = per_image.double().mean(dim=0)
         notes.append("text features depend on the image: geometry uses their mean over the images")
-    text = normalise_rows(text.double()) if normalise else text.double()
-    zero = (~torch.isfinite(text).all(dim=1)).nonzero().flatten().tolist()
+    zero = (text == 0).all(dim=1).nonzero().flatten().tolist()
     if zero:
         names = ", ".join(features.classnames[k] for k in zero[:5])
-        notes.append(f"the text feature of {names} is zero: its cosines are undefined")
+        absent["text"] = f"the text feature of {names} is zero"
+        return None, None
+    text = normalise_rows(text.double()) if normalise else text.double()
     return text, per_image
 
 
@@ -128,7 +129,6 @@ def _image(
         rows = (norms == 0).nonzero().flatten().tolist()
         where = ", ".join(f"{i} ({features.classnames[int(label[i])]})" for i in rows[:3])
         absent["image"] = f"{len(rows)} image features are zero vectors, at rows {where}"
-        notes.append(f"image measures are undefined: {absent['image']}")
         return None, None
     return image, label
 

@@ -63,7 +63,7 @@ def _reason(name: str, value: float | None, sides: tuple[str, ...], prepared: Pr
         return "too few classes have two images or more"
     if value is not None and math.isinf(value):
         return "it is infinite: the means of two classes coincide"
-    return "a vector it needs is zero, or all are equal"
+    return "the vectors it needs are all equal"
 
 
 def _put(tree: dict[str, Any], path: str, value: float | None) -> None:

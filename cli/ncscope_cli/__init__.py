@@ -1,0 +1,1 @@
+"""The `ncscope` command: every verb parses, calls one library function and writes."""

@@ -1,0 +1,114 @@
+"""`ncscope analyze`: every measure of one or several sources, side by side."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ncscope_cli import options
+from ncscope_cli.progress import progress_bar
+
+if TYPE_CHECKING:
+    from ncscope.features.bundle import Features
+
+
+def analyze(
+    sources: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="SOURCE...",
+            help="Feature files (.safetensors, .npz), or `zero-shot` together with --data.",
+        ),
+    ],
+    out: Annotated[
+        Path, typer.Option(metavar="DIR", help="For metrics.json, metrics.csv and report.html.")
+    ],
+    data: options.Data = None,
+    part: options.Part = None,
+    split: options.Split = "all",
+    classnames: options.Classnames = None,
+    template: options.Template = None,
+    backbone: options.Backbone = "auto",
+    pretrained: options.Pretrained = None,
+    trust_backbone: options.TrustBackbone = False,
+    device: options.Device = "auto",
+    precision: options.Precision = "fp32",
+    batch_size: options.BatchSize = 64,
+    workers: options.Workers = None,
+    cache: options.Cache = "auto",
+    skip_bad: options.SkipBad = False,
+    pairs: Annotated[
+        bool, typer.Option("--pairs", help="Image i and text i are a class: retrieval pairs.")
+    ] = False,
+    as_given: Annotated[
+        bool,
+        typer.Option("--as-given", help="Do not normalise: lengths mean something."),
+    ] = False,
+    train_counts: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Training images of each class, one number a line: forms head, medium, tail.",
+        ),
+    ] = None,
+    bootstrap: Annotated[
+        int | None,
+        typer.Option(
+            min=0, metavar="N", help="Replicates for intervals; 0 none; 200 if affordable."
+        ),
+    ] = None,
+    seed: options.Seed = None,
+    html: Annotated[bool, typer.Option(help="Write report.html.")] = True,
+    quiet: options.Quiet = False,
+) -> None:
+    """Measure neural collapse: a table on stdout, and metrics and a report in a folder."""
+    import ncscope
+    from ncscope.data.classes import read_classnames
+    from ncscope.report.counts import read_counts
+    from ncscope.report.tables import make_folder
+
+    def extract(source: str) -> "Features":
+        if data is None:
+            raise ncscope.DataError(
+                f"{source}: not a feature file (.safetensors or .npz), so say on which images it "
+                f"is to be measured: --data FOLDER"
+            )
+        with progress_bar(f"ncscope: {source}", quiet=quiet) as progress:
+            return ncscope.extract(
+                source,
+                data=data,
+                backbone=backbone,
+                pretrained=pretrained,
+                template=template,
+                classnames=None if classnames is None else read_classnames(classnames),
+                split=split,
+                part=part,
+                device=device,
+                precision=precision,
+                batch_size=batch_size,
+                workers=workers,
+                skip_bad=skip_bad,
+                cache=cache,
+                trust_backbone=trust_backbone,
+                seed=seed,
+                progress=progress,
+            )
+
+    make_folder(out)  # before any work: a folder that cannot be written is known now
+    report = ncscope.analyze(
+        *sources,
+        extract=extract,
+        pairs=pairs,
+        normalise=not as_given,
+        train_counts=None if train_counts is None else read_counts(train_counts),
+        bootstrap=bootstrap,
+        seed=0 if seed is None else seed,
+    )
+    written = report.save(out, html=html)
+    typer.echo(report.table())
+    if quiet:
+        return
+    for run in report.runs:
+        for warning in run.record["warnings"]:
+            typer.echo(f"ncscope: {run.record['source']}: {warning}", err=True)
+    typer.echo(f"ncscope: wrote {', '.join(str(path) for path in written)}", err=True)

@@ -1,0 +1,55 @@
+"""Entry point: collects the verbs and turns NcscopeError into one line and exit status 1."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from ncscope import NcscopeError, __version__
+from ncscope_cli import analyze, demo, extract
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # rich takes longer to import than the help may take to appear
+    help="Neural-collapse diagnosis of prompt-tuned CLIP models.",
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"ncscope {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it and stop.")
+    ] = False,
+) -> None: ...
+
+
+app.command("analyze")(analyze.analyze)
+app.command("extract")(extract.extract)
+app.command("demo")(demo.demo)
+
+
+def main() -> None:
+    """Run a verb: 0 done, 1 a refusal with one clear line on stderr, 2 wrong usage."""
+    try:
+        app()
+    except NcscopeError as error:
+        typer.echo(f"ncscope: {error}", err=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        typer.echo("ncscope: interrupted", err=True)
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
