@@ -4,6 +4,7 @@ K classes, D embedding width, N samples. Everything is float64 unless said, and 
 """
 
 import math
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -31,10 +32,13 @@ def unit_rows(num_classes: int, width: int, *, seed: int = 0) -> Tensor:
 
 
 def simplex_etf(num_classes: int, width: int, *, seed: int = 0) -> Tensor:
-    """Unit rows of a simplex ETF in a random orientation, D >= K - 1.
+    """Unit rows of a simplex ETF in a random orientation, D >= K - 1."""
+    return _etf(num_classes, width, seed).clone()
 
-    The corners e_k - 1/K, written in the eigenbasis of the centring matrix and then rotated.
-    """
+
+@cache
+def _etf(num_classes: int, width: int, seed: int) -> Tensor:
+    """The corners e_k - 1/K, written in the eigenbasis of the centring matrix, then rotated."""
     centring = torch.eye(num_classes).double() - 1 / num_classes
     zero_sum = torch.linalg.eigh(centring).eigenvectors[:, 1:]  # (K, K-1), eigenvalue one
     turn = torch.linalg.qr(normal(width, num_classes - 1, seed=seed)).Q  # (D, K-1)

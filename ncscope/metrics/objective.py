@@ -4,7 +4,7 @@ N samples of a batch, K classes, D embedding width. After arXiv:2306.15955, whos
 available to this project: the definitions are its own, and every one is a mean, so that a weight
 means the same on 10 classes and on 1000. L_LC is `delta_lcd(text, power=2)`. Sample-level terms are
 means over the classes present of the mean over each class's samples; label -1 is ignored. All are
-differentiable. Only cosines enter, so nothing needs normalising first.
+differentiable. Only cosines enter, `dispersion` apart, so nothing needs normalising first.
 """
 
 from typing import Literal
@@ -12,11 +12,11 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from ncscope._checks import check_paired_rows, check_samples
+from ncscope._checks import check_paired_rows
 from ncscope.errors import ShapeError
-from ncscope.metrics.duality import class_balanced_mean
+from ncscope.metrics.duality import class_balanced_mean, labelled_rows
 from ncscope.metrics.frames import nearest_etf
-from ncscope.metrics.rows import centre_rows, class_rows, normalise_rows, off_diagonal
+from ncscope.metrics.rows import class_rows, normalise_rows, off_diagonal
 
 
 def push_pull(
@@ -43,7 +43,8 @@ def push_pull(
     num_classes = len(text)
     own = cosines.gather(1, targets.unsqueeze(1)).squeeze(1)
     gap = 1 / (num_classes - 1)
-    others = (cosines + gap).square().sum(dim=1) - (own + gap).square()
+    # Own class set to zero, not subtracted: near the optimum the rest is smaller than its rounding.
+    others = (cosines + gap).square().scatter(1, targets.unsqueeze(1), 0.0).sum(dim=1)
     if pull not in ("squared", "linear"):
         raise ShapeError(f"unknown pull {pull!r}; known: squared, linear")
     pulled = 0.5 * (own - 1).square() if pull == "squared" else 1 - own
@@ -74,7 +75,8 @@ def log_collapse(
     num_classes = len(text)
     gap = (cosines + 1 / (num_classes - 1)).abs() * (num_classes - 1) / num_classes
     own = torch.nn.functional.one_hot(targets, num_classes).bool()
-    kept = torch.where(own, (1 + cosines) / 2, 1 - gap)
+    # Rounding can carry a cosine past -1 or 1, where the logarithm is inf and not NaN.
+    kept = torch.where(own, (1 + cosines) / 2, 1 - gap).clamp_min(0)
     return class_balanced_mean(-kept.log().mean(dim=1), targets, num_classes)
 
 
@@ -98,8 +100,10 @@ def anchored(
         Scalar >= 0, 0 where everything lies on the anchor.
 
     Raises:
-        ShapeError: K > D + 1, where no such frame exists.
+        ShapeError: K > D + 1, where no such frame exists; features without labels.
     """
+    if (features is None) != (labels is None):
+        raise ShapeError("`features` and `labels` go together; got one without the other")
     frame = nearest_etf(text) if anchor is None else anchor
     check_paired_rows("text", text, "anchor", frame)
     frame = normalise_rows(frame.detach())
@@ -133,11 +137,9 @@ def _cosines(
     features: Tensor, labels: Tensor, text: Tensor, image_mean: Tensor | None
 ) -> tuple[Tensor, Tensor]:
     """Cosines (N', K) of the labelled features with all text rows, and their labels (N',)."""
-    check_samples(features, labels, len(text))
-    rows = class_rows("text", text, centred=False)
-    kept = labels >= 0
-    samples = features[kept]
+    samples, targets = labelled_rows(features, labels, text)
+    rows = class_rows("text", text, centred=image_mean is not None)
     if image_mean is not None:
-        rows, samples = centre_rows(rows), samples - image_mean
+        samples = samples - image_mean
     samples = normalise_rows(samples)
-    return samples @ normalise_rows(rows).to(samples.dtype).T, labels[kept]
+    return samples @ normalise_rows(rows).to(samples.dtype).T, targets
