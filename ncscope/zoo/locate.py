@@ -1,0 +1,131 @@
+"""From a file or a folder at any level of a run to the checkpoint file meant by it.
+
+`OUTPUT_DIR/log.txt` lies above `OUTPUT_DIR/<model>/model.pth.tar-<epoch>`; public releases rename
+and move files, so folder names decide nothing here but which of a run's models is the main one.
+"""
+
+import os
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ncscope.errors import CheckpointError
+
+_CHECKPOINT = re.compile(r".+\.(pth(\.tar)?(-\d+)?|pt|safetensors)")
+_EPOCH = re.compile(r"model\.pth\.tar-(\d{1,9})")
+_USUAL = ("model.pth.tar", "checkpoint.safetensors", "checkpoint.pth.tar", "lora_weights.pt")
+_COMPANIONS = re.compile(r"Mem|anchor_")  # models saved beside the one that is asked for
+_MAX_DEPTH = 6
+_MAX_FOLDERS = 5000
+_MAX_LISTED = 10
+
+
+@dataclass(frozen=True)
+class Located:
+    """A checkpoint file, the logs of its run (oldest first), and the run's other models."""
+
+    path: Path
+    logs: tuple[Path, ...] = ()
+    companions: tuple[Path, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def locate(path: str | Path) -> Located:
+    """Find the checkpoint in a model folder, seed folder or run folder; a file is itself.
+
+    Of several epochs model-best is taken, else the last.
+
+    Raises:
+        CheckpointError: nothing there, no checkpoint below, or several runs (they are listed).
+    """
+    path = Path(path)
+    if not path.is_dir():
+        return Located(path, _logs(path))
+    folders = [path] if _checkpoints(path) else _folders_with_checkpoints(path)
+    if not folders:
+        raise CheckpointError(
+            f"{path}: no checkpoint in this folder or below it; looked for names such as "
+            "model.pth.tar-50, model-best.pth.tar, *.pt and *.safetensors"
+        )
+    if len({folder.parent for folder in folders}) > 1:
+        raise CheckpointError(f"{path}: several runs; name one of {_listed(folders, path)}")
+    folder, others = _main_model(folders, path)
+    chosen, notes = _choose(folder)
+    if others:
+        notes += (f"other models of this run: {', '.join(other.name for other in others)}",)
+    companions = tuple(_choose(other)[0] for other in others)
+    return Located(chosen, _logs(chosen), companions, notes)
+
+
+def _checkpoints(folder: Path) -> list[Path]:
+    """The folder's files that are named like checkpoints, sorted."""
+    try:
+        with os.scandir(folder) as entries:
+            names = [e.name for e in entries if _CHECKPOINT.fullmatch(e.name) and e.is_file()]
+    except OSError as error:
+        raise CheckpointError(f"{folder}: cannot be read: {error.strerror}") from None
+    return [folder / name for name in sorted(names) if not name.startswith(".")]
+
+
+def _folders_with_checkpoints(top: Path) -> list[Path]:
+    found: list[Path] = []
+    for seen, (name, folders, _) in enumerate(os.walk(top)):
+        folder = Path(name)
+        depth = len(folder.relative_to(top).parts)
+        keep = sorted(f for f in folders if not f.startswith(".") and f != "tensorboard")
+        folders[:] = keep if depth < _MAX_DEPTH else []
+        if seen > _MAX_FOLDERS:
+            raise CheckpointError(f"{top}: more than {_MAX_FOLDERS} folders below; name one run")
+        if os.access(folder, os.R_OK) and _checkpoints(folder):
+            found.append(folder)
+            folders[:] = []
+    return found
+
+
+def _main_model(folders: list[Path], top: Path) -> tuple[Path, list[Path]]:
+    """A run may have registered several models; the main one is not a memory or an anchor."""
+    main = [folder for folder in folders if not _COMPANIONS.match(folder.name)]
+    main = main or folders
+    if len(main) > 1:
+        raise CheckpointError(f"{top}: several models; name one of {_listed(main, top)}")
+    return main[0], [folder for folder in folders if folder != main[0]]
+
+
+def _choose(folder: Path) -> tuple[Path, tuple[str, ...]]:
+    """The folder's file to read, and why it is that one where there was a choice."""
+    files = _checkpoints(folder)
+    by_name = {file.name: file for file in files}
+    epochs = sorted((int(m[1]), f) for f in files if (m := _EPOCH.fullmatch(f.name)))
+    if "model-best.pth.tar" in by_name:
+        chosen, why = by_name["model-best.pth.tar"], "the best on validation"
+    elif epochs:
+        chosen, why = epochs[-1][1], "the last epoch"
+    elif usual := [by_name[name] for name in _USUAL if name in by_name]:
+        chosen, why = usual[0], "by its name"
+    elif tuned := [file for file in files if file.name.startswith("best_F_")]:
+        chosen, why = tuned[-1], "the tuned cache of Tip-Adapter-F"
+    elif len(files) == 1:
+        chosen, why = files[0], ""
+    else:
+        raise CheckpointError(f"{folder}: several files; name one of {_listed(files, folder)}")
+    notes = (f"read {chosen.name} of {len(files)} files: {why}",) if len(files) > 1 else ()
+    return chosen, notes
+
+
+def _logs(file: Path) -> tuple[Path, ...]:
+    """log.txt beside the file or one level above; Dassl names later ones log.txt-<time>."""
+    for folder in (file.parent, file.absolute().parent.parent):
+        try:
+            logs = sorted(log for log in folder.glob("log.txt*") if log.is_file())
+        except OSError:
+            continue
+        if logs:
+            return tuple(logs)
+    return ()
+
+
+def _listed(paths: Iterable[Path], top: Path) -> str:
+    names = [str(path.relative_to(top)) for path in paths]
+    more = f", ... ({len(names)} in all)" if len(names) > _MAX_LISTED else ""
+    return ", ".join(names[:_MAX_LISTED]) + more
