@@ -54,7 +54,7 @@ def write_arrays(
     path: Path, arrays: dict[str, Tensor], *, classnames: Sequence[str], provenance: dict[str, Any]
 ) -> None:
     """Write a feature file under a temporary name beside `path`, then rename it."""
-    _check_suffix(path)
+    check_suffix(path)
     try:
         words = json.dumps(provenance, ensure_ascii=False)
     except (TypeError, ValueError) as error:
@@ -75,7 +75,7 @@ def write_arrays(
 
 def read_arrays(path: Path, names: Sequence[str]) -> Stored:
     """Read the arrays called `names`, as far as there are any, with class names and provenance."""
-    _check_suffix(path)
+    check_suffix(path)
     if not path.is_file():
         raise DataError(f"{path}: no such feature file")
     read = _read_npz if path.suffix.lower() == ".npz" else _read_safetensors
@@ -155,6 +155,7 @@ def _json(text: str) -> object:
         return None
 
 
-def _check_suffix(path: Path) -> None:
+def check_suffix(path: Path) -> None:
+    """Refuse a name that says neither format, before the work for the file is done."""
     if path.suffix.lower() not in (".safetensors", ".npz"):
         raise DataError(f"{path}: unknown suffix; a feature file ends in .safetensors or .npz")

@@ -46,12 +46,12 @@ class ZeroShot:
     def preprocess(self) -> Callable[[Image.Image], Tensor]:
         return self.backbone.preprocess
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def text_features(self, classnames: Sequence[str]) -> Tensor:
         """(C, D): the prompts' features; with several templates as in `ensembled`."""
         return ensembled(self._encode, classnames, self.templates)
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def image_features(self, pixels: Tensor) -> Tensor:
         """(B, D)."""
         return self.backbone.encode_image(pixels)

@@ -1,0 +1,67 @@
+"""`ncscope extract`: image and text features of a prompt learner on a data set, in a file."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ncscope_cli import options
+from ncscope_cli.progress import progress_bar
+
+
+def extract(
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="`zero-shot`.")],
+    data: options.Data,
+    out: Annotated[Path, typer.Option(metavar="FILE", help="A .safetensors or .npz file.")],
+    backbone: options.Backbone = "auto",
+    pretrained: options.Pretrained = None,
+    template: options.Template = None,
+    classnames: options.Classnames = None,
+    split: options.Split = "all",
+    part: options.Part = None,
+    device: options.Device = "auto",
+    precision: options.Precision = "fp32",
+    batch_size: options.BatchSize = 64,
+    workers: options.Workers = None,
+    cache: options.Cache = "auto",
+    skip_bad: options.SkipBad = False,
+    trust_backbone: options.TrustBackbone = False,
+    seed: options.Seed = None,
+    quiet: options.Quiet = False,
+) -> None:
+    """Encode a data set's images and class names, and write the features to a file."""
+    import ncscope  # here, so that --help does not wait for torch
+    from ncscope.data.classes import read_classnames
+    from ncscope.features.arrays import check_suffix
+
+    check_suffix(out)
+    with progress_bar("extract", quiet=quiet) as progress:
+        features = ncscope.extract(
+            source,
+            data=data,
+            backbone=backbone,
+            pretrained=pretrained,
+            template=template,
+            classnames=None if classnames is None else read_classnames(classnames),
+            split=split,
+            part=part,
+            device=device,
+            precision=precision,
+            batch_size=batch_size,
+            workers=workers,
+            skip_bad=skip_bad,
+            cache=cache,
+            trust_backbone=trust_backbone,
+            seed=seed,
+            progress=progress,
+        )
+    ncscope.write_features(features, out)
+    if quiet:
+        return
+    for warning in features.warnings:
+        typer.echo(f"warning: {warning}", err=True)
+    typer.echo(
+        f"wrote {out}: {features.num_samples} images, {features.num_classes} classes, "
+        f"{features.width} wide",
+        err=True,
+    )

@@ -1,0 +1,70 @@
+"""Options that several verbs share, each defined once. Importing this imports no library."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+_DATA = typer.Option(
+    "--data",
+    metavar="DATA",
+    help="A folder of class folders, or of train/, val/, test/ holding them; or a .csv with "
+    "columns path and label or classname.",
+)
+Data = Annotated[str, _DATA]
+OptionalData = Annotated[str | None, _DATA]
+Part = Annotated[
+    str | None,
+    typer.Option(metavar="train|val|test", help="Part of divided data; test if not said."),
+]
+Split = Annotated[
+    str, typer.Option(metavar="base|new|all", help="First half of the classes, second, or all.")
+]
+Classnames = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE", help="Class names, one a line, in the order wanted; matched by name."
+    ),
+]
+Template = Annotated[
+    list[str] | None,
+    typer.Option(metavar="TEXT", help="Prompt with one {} in it; several are averaged."),
+]
+Backbone = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME|PATH",
+        help="An open_clip model name, an open_clip folder, or OpenAI's .pt file.",
+    ),
+]
+Pretrained = Annotated[
+    str | None,
+    typer.Option(metavar="TAG|FILE|random", help="Weights for a model name."),
+]
+TrustBackbone = Annotated[
+    bool,
+    typer.Option(
+        "--trust-backbone", help="Open a TorchScript archive of unknown origin; it may run code."
+    ),
+]
+Device = Annotated[str, typer.Option(metavar="auto|cpu|cuda|cuda:N|mps", help="Where to run.")]
+Precision = Annotated[
+    str, typer.Option(metavar="fp32|bf16|fp16", help="Of the image tower's forward pass.")
+]
+BatchSize = Annotated[int, typer.Option(min=1, help="Images a forward pass.")]
+Workers = Annotated[
+    int | None, typer.Option(min=0, help="Processes that decode images; chosen if not said.")
+]
+Cache = Annotated[
+    str,
+    typer.Option(
+        metavar="DIR|off", help="Where image features are kept; auto is ~/.cache/ncscope."
+    ),
+]
+SkipBad = Annotated[
+    bool, typer.Option("--skip-bad", help="Leave out unreadable images instead of refusing.")
+]
+Seed = Annotated[
+    int | None, typer.Option(min=0, help="Of random weights (--pretrained random); 0 if not said.")
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no summary.")]

@@ -1,0 +1,167 @@
+"""Features of a prompt learner on a data set: the forward passes, done once and kept.
+
+N samples, C classes, D width.
+"""
+
+import platform
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ncscope import __version__
+from ncscope.data.files import shown
+from ncscope.data.images import ImageSet
+from ncscope.features.bundle import Features
+from ncscope.features.cache import cache_folder, cache_path, keep, read_cached
+from ncscope.features.forward import ImageFeatures, check_bad, encode_images
+from ncscope.features.sources import open_backbone, open_data, open_source
+from ncscope.zoo.backbone import Backbone
+from ncscope.zoo.base import PromptedClip
+from ncscope.zoo.prompts import DEFAULT_TEMPLATE
+from ncscope.zoo.zero_shot import ZeroShot
+
+
+def extract(
+    source: str | Path | PromptedClip,
+    *,
+    data: str | Path | ImageSet,
+    backbone: str | Path | Backbone = "auto",
+    pretrained: str | None = None,
+    template: str | Sequence[str] | None = None,
+    classnames: Sequence[str] | None = None,
+    split: str = "all",
+    part: str | None = None,
+    device: str = "auto",
+    precision: str = "fp32",
+    batch_size: int = 64,
+    workers: int | None = None,
+    skip_bad: bool = False,
+    cache: str | Path | None = "auto",
+    trust_backbone: bool = False,
+    seed: int | None = None,
+    progress: Callable[[int, int], object] | None = None,
+) -> Features:
+    """Encode a data set's images and its class names with a prompt learner.
+
+    Args:
+        source: `zero-shot`, or any object with the members of `ncscope.zoo.base.PromptedClip`.
+        data: a folder of class folders, or of parts holding them, a `.csv`, or an `ImageSet`.
+        backbone, pretrained, trust_backbone: as for `load_backbone`; or a loaded `Backbone`.
+        template: the prompt of zero-shot features, with one `{}`; several are averaged.
+        classnames: the class order, matched with the data's by name; None takes the data's.
+        split: `base`, `new` (first and second half of the classes) or `all`.
+        part: `train`, `val` or `test`; None is test where the data are divided.
+        device, precision: where and how images are encoded; as for `load_backbone`.
+        batch_size, workers, skip_bad, progress: as for `encode_images`.
+        cache: a folder for image features, `auto` for the user's cache, `off` for none.
+        seed: of `random` weights.
+
+    Returns:
+        Features on the CPU, rows in the order of the data's files.
+
+    Raises:
+        BackboneError, CheckpointError, DataError: whatever is named does not exist or fit.
+    """
+    images = open_data(data, part=part, split=split, classnames=classnames, skip_bad=skip_bad)
+    folder = cache_folder(cache)
+    clip = open_backbone(
+        backbone,
+        pretrained=pretrained,
+        device=device,
+        precision=precision,
+        trust_backbone=trust_backbone,
+        seed=seed,
+        cache_dir=folder,
+    )
+    templates = (template,) if isinstance(template, str) else tuple(template or ())
+    learner = open_source(source, backbone=clip, templates=templates)
+    with torch.no_grad():
+        text = learner.text_features(images.classnames)  # first: prompts are refused in no time
+        frozen = _frozen_text(learner, clip, images.classnames, templates)
+    encoded, notes = _kept_or_encoded(
+        learner,
+        images,
+        folder=folder,
+        batch_size=batch_size,
+        workers=workers,
+        skip_bad=skip_bad,
+        progress=progress,
+    )
+    return Features(
+        image=encoded.rows,
+        label=torch.tensor(images.labels)[encoded.kept],
+        text=text.cpu(),
+        classnames=images.classnames,
+        logit_scale=learner.logit_scale.detach().cpu(),
+        text_frozen=None if frozen is None else frozen.cpu(),
+        provenance=_provenance(source, learner, images, split=split, notes=notes),
+    )
+
+
+def _kept_or_encoded(
+    learner: PromptedClip,
+    images: ImageSet,
+    *,
+    folder: Path | None,
+    batch_size: int,
+    workers: int | None,
+    skip_bad: bool,
+    progress: Callable[[int, int], object] | None,
+) -> tuple[ImageFeatures, list[str]]:
+    """Image features from the cache, or from the model and into the cache; and notes."""
+    path = folder and cache_path(folder, model=learner.image_digest, images=images.digest)
+    encoded = path and read_cached(path, num_images=len(images))
+    notes: list[str] = []
+    if not encoded:
+        encoded = encode_images(
+            learner,
+            images,
+            batch_size=batch_size,
+            workers=workers,
+            skip_bad=skip_bad,
+            progress=progress,
+        )
+        notes = keep(path, encoded) if path else []
+    bad = sorted(set(range(len(images))) - set(encoded.kept.tolist()))
+    check_bad(images, bad, skip_bad=skip_bad)
+    if bad:
+        names = shown([images.items[i] for i in bad])
+        notes.append(f"left out {len(bad)} unreadable image(s): {names}")
+    return encoded, notes
+
+
+def _frozen_text(
+    learner: PromptedClip,
+    clip: Backbone | None,
+    classnames: Sequence[str],
+    templates: Sequence[str],
+) -> torch.Tensor | None:
+    """The backbone's own zero-shot features beside a learner's; None where they are the same."""
+    clip = clip or getattr(learner, "backbone", None)
+    if isinstance(learner, ZeroShot) or not isinstance(clip, Backbone):
+        return None
+    return ZeroShot(clip, tuple(templates) or (DEFAULT_TEMPLATE,)).text_features(classnames)
+
+
+def _provenance(
+    source: object, learner: PromptedClip, images: ImageSet, *, split: str, notes: Sequence[str]
+) -> dict[str, Any]:
+    described = dict(learner.description)
+    warnings = [*described.pop("warnings", []), *images.warnings, *notes]
+    name = str(source) if isinstance(source, str | Path) else described.get("method", "a learner")
+    return {
+        "source": name,
+        "data": images.name,
+        "part": images.part or "all",
+        "split": split,
+        "learner": described,
+        "content": {"images": images.digest, "image_features": learner.image_digest},
+        "versions": {
+            "ncscope": __version__,
+            "torch": torch.__version__,
+            "python": platform.python_version(),
+        },
+        "warnings": warnings,
+    }

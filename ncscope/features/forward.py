@@ -1,0 +1,149 @@
+"""The batched forward pass of images: decoding in worker processes, features on the device.
+
+N images, B batch, D width.
+"""
+
+import os
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from ncscope.data.images import ImageSet, refusal_of_bad
+from ncscope.errors import DataError, ShapeError
+from ncscope.zoo.base import PromptedClip
+
+Batch = tuple[Tensor | None, list[int], list[int]]  # pixels (B, 3, H, W), images in it, bad ones
+
+
+@dataclass(frozen=True, eq=False)
+class ImageFeatures:
+    """Features of the readable images of a set."""
+
+    rows: Tensor  # (M, D) float32 on the CPU
+    kept: Tensor  # (M,) int64, which images of the set, ascending
+
+
+def encode_images(
+    learner: PromptedClip,
+    images: ImageSet,
+    *,
+    batch_size: int = 64,
+    workers: int | None = None,
+    skip_bad: bool = False,
+    progress: Callable[[int, int], object] | None = None,
+) -> ImageFeatures:
+    """Encode every image once, in order.
+
+    An unreadable image ends the encoding, not the reading: the refusal names them all.
+
+    Args:
+        batch_size: images a forward pass.
+        workers: processes that decode; None chooses, 0 decodes in this one.
+        skip_bad: leave unreadable images out instead of refusing the set.
+        progress: called with the number of images done and their total.
+
+    Raises:
+        DataError: an image that cannot be read, without `skip_bad`; or none that can.
+    """
+    if batch_size < 1:
+        raise DataError(f"`batch_size` is {batch_size}; expected 1 or more")
+    workers = _choose_workers(workers, learner.device, len(images))
+    found: list[Tensor] = []
+    kept: list[int] = []
+    bad: list[int] = []
+    for pixels, indices, failed in _batches(learner, images, batch_size, workers):
+        bad += failed
+        if pixels is not None and (skip_bad or not bad):
+            found.append(_forward(learner, pixels))
+            kept += indices
+        if progress is not None:
+            progress(min(len(kept) + len(bad), len(images)), len(images))
+    check_bad(images, bad, skip_bad=skip_bad)
+    return ImageFeatures(torch.cat(found).float().cpu(), torch.tensor(kept))
+
+
+def check_bad(images: ImageSet, bad: list[int], *, skip_bad: bool) -> None:
+    """Refuse unreadable images, or a set of nothing else."""
+    names = [images.items[i] for i in bad]
+    if len(bad) == len(images):
+        raise DataError(f"{images.name}: none of {len(images)} images can be read")
+    if bad and not skip_bad:
+        raise DataError(refusal_of_bad(images.name, names, len(images)))
+
+
+def _forward(learner: PromptedClip, pixels: Tensor) -> Tensor:
+    with torch.inference_mode():
+        features = learner.image_features(pixels.to(learner.device, non_blocking=True))
+    if features.ndim != 2 or len(features) != len(pixels):
+        raise ShapeError(
+            f"`image_features` gave {tuple(features.shape)} for {len(pixels)} images; "
+            f"expected (B, D)"
+        )
+    return features
+
+
+def _batches(
+    learner: PromptedClip, images: ImageSet, batch_size: int, workers: int
+) -> Iterator[Batch]:
+    loader = DataLoader(
+        _Decoded(images.load, learner.preprocess, len(images)),
+        batch_size=batch_size,
+        num_workers=workers,
+        collate_fn=_collate,
+        pin_memory=learner.device.type == "cuda",
+        prefetch_factor=4 if workers else None,
+    )
+    with warnings.catch_warnings():  # of more workers than cores, and of forking beside threads
+        warnings.simplefilter("ignore")
+        batches = iter(loader)
+    try:
+        yield from batches
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise DataError(
+            f"{images.name}: a decoding process was killed, most often for want of shared memory; "
+            f"use fewer workers or a smaller batch (--workers 0, --batch-size)"
+        ) from None
+
+
+@dataclass(frozen=True, eq=False)
+class _Decoded(Dataset[tuple[int, Tensor | None]]):
+    """Image i of a set as preprocessed pixels, None where it cannot be read."""
+
+    load: Callable[[int], Image.Image]
+    preprocess: Callable[[Image.Image], Tensor]
+    count: int
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> tuple[int, Tensor | None]:
+        try:
+            return index, self.preprocess(self.load(index))
+        except DataError:
+            return index, None
+
+
+def _collate(samples: list[tuple[int, Tensor | None]]) -> Batch:
+    pixels = [value for _, value in samples if value is not None]
+    good = [index for index, value in samples if value is not None]
+    bad = [index for index, value in samples if value is None]
+    return torch.stack(pixels) if pixels else None, good, bad
+
+
+def _choose_workers(workers: int | None, device: torch.device, num_images: int) -> int:
+    """On an accelerator every core decodes; on the CPU the forward pass wants the cores."""
+    if workers is not None:
+        if workers < 0:
+            raise DataError(f"`workers` is {workers}; expected 0 or more")
+        return workers
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    if device.type == "cpu" or num_images < 256:
+        return 0
+    return min(16, cores or 1)

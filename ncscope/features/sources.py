@@ -1,0 +1,96 @@
+"""What SOURCE and DATA name: the places where a new kind of either is added."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ncscope.data.classes import folded, reorder_classes, select_classes
+from ncscope.data.images import ImageSet, open_images
+from ncscope.errors import BackboneError, CheckpointError, DataError
+from ncscope.zoo.backbone import Backbone, load_backbone
+from ncscope.zoo.base import PromptedClip
+from ncscope.zoo.prompts import DEFAULT_TEMPLATE
+from ncscope.zoo.zero_shot import ZeroShot
+
+
+def open_source(
+    source: str | Path | PromptedClip, *, backbone: Backbone | None, templates: Sequence[str]
+) -> PromptedClip:
+    """Turn `zero-shot` into a learner; a learner stays what it is.
+
+    Raises:
+        BackboneError: `zero-shot` without a backbone.
+        CheckpointError: a checkpoint, which this version does not read.
+        DataError: anything else.
+    """
+    if not isinstance(source, str | Path):
+        return source
+    if str(source) == "zero-shot":
+        if backbone is None:
+            raise BackboneError(
+                "zero-shot has no checkpoint that tells the backbone; name it: --backbone ViT-B-16 "
+                "--pretrained openai, or --backbone PATH of a weight file or open_clip folder"
+            )
+        return ZeroShot(backbone, tuple(templates) or (DEFAULT_TEMPLATE,))
+    path = Path(source)
+    if path.suffix in (".npz", ".safetensors") and path.is_file():
+        raise DataError(f"{source}: holds features (or tensors) already; analyze reads it as it is")
+    if path.exists():
+        raise CheckpointError(
+            f"{source}: checkpoints of prompt learners are not read by this version; sources are "
+            f"zero-shot and, from Python, any object with the members of PromptedClip"
+        )
+    raise DataError(f"`source` {str(source)!r} is neither zero-shot nor a file or folder")
+
+
+def open_backbone(
+    backbone: str | Path | Backbone,
+    *,
+    pretrained: str | None,
+    device: str,
+    precision: str,
+    trust_backbone: bool,
+    seed: int | None,
+    cache_dir: Path | None,
+) -> Backbone | None:
+    """Load the backbone that was named; None for `auto`, which leaves it to the source."""
+    if isinstance(backbone, Backbone):
+        return backbone
+    if str(backbone) == "auto":
+        if pretrained is not None:
+            raise BackboneError(f"`pretrained` {pretrained!r} is given without a backbone's name")
+        return None
+    return load_backbone(
+        backbone,
+        pretrained=pretrained,
+        device=device,
+        precision=precision,
+        trust_backbone=trust_backbone,
+        random_seed=seed,
+        cache_dir=cache_dir,
+    )
+
+
+def open_data(
+    data: str | Path | ImageSet,
+    *,
+    part: str | None = None,
+    split: str = "all",
+    classnames: Sequence[str] | None = None,
+    skip_bad: bool = False,
+) -> ImageSet:
+    """Open the images and bring their classes into the order and the half asked for.
+
+    `classnames` that name all classes give the order of which `split` takes a half; those that
+    name a half are matched with the half that `split` takes.
+    """
+    if isinstance(data, ImageSet):
+        if part not in (None, data.part):
+            raise DataError(f"{data.name}: opened as part {data.part!r}; `part` {part!r} was asked")
+        images = data
+    else:
+        images = open_images(data, part=part, classnames=classnames, skip_bad=skip_bad)
+    if classnames is None:
+        return select_classes(images, split)
+    if {folded(name) for name in classnames} == {folded(name) for name in images.classnames}:
+        return select_classes(reorder_classes(images, classnames), split)
+    return reorder_classes(select_classes(images, split), classnames)
