@@ -1,0 +1,103 @@
+import pytest
+from PIL import Image
+
+from ncscope.data.images import open_images
+from ncscope.errors import DataError
+
+
+@pytest.fixture
+def table(tmp_path):
+    for name in ["a.png", "b.png", "c.png", "deep/d.png"]:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.new("RGB", (4, 4)).save(tmp_path / name)
+
+    def write(text, *, encoding="utf-8"):
+        (tmp_path / "t.csv").write_text(text, encoding=encoding)
+        return tmp_path / "t.csv"
+
+    return write
+
+
+def test_class_names_are_labelled_in_natural_order(table):
+    images = open_images(table("path,classname\na.png,dog\nb.png,cat\ndeep/d.png,cat\nc.png,\n"))
+    assert images.classnames == ("cat", "dog")
+    assert dict(zip(images.items, images.labels, strict=True)) == {
+        "a.png": 1, "b.png": 0, "c.png": -1, "deep/d.png": 0,
+    }  # fmt: skip
+
+
+def test_labels_alone_are_numbered_or_take_the_names_given(table):
+    path = table("path,label\na.png,0\nb.png,2\nc.png,-1\n")
+    images = open_images(path)
+    assert images.classnames == ("class 0", "class 1", "class 2")
+    assert images.labels == (0, 2, -1)
+    assert images.warnings == ("1 class(es) without images: class 1",)
+    assert open_images(path, classnames=["x", "y", "z"]).classnames == ("x", "y", "z")
+    with pytest.raises(DataError, match=r"label 2, but 2 class names were given"):
+        open_images(path, classnames=["x", "y"])
+
+
+def test_labels_with_names_give_order_and_names(table):
+    images = open_images(table("path,label,classname\na.png,1,cat\nb.png,0,dog\n"))
+    assert images.classnames == ("dog", "cat")
+
+
+def test_parts_share_their_labels(table):
+    path = table("path,classname,split\na.png,dog,train\nb.png,cat,Test\nc.png,eel,validation\n")
+    images = open_images(path)
+    assert (images.items, images.part) == (("b.png",), "test")
+    assert images.classnames == ("cat", "dog", "eel")
+    assert open_images(path, part="val").items == ("c.png",)
+    with pytest.raises(DataError, match=r"no part `other`; it has test, train, val"):
+        open_images(path, part="other")
+
+
+def test_a_spreadsheets_csv_is_read(table):
+    text = 'Path, ClassName\r\n"a.png","cat, small"\r\nb.png,dög\r\n'
+    images = open_images(table(text, encoding="utf-8-sig"))
+    assert images.classnames == ("cat, small", "dög")
+
+
+def test_absolute_paths_are_taken_as_they_are(table, tmp_path):
+    path = table(f"path,label\n{tmp_path / 'a.png'},0\n")
+    assert open_images(path).load(0).size == (4, 4)
+
+
+@pytest.mark.parametrize("escape", ["../a.png", "deep/../../a.png", "..\\a.png"])
+def test_a_path_that_leaves_the_folder_is_refused(table, escape):
+    with pytest.raises(DataError, match=r"row 3: path .* leaves the table's folder"):
+        open_images(table(f"path,label\na.png,0\n{escape},0\n"))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "no column `path`; it has no columns"),
+        ("path,label\n", "a header and no rows"),
+        ("file,label\na.png,0\n", "no column `path`; it has 'file', 'label'"),
+        ("path;label\na.png;0\n", r"it has 'path;label' \(columns are separated by commas\)"),
+        ("path,name\na.png,0\n", "no column `label` or `classname`; it has 'path', 'name'"),
+        ("path,label,label\na.png,0,0\n", "a column name occurs twice"),
+        ("path,label\na.png,cat\n", "row 2: label 'cat' is not an integer"),
+        ("path,label\na.png,0\nb.png,1.0\n", r"row 3: label '1\.0' is not an integer"),
+        ("path,label\na.png,-2\n", "row 2: label -2; expected 0"),
+        ("path,label\na.png,99999999999\n", "row 2: label 99999999999; expected 0"),
+        ("path,label\na.png\n", "row 2 does not have 2 columns"),
+        ("path,label\na.png,0,1\n", "row 2 does not have 2 columns"),
+        (
+            "path,label,classname\na.png,0,x\nb.png,0,y\n",
+            "label 0 is called 'y' here and 'x' before",
+        ),
+        ("path,label,classname\na.png,0,x\nb.png,1,x\n", "'x' stands for more than one label"),
+        ("path,label\nnone.png,0\n", "none of the 1 files is a readable image|1 of 1 files"),
+        ('path,label\n"a.png,0\n', "cannot be read as a UTF-8 .csv table"),
+    ],
+)
+def test_a_table_that_says_nothing_clear_is_refused(table, text, message):
+    with pytest.raises(DataError, match=message):
+        open_images(table(text))
+
+
+def test_a_table_in_another_encoding_is_refused(table):
+    with pytest.raises(DataError, match=r"cannot be read as a UTF-8 \.csv table"):
+        open_images(table("path,classname\na.png,dög\n", encoding="latin-1"))
