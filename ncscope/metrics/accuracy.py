@@ -6,7 +6,7 @@ N samples, K classes.
 import torch
 from torch import Tensor
 
-from ncscope._checks import check_samples, working
+from ncscope._checks import check_finite, check_samples, working
 
 BINS = 15
 
@@ -15,6 +15,9 @@ def top1(logits: Tensor, labels: Tensor) -> Tensor:
     """Share of samples whose largest of (N, K) logits is at their label; in [0, 1], higher better.
 
     Label -1 is ignored; NaN without labels.
+
+    Raises:
+        ShapeError: wrong shapes or labels, NaN or inf (rows named); so for the measures below.
     """
     return _hits(logits, labels)[0].double().mean()
 
@@ -75,6 +78,7 @@ def binned_ece(bins: Tensor, *, class_balanced: bool = False) -> Tensor:
 
 def _hits(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     check_samples(logits, labels, logits.shape[1])
+    check_finite("logits", logits)  # NaN would win every argmax
     kept = labels >= 0
-    targets = labels[kept]
+    targets = labels[kept].long()
     return logits[kept].argmax(dim=1) == targets, targets

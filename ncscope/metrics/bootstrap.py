@@ -85,9 +85,10 @@ def bootstrap(
 def pair_mean(matrix: Tensor, index: Tensor) -> Tensor:
     """Mean of a (K, K) matrix over pairs of *different* classes in a class draw (K,).
 
-    Two copies of one class are no pair: their entry says nothing about the geometry.
+    Two copies of one class are no pair: their entry says nothing about the geometry. An entry
+    that is NaN or inf makes the mean so if its classes are drawn; NaN without two classes.
     """
     weights = torch.bincount(index.to(matrix.device), minlength=len(matrix)).to(matrix.dtype)
     products = torch.outer(weights, weights)
     products.fill_diagonal_(0)
-    return (products * matrix.nan_to_num()).sum() / products.sum()
+    return torch.where(products > 0, products * matrix, 0.0).sum() / products.sum()

@@ -7,7 +7,7 @@ is not stated in what this project has. Weights there: 0.25 / 0.15 / 0.10.
 import torch
 from torch import Tensor
 
-from ncscope._checks import check_paired_rows
+from ncscope._checks import check_finite, check_paired_rows
 from ncscope.errors import ShapeError
 from ncscope.metrics.duality import delta_mid_batch
 from ncscope.metrics.rows import class_rows, normalise_rows, off_diagonal
@@ -23,6 +23,7 @@ def cpt_clusters(frozen: Tensor, num_clusters: int, *, seed: int = 0) -> Tensor:
     rows = normalise_rows(class_rows("frozen", frozen, centred=False))
     if not 1 <= num_clusters <= len(rows):
         raise ShapeError(f"`num_clusters` must lie in 1..K = {len(rows)}; got {num_clusters}")
+    check_finite("frozen", rows)  # a row of length 0 is NaN by now
     found = KMeans(num_clusters, random_state=seed, n_init="auto").fit_predict(
         rows.detach().double().cpu().numpy()
     )

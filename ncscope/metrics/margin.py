@@ -22,7 +22,7 @@ def one_vs_rest_distance(rows: Tensor, *, centred: bool = False) -> Tensor:
     if not np.isfinite(points).all():
         return directions.new_full((len(points),), torch.nan)
     distances = [_hull_distance(points, index) for index in range(len(points))]
-    return torch.tensor(distances).to(directions)
+    return directions.new_tensor(distances)
 
 
 def _hull_distance(points: np.ndarray, index: int) -> float:
