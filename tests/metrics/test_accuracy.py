@@ -69,7 +69,7 @@ def test_confident_and_right_is_calibrated_confident_and_wrong_is_not():
 
 
 def test_bins_are_open_below():
-    confidence = torch.tensor([0.2, 0.2 + 1e-9, 1.0, 0.0]).double()
+    confidence = torch.tensor([0.2, 0.2 + 1e-9, 1.0, 0.0], dtype=torch.float64)
     bins = confidence_bins(confidence, torch.ones(4).bool(), torch.zeros(4).long(), 2)
     assert bins.shape == (2, 15, 3)
     assert bins[0, :, 0].nonzero().flatten().tolist() == [0, 2, 3, 14]

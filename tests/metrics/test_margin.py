@@ -19,7 +19,7 @@ def test_orthoplex_and_inner_points():
     # The hull of the other axes holds the origin, and nothing nearer to a corner than it.
     assert_close(one_vs_rest_distance(orthoplex(3)), torch.ones(6).double())
     line = torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]]).double()
-    expected = torch.tensor([0, 2**0.5, 0]).double()
+    expected = torch.tensor([0, 2**0.5, 0], dtype=torch.float64)
     assert_close(one_vs_rest_distance(line), expected, atol=1e-12, rtol=0)
 
 
