@@ -13,7 +13,7 @@ BARE = "tensor"  # the key of a file that holds one tensor and nothing else
 _STATE_KEYS = ("state_dict", "model_state_dict", "model")
 _SKIPPED = ("optimizer", "scheduler")
 _MAX_DEPTH = 6
-_MAX_ENTRIES = 100_000
+_MAX_ENTRIES = 20_000  # real files have up to 1500
 _MAX_TEXT = 300
 
 
