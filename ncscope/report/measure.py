@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from ncscope import __version__
+from ncscope import __version__, metrics
 from ncscope.errors import ShapeError
 from ncscope.features.bundle import Features
 from ncscope.report import tables
@@ -134,6 +134,7 @@ def measure(
             *_cautions(prepared, side, limits),
             *([note] if note else []),
             *absences,
+            *_no_number(flat),
         ],
         "provenance": {**features.provenance, "ncscope": __version__, "torch": torch.__version__},
     }
@@ -222,6 +223,7 @@ def _cautions(prepared: Prepared, side: ImageSide | None, limits: dict[str, Any]
             f"K = {size} > D + 1: no simplex ETF exists; etf_distance cannot fall below "
             f"{floor:.3f} (bounds)"
         )
+    found += [] if prepared.text is None else _twins(prepared.text, prepared.classnames)
     if side is not None:
         white = side.samples.white
         if white.rank < white.full_rank:
@@ -231,3 +233,27 @@ def _cautions(prepared: Prepared, side: ImageSide | None, limits: dict[str, Any]
                 f"the missing directions"
             )
     return found
+
+
+def _no_number(flat: dict[str, float]) -> list[str]:
+    """One line for the flat measures that are infinite, one for those that are undefined."""
+    infinite = [name for name, value in flat.items() if math.isinf(value)]
+    undefined = [name for name, value in flat.items() if math.isnan(value)]
+    found = [f"measures that are infinite: {', '.join(sorted(infinite))}"] if infinite else []
+    if undefined:
+        found.append(
+            f"measures undefined on these features (equal vectors, or one image a class): "
+            f"{', '.join(sorted(undefined))}"
+        )
+    return found
+
+
+def _twins(text: torch.Tensor, names: tuple[str, ...]) -> list[str]:
+    """Classes whose text features point the same way: no image can be told between them."""
+    cosines = metrics.pairwise_cosines(text).triu(diagonal=1)
+    pairs = (cosines > 1 - 1e-6).nonzero().tolist()
+    if not pairs:
+        return []
+    shown = "; ".join(f"{names[a]} and {names[b]}" for a, b in pairs[:3])
+    more = "; …" if len(pairs) > 3 else ""
+    return [f"{len(pairs)} pairs of classes have the same text feature: {shown}{more}"]

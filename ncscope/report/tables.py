@@ -17,18 +17,25 @@ _CSV = ("source", "data", "scope", "name", "measure", "value", "low", "high")
 
 
 def text_table(records: list[dict[str, Any]]) -> str:
-    """Headline numbers, a row a measure and a column a run; `-` where undefined."""
+    """Headline numbers, a row a measure and a column a run; `-` where undefined.
+
+    Measures that no run has are left out; the floor stands where an ETF cannot exist.
+    """
     heads = [_heading(record, records) for record in records]
     rows = [["", *heads, "range", "ideal"]]
     rows.append(
         ["K, N, D", *(f"{r['classes']}, {r['samples']}, {r['dim']}" for r in records), "", ""]
     )
+    if not all(record["bounds"]["simplex_etf_exists"] for record in records):
+        floors = [record["bounds"]["etf_distance"]["text"]["floor"] for record in records]
+        rows.append(["floor of ETF distance", *map(_shown, floors), "", ""])
     for path in SUMMARY:
-        entry, form = entry_of(path)
-        values = [_shown(value_at(record["summary"], path)) for record in records]
-        label = f"{entry.title}, {form}" if form else entry.title
-        better = f"{entry.low} … {entry.high}"
-        rows.append([label, *values, better, entry.ideal])
+        values = [value_at(record["summary"], path) for record in records]
+        if any(value is not None for value in values):
+            entry, form = entry_of(path)
+            label = f"{entry.title}, {form}" if form else entry.title
+            span = f"{entry.low} … {entry.high}"
+            rows.append([label, *map(_shown, values), span, entry.ideal])
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = []
     for row in rows:

@@ -332,3 +332,21 @@ def test_the_table_shows_every_run_and_every_headline_measure():
     assert len(table.splitlines()) == 2 + len(SUMMARY)
     assert "noisy" in table
     assert "Δ LCD, centred" in table
+
+
+def test_the_table_leaves_out_what_no_run_has_and_shows_the_floor():
+    features = dataclasses.replace(noisy(20, 6), image=None, label=None)
+    table = Report((measure(features, bootstrap=0),)).table()
+    assert "NC1" not in table
+    assert "Δ LCD, raw" in table
+    assert f"{math.sqrt(2 - 2 * math.sqrt(6 / 19)):.4f}" in table
+
+
+def test_classes_with_the_same_text_feature_are_named():
+    features = noisy()
+    text = features.text.clone()
+    text[4] = 2 * text[1]
+    record = measure(dataclasses.replace(features, text=text), bootstrap=0).record
+    assert (
+        "1 pairs of classes have the same text feature: class 1 and class 4" in record["warnings"]
+    )

@@ -1,0 +1,103 @@
+"""The README and the docs tell the truth: tables from the code, commands and code that run."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ncscope.report.glossary import markdown_table
+from tests.report.cases import noisy
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+# What needs weights or data that no test machine has is run on stand-ins of the same form.
+STAND_INS = {
+    "--backbone ViT-B-16-quickgelu --pretrained openai": "--backbone RN50 --pretrained random",
+    "--backbone ViT-B-16.pt": "--backbone RN50 --pretrained random",
+}
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+
+
+def commands() -> list[str]:
+    lines = [
+        line[2:].partition("  #")[0].strip()
+        for block in blocks(ROOT / "README.md", "console")
+        for line in block.splitlines()
+        if line.startswith("$ ")
+    ]
+    return [line for line in lines if line.startswith("ncscope ")]
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory):
+    """A folder with the files that the README's commands speak of."""
+    folder = tmp_path_factory.mktemp("readme")
+    for k, name in enumerate(("features", "clip", "coop", "maple")):
+        features = noisy(seed=k)
+        np.savez(
+            folder / f"{name}.npz",
+            image=features.image.numpy(),
+            label=features.label.numpy(),
+            text=features.text.numpy(),
+            logit_scale=np.float32(100),
+            classnames=np.array(features.classnames),
+        )
+    for name in ("cat", "dog", "horse"):
+        (folder / "photos" / name).mkdir(parents=True)
+        for k in range(3):
+            colour = (60 * k, 20 * len(name), 90)
+            Image.new("RGB", (32, 32), colour).save(folder / "photos" / name / f"{k}.png")
+    return folder
+
+
+def test_the_readme_carries_the_glossary_as_the_code_has_it():
+    assert markdown_table() in (ROOT / "README.md").read_text()
+
+
+def test_the_readme_has_commands_to_test():
+    assert len(commands()) >= 4
+
+
+@pytest.mark.parametrize("command", commands())
+def test_a_command_of_the_readme_runs(command, workplace):
+    for real, stand_in in STAND_INS.items():
+        command = command.replace(real, stand_in)
+    arguments = shlex.split(command)[1:]
+    if arguments[0] in ("extract", "analyze"):
+        arguments += ["--cache", "off"]
+    done = subprocess.run(
+        [sys.executable, "-m", "ncscope_cli.main", *arguments],
+        cwd=workplace,
+        env={
+            "PYTHONPATH": f"{ROOT}:{ROOT / 'cli'}",
+            "PATH": "/usr/bin:/bin",
+            "HOME": str(workplace),
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_python_of_a_page_runs(page, workplace, monkeypatch):
+    monkeypatch.chdir(workplace)
+    monkeypatch.setattr("webbrowser.open", lambda _url: True)
+    for code in blocks(page, "python"):
+        exec(compile(code, page.name, "exec"), {"__name__": "page"})
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_links_of_a_page_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()):
+        if "://" not in target:
+            assert (page.parent / target).exists(), target
