@@ -1,0 +1,139 @@
+"""The report as one HTML file that opens offline: figures, tables, and all they depend on.
+
+Nothing in it is fetched. A content security policy forbids it to, and lets no script run but
+plotly and the page's own, named by their digests: a class name cannot become a script even if the
+escaping of ncscope.report.plain were to fail.
+"""
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+from string import Template
+from typing import TYPE_CHECKING
+
+from plotly.offline import get_plotlyjs
+
+from ncscope import __version__
+from ncscope.report import cards_html, classes_html, facts_html
+from ncscope.report.gallery import Plot, plots_of
+from ncscope.report.headings import page_title, run_names, same_classes, sizes
+from ncscope.report.measures_html import measures_table
+from ncscope.report.plain import in_html, in_script
+from ncscope.report.tables import write_text
+from ncscope.report.verdict import comparison, verdict
+
+if TYPE_CHECKING:
+    from ncscope.report.measure import Report
+
+_SECTIONS = ("simplex", "cosines", "angles", "classes")
+
+
+def page(report: "Report") -> str:
+    """The whole HTML page, about 5 MB, nearly all of it plotly's script."""
+    records = report.records
+    names = run_names(records)
+    plots = plots_of(report)
+    scripts = {"plotly": get_plotlyjs(), "script": _asset("page.js")}
+    figures = {f"{s}-{i}": plot.json for s in _SECTIONS for i, plot in enumerate(plots[s])}
+    parts = {
+        "policy": _policy(list(scripts.values())),
+        "style": _asset("page.css"),
+        "title": in_html(page_title(records)),
+        "subtitle": _subtitle(report, names),
+        "verdict": _verdict(report, names),
+        "cards": cards_html.cards(records, names),
+        "measures": measures_table(records, names),
+        "groups": classes_html.group_tables(records, names),
+        "tables": classes_html.class_tables(records, names, compared=same_classes(records)),
+        "warnings": facts_html.warnings_list(records, names),
+        "conventions": facts_html.conventions(records, names),
+        "provenance": facts_html.provenance(records, names),
+        "version": in_html(__version__),
+        "data": in_script(figures),
+        **{f"plots_{s}": _plots(plots[s], s, several=len(names) > 1) for s in _SECTIONS},
+        **scripts,
+    }
+    body = Template(_asset("page.html")).substitute(parts, size="$size")
+    return body.replace("$size", f"{len(body.encode()) / 1e6:.1f} MB", 1)
+
+
+def write_page(report: "Report", path: str | Path) -> None:
+    """Write the page; it appears under its name only when it is complete.
+
+    Raises:
+        DataError: the file cannot be written.
+    """
+    write_text(Path(path), page(report))
+
+
+def _policy(scripts: Sequence[str]) -> str:
+    """A content security policy: these scripts and no others, nothing from anywhere else."""
+    digests = " ".join(
+        f"'sha256-{base64.b64encode(hashlib.sha256(s.encode()).digest()).decode()}'"
+        for s in scripts
+    )
+    return (
+        f"default-src 'none'; script-src {digests}; style-src 'unsafe-inline'; "
+        "img-src data: blob:; font-src data:; base-uri 'none'; form-action 'none'"
+    )
+
+
+def _subtitle(report: "Report", names: Sequence[str]) -> str:
+    """Sizes once where the runs share them, else a line a run."""
+    found = [sizes(record) for record in report.records]
+    if len(names) == 1:
+        return _sizes(found[0])
+    lines = [
+        f'<li><span class="name">{in_html(name)}</span> {_sizes(own)}</li>'
+        for name, own in zip(names, found, strict=True)
+    ]
+    return f'<ul class="runs">{"".join(lines)}</ul>'
+
+
+def _sizes(found: Sequence[tuple[str, str]]) -> str:
+    return " ".join(
+        f'<span class="size"><b>{value}</b> {in_html(words)}</span>' for words, value in found
+    )
+
+
+def _verdict(report: "Report", names: Sequence[str]) -> str:
+    """What the numbers say; for several runs the comparison first, each run folded away."""
+    if len(names) == 1:
+        return _paragraphs(verdict(report.records[0]))
+    first = _paragraphs(comparison(report.records, names)) if same_classes(report.records) else ""
+    return first + "".join(
+        f'<details><summary class="name">{in_html(name)}</summary>'
+        f"{_paragraphs(verdict(record))}</details>"
+        for record, name in zip(report.records, names, strict=True)
+    )
+
+
+def _paragraphs(sentences: Sequence[str]) -> str:
+    items = "".join(f"<li>{in_html(sentence)}</li>" for sentence in sentences)
+    return f'<ul class="verdict">{items}</ul>'
+
+
+def _plots(plots: Sequence[Plot], section: str, *, several: bool) -> str:
+    cells = []
+    for place, plot in enumerate(plots):
+        run = f'<span class="run name">{in_html(plot.run)}</span>' if several else ""
+        caption = " ".join(_words(form, words) for form, words in plot.caption)
+        label = in_html(f"{plot.title}. {' '.join(words for _, words in plot.caption)}")
+        cells.append(
+            f'<figure class="{plot.kind}"><figcaption><h3>{run}{in_html(plot.title)}</h3>'
+            f'<p class="note">{caption}</p></figcaption>'
+            f'<div class="plot" data-figure="{section}-{place}" role="img" aria-label="{label}">'
+            f"</div></figure>"
+        )
+    return f'<div class="plots">{"".join(cells)}</div>' if cells else ""
+
+
+def _words(form: str | None, words: str) -> str:
+    """A sentence, shown only while its form is."""
+    return in_html(words) if form is None else f'<span class="only-{form}">{in_html(words)}</span>'
+
+
+def _asset(name: str) -> str:
+    return (resources.files("ncscope.report") / "assets" / name).read_text(encoding="utf-8")
