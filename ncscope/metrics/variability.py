@@ -60,16 +60,16 @@ def whitening(moments: ClassMoments, *, rank: int | None = None) -> Whitening:
     full_rank = min(num_classes - 1, width)
     # Rounding of the stored rows moves an eigenvalue by at most about (eps/2)^2 |h|^2.
     stored = (moments.resolution / 2) ** 2 * float(means.square().sum(dim=1).max()) / largest
-    rtol = max(4 * max(num_classes, width) * torch.finfo(values.dtype).eps, stored)
-    if rank is None:
-        kept = min(full_rank, int((values > rtol * largest).sum()))
-    elif rank > full_rank:
+    rounding = 4 * max(num_classes, width) * torch.finfo(values.dtype).eps
+    rtol = max(rounding, stored)
+    cut = rtol if rank is None else rounding  # what is asked for may be noise, but must be there
+    kept = min(full_rank, int((values > cut * largest).sum()))
+    if rank is not None and rank > kept:
         raise ShapeError(
             f"the between-class scatter of K = {num_classes} classes in D = {width} dimensions "
-            f"has rank {full_rank} at most; {rank} directions were asked for"
+            f"has rank {kept} (at most {full_rank}); {rank} directions were asked for"
         )
-    else:
-        kept = rank
+    kept = kept if rank is None else rank
     values, vectors = values[:kept], vectors[:, :kept]
     if small:  # eigenvectors of H H^T give those of H^T H: u = H^T v / sqrt(K lambda)
         matrix = offsets.T @ vectors / (values * math.sqrt(num_classes))
