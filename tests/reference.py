@@ -99,7 +99,7 @@ def class_balanced(values: Array, labels: Array) -> float:
 
 
 def covariances(features: Array, labels: Array, num_classes: int) -> list[Array]:
-    return [np.cov(features[labels == k].T, ddof=0) for k in range(num_classes)]
+    return [np.atleast_2d(np.cov(features[labels == k].T, ddof=0)) for k in range(num_classes)]
 
 
 def between_scatter(means: Array, centre: Array) -> Array:
