@@ -12,9 +12,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from ncscope._checks import check_class_rows, check_samples
 from ncscope.errors import ShapeError
 from ncscope.metrics.decision import nc4
+from ncscope.metrics.duality import labelled_rows
 from ncscope.metrics.geometry import gram_distance
 from ncscope.metrics.moments import ClassMoments, class_moments
 from ncscope.metrics.rows import off_diagonal, pairwise_cosines
@@ -77,16 +77,14 @@ def under_convention(
         (papyan: the mismatch) and `cdnv`, in float64. Features are used as given.
 
     Raises:
-        ShapeError: unknown name, an empty class (the peers return zeros, crash, or drop it), or
-            K - 1 > D where the rank is forced.
+        ShapeError: unknown name, wrong shapes, an empty class (the peers return zeros, crash, or
+            drop it), or K - 1 > D where the rank is forced.
     """
     if name not in CONVENTIONS:
         raise ShapeError(f"unknown convention {name!r}; known: {', '.join(CONVENTIONS)}")
-    check_class_rows("classifier", classifier)
-    check_samples(features, labels, len(classifier))
     how = CONVENTIONS[name]
-    kept = labels >= 0
-    rows, targets = features[kept].double(), labels[kept]
+    rows, targets = labelled_rows(features, labels, classifier, name="classifier")
+    rows = rows.double()
     moments = class_moments(rows, targets, len(classifier))
     if len(moments.present) < len(classifier):
         raise ShapeError("an empty class has no value under this convention; drop it first")
@@ -103,11 +101,7 @@ def under_convention(
         agreement = nc4(rows, targets, weights, bias=used)
         found["nc4"] = 1 - agreement if how.nc4 == "mismatch" else agreement
     if how.cdnv_ddof is not None:
-        counts = moments.counts.double()
-        spreads = moments.spreads * counts / (counts - how.cdnv_ddof)
-        found["cdnv"] = cdnv(
-            ClassMoments(moments.counts, moments.means, spreads), keep_singletons=True
-        )
+        found["cdnv"] = _cdnv(moments, how.cdnv_ddof)
     return found
 
 
@@ -132,6 +126,12 @@ def _nc1(
         inverse = torch.linalg.pinv(between, rtol=1e-12, hermitian=True)
     trace = ((residuals @ inverse) * residuals).sum(dim=1).mean()
     return trace if how.nc1 == "trace, rank K-1" else trace / num_classes
+
+
+def _cdnv(moments: ClassMoments, ddof: int) -> Tensor:
+    counts = moments.counts.double()
+    spreads = moments.spreads * counts / (counts - ddof)
+    return cdnv(ClassMoments(moments.counts, moments.means, spreads), keep_singletons=True)
 
 
 def _nc2(how: Convention, weights: Tensor, offsets: Tensor) -> dict[str, Tensor]:

@@ -116,17 +116,19 @@ def delta_mid_batch(features: Tensor, labels: Tensor, text: Tensor) -> Tensor:
     return class_balanced_mean(1 - cosines, targets, len(text))
 
 
-def labelled_rows(features: Tensor, labels: Tensor, text: Tensor) -> tuple[Tensor, Tensor]:
+def labelled_rows(
+    features: Tensor, labels: Tensor, text: Tensor, *, name: str = "text"
+) -> tuple[Tensor, Tensor]:
     """Those of (N, D) features that have a label, in their working dtype, and their labels.
 
     Raises:
-        ShapeError: wrong shapes or labels, or text (K, D) of another width.
+        ShapeError: wrong shapes or labels, or text (K, D), called `name`, of another width.
     """
-    check_class_rows("text", text)
+    check_class_rows(name, text)
     check_samples(features, labels, len(text))
     if text.shape[1] != features.shape[1]:
         raise ShapeError(
-            f"`text` is {tuple(text.shape)}; expected (K, {features.shape[1]}), "
+            f"`{name}` is {tuple(text.shape)}; expected (K, {features.shape[1]}), "
             f"as wide as the features"
         )
     kept = labels >= 0
