@@ -89,6 +89,12 @@ def vectors_key(tensors: Mapping[str, object]) -> str | None:
     return next((key for key in keys if key in tensors), None)
 
 
+def holds_names(tensors: Mapping[str, object]) -> bool:
+    """Whether the file holds the class names as tokens."""
+    ids = any(key.removeprefix(_PREFIX) == "tokenized_prompts" for key in tensors)
+    return ids or vectors_key(tensors) is not None
+
+
 def _first_set(rows: Tensor, sets: int) -> Tensor:
     """PLOT repeats all classes for each of its prompts; class-specific CoOp has no repetition."""
     count = len(rows) // sets
