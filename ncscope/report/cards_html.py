@@ -38,10 +38,13 @@ def _card(key: str, records: Sequence[dict[str, Any]], names: Sequence[str]) -> 
         for record, name in zip(records, names, strict=True)
     ]
     way = {"lower": "lower is nearer", "higher": "higher is better", None: ""}[entry.better]
+    many = len(records) > 3  # a line a run, without room for the forms' names
+    kind = "card many" if many else "card"
+    key_words = f"● {forms[0]}, ○ {forms[1]} · " if many and len(forms) > 1 else ""
     return (
-        f'<section class="card"><h3>{in_html(entry.title)}</h3>'
+        f'<section class="{kind}"><h3>{in_html(entry.title)}</h3>'
         f'<p class="meaning">{in_html(entry.meaning)}</p>{"".join(lines)}'
-        f'<p class="foot">ideal {in_html(entry.ideal)}{" · " + way if way else ""}</p></section>'
+        f'<p class="foot">{key_words}ideal {in_html(entry.ideal)}{" · " + way if way else ""}</p></section>'
     )
 
 
@@ -56,8 +59,9 @@ def _line(record: dict[str, Any], key: str, forms: Sequence[str], name: str | No
     other = ""
     if len(forms) > 1 and values[1] is not None:
         other = f'<span class="other">{show(values[1])} <span class="form">{forms[1]}</span></span>'
+    kind = "line both" if other else "line"
     return (
-        f'<div class="line">{head}<span class="value">{show(values[0])}{unit}</span>{other}'
+        f'<div class="{kind}">{head}<span class="value">{show(values[0])}{unit}</span>{other}'
         f"{_bar(record, key, forms, values)}</div>"
     )
 

@@ -61,7 +61,7 @@ def _scenes(points: Sequence[Points], names: Sequence[str], *, shared: bool) -> 
     limits = _limits(points, exact, [None] * len(points), most)
     for one, classes, name in zip(points, exact, names, strict=True):
         size = len(one.names)
-        title = "All classes" if size <= EXACT else f"{len(classes)} classes, exactly"
+        title = "All classes" if size <= EXACT else f"{len(classes)} classes"
         figure = figures.simplex(one, classes=classes, max_points=most, limits=limits, title=title)
         plots.append(_plot(figure, name, "scene"))
     if any(len(one.names) > EXACT for one in points):

@@ -89,7 +89,7 @@ def _labels(drawn: Cells, names: Sequence[str]) -> list[str]:
 
 
 def _caption(size: int, drawn: Cells, *, own_pairs: bool, clustered: bool) -> list[Words]:
-    ideal = number(-1 / (size - 1), 3 if size < 200 else 4)
+    ideal = number(-1 / (size - 1), 3 if size < 200 else 4).rstrip("0").rstrip(".")
     if own_pairs:
         words = (
             f"Rows: text, columns: class means. A simplex shared by both has 1 on the diagonal and "

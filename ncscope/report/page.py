@@ -8,7 +8,6 @@ escaping of ncscope.report.plain were to fail.
 import base64
 import hashlib
 from collections.abc import Sequence
-from importlib import resources
 from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING
@@ -27,6 +26,7 @@ from ncscope.report.verdict import comparison, verdict
 if TYPE_CHECKING:
     from ncscope.report.measure import Report
 
+_ASSETS = Path(__file__).with_name("assets")
 _SECTIONS = ("simplex", "cosines", "angles", "classes")
 
 
@@ -81,10 +81,13 @@ def _policy(scripts: Sequence[str]) -> str:
 
 
 def _subtitle(report: "Report", names: Sequence[str]) -> str:
-    """Sizes once where the runs share them, else a line a run."""
+    """Sizes, once where the runs share them, and the names of several runs."""
     found = [sizes(record) for record in report.records]
     if len(names) == 1:
         return _sizes(found[0])
+    if all(own == found[0] for own in found):
+        listed = ", ".join(f'<span class="name">{in_html(name)}</span>' for name in names)
+        return f'{_sizes(found[0])}<p class="names">{listed}</p>'
     lines = [
         f'<li><span class="name">{in_html(name)}</span> {_sizes(own)}</li>'
         for name, own in zip(names, found, strict=True)
@@ -103,11 +106,11 @@ def _verdict(report: "Report", names: Sequence[str]) -> str:
     if len(names) == 1:
         return _paragraphs(verdict(report.records[0]))
     first = _paragraphs(comparison(report.records, names)) if same_classes(report.records) else ""
-    return first + "".join(
-        f'<details><summary class="name">{in_html(name)}</summary>'
-        f"{_paragraphs(verdict(record))}</details>"
+    runs = "".join(
+        f'<h3 class="name">{in_html(name)}</h3>{_paragraphs(verdict(record))}'
         for record, name in zip(report.records, names, strict=True)
     )
+    return f"{first}<details><summary>Each run in sentences</summary>{runs}</details>"
 
 
 def _paragraphs(sentences: Sequence[str]) -> str:
@@ -136,4 +139,4 @@ def _words(form: str | None, words: str) -> str:
 
 
 def _asset(name: str) -> str:
-    return (resources.files("ncscope.report") / "assets" / name).read_text(encoding="utf-8")
+    return (_ASSETS / name).read_text(encoding="utf-8")

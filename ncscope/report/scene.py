@@ -19,7 +19,7 @@ from ncscope.report.projection import Basis, View, fit_basis, project
 from ncscope.report.simplex_traces import FEW, few_classes, many_classes, sampled_rows
 
 Parts = tuple[list[dict[str, Any]], dict[str, Any]]
-CAMERA = {"eye": {"x": 0.77, "y": 0.85, "z": 0.37}, "projection": {"type": "perspective"}}
+CAMERA = {"eye": {"x": 0.9, "y": 0.99, "z": 0.43}, "projection": {"type": "perspective"}}
 _SIDES = (("text", "the text"), ("means", "the class means"), ("images", "the images"))
 
 
@@ -114,8 +114,10 @@ def _caption(
     """What is shown, what is left out, and how to read the marks."""
     size, known = len(points.names), set(drawn)
     whole = size == len(drawn)
-    which = "All" if whole else f"{number(len(drawn))} of"
-    caption: list[Words] = [(None, f"{which} {number(size)} classes.")]
+    which = f"{number(len(drawn))} of {number(size)} classes."
+    if whole:
+        which = "Both classes." if size == 2 else f"All {number(size)} classes."
+    caption: list[Words] = [(None, which)]
     exact = len(drawn) <= EXACT and views["centred"].shares.get(
         "text", views["centred"].shares.get("means", 0.0)
     ) > 1 - 1e-9  # fmt: skip

@@ -58,7 +58,7 @@ def _vectors(points: Points, view: View, index: int, place: int) -> list[dict[st
         found.append({
             **_class(points, index), **_arrow(view.text[place]), "mode": "lines+markers",
             "text": ["", f"text of {name}"], "line": {"color": colour, "width": 6},
-            "marker": {"size": [0, 6], "color": colour, "symbol": "diamond", "line": {"width": 0}},
+            "marker": {"size": [0, 7], "color": colour, "symbol": "diamond", "line": {"width": 0}},
         })  # fmt: skip
     if view.means is not None and _there(view.means[place]):
         found.append({

@@ -4,7 +4,7 @@ K classes, D width. No sentence judges; each puts a value beside its ideal or it
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ncscope.report.glossary import GLOSSARY
@@ -31,19 +31,26 @@ def comparison(records: Sequence[dict[str, Any]], names: Sequence[str]) -> list[
         known = {name: value for name, value in values.items() if value is not None}
         if len(known) < 2:
             continue
-        better = _better(path)
-        best = (max if better == "higher" else min)(known, key=lambda name: known[name])
-        others = [value for name, value in known.items() if name != best]
         show = percent if path.startswith("accuracy") else number
-        if {show(value) for value in others} == {show(known[best])}:
-            found.append(f"{words[0].upper()}{words[1:]}: level at {show(known[best])}.")
-            continue
-        ends = dict.fromkeys((show(min(others)), show(max(others))))  # one where they read alike
-        found.append(
-            f"{'Highest' if better == 'higher' else 'Lowest'} {words}: {best} with "
-            f"{show(known[best])}, against {' to '.join(ends)}."
-        )
+        found.append(_ranked(words, known, show, higher=_better(path) == "higher"))
     return found
+
+
+def _ranked(
+    words: str, known: dict[str, float], show: Callable[[float], str], *, higher: bool
+) -> str:
+    """Who is best by one measure, as far as the digits shown tell, and the range of the others."""
+    best = show((max if higher else min)(known.values()))
+    first = [name for name, value in known.items() if show(value) == best]
+    if len(first) == len(known):
+        return f"{words[0].upper()}{words[1:]}: {best} for all."
+    others = [value for name, value in known.items() if name not in first]
+    ends = dict.fromkeys((show(min(others)), show(max(others))))  # one where they read alike
+    who = ", ".join(first[:3]) + (f" and {len(first) - 3} more" if len(first) > 3 else "")
+    return (
+        f"{'Highest' if higher else 'Lowest'} {words}: {who} with {best}, against "
+        f"{' to '.join(ends)}."
+    )
 
 
 def _accuracy(record: dict[str, Any]) -> str | None:
