@@ -135,6 +135,8 @@ def build_backbone(
     transform = preprocess_settings(clip, model, plan)
     context_length = int(getattr(model, "text", model).context_length)
     digest = state_digest(plan.config, model.state_dict())
+    if hasattr(model.visual, "layer1"):  # a ResNet: a sixth faster on the CPU, more on CUDA
+        model.visual.to(memory_format=torch.channels_last)
     if precision == "bf16" and device.type == "cpu":
         model.visual.to(torch.bfloat16)  # autocast would be slower than fp32 there
     return Backbone(

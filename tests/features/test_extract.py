@@ -210,12 +210,14 @@ class Stranger:
         return torch.eye(len(classnames), 4)
 
     def image_features(self, pixels):
-        return torch.ones(len(pixels), *self.shape)
+        weight = torch.ones((), requires_grad=True)  # of a learner that is still being trained
+        return weight * torch.ones(len(pixels), *self.shape)
 
 
 def test_any_object_with_the_members_is_a_source(run, clip):
     features = run(Stranger(clip), backbone="auto")
     assert features.image.shape == (7, 4)
+    assert not features.image.requires_grad
     assert features.provenance["source"] == "stranger"
     assert features.warnings == ["strange"]
     assert features.text_frozen is None
