@@ -1,0 +1,167 @@
+"""The tasks of the toy suite: which classes, under which names, and how hard.
+
+A class is a name and the factors it fixes; everything else about its scenes is random. The order
+of a task's classes is shuffled by its name; the first half are the base classes, the rest the new
+ones. `camera` is the strength of the task's own camera (`ncscope.toy.camera`), which sets how far
+zero-shot accuracy is from its ceiling. The strengths were set once on the `difficulty` seeds.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ncscope.errors import DataError
+from ncscope.toy.captions import plural
+from ncscope.toy.seeds import stream
+from ncscope.toy.world import FACTORS, STYLES, unseen_colour, unseen_texture
+
+Classes = Mapping[str, Mapping[str, int]]  # name -> factor -> index of its value
+
+
+@dataclass(frozen=True)
+class Task:
+    """K classes of scenes with a way to ask for them."""
+
+    name: str
+    about: str
+    classes: Classes
+    template: str
+    camera: float
+
+    @property
+    def classnames(self) -> tuple[str, ...]:
+        """K names, in label order."""
+        return tuple(self.classes)
+
+
+def _by(factor: str, *, without: tuple[str, ...] = ()) -> Classes:
+    """One class a value of a factor, under its own name."""
+    values = enumerate(FACTORS[factor])
+    return {name: {factor: index} for index, name in values if name not in without}
+
+
+def _values(factor: str, names: str) -> dict[str, int]:
+    """The named values of a factor with their indices."""
+    return {name: FACTORS[factor].index(name) for name in names.split()}
+
+
+def _counts() -> Classes:
+    shapes = _values("shape", "star heart fish cup")
+    return {
+        f"{count} {plural(shape) if number else shape}": {"count": number, "shape": index}
+        for number, count in enumerate(FACTORS["count"])
+        for shape, index in shapes.items()
+    }
+
+
+def _places() -> Classes:
+    said = ("in the centre", "on the left", "on the right", "at the top", "at the bottom")
+    shapes = _values("shape", "star heart house key mushroom")
+    return {
+        f"{shape} {where}": {"place": place, "shape": index}
+        for place, where in enumerate(said)
+        for shape, index in shapes.items()
+    }
+
+
+def _pairs(first: str, second: str) -> Classes:
+    """One class a pair of values, under both names."""
+    return {
+        f"{a} {b}": {first: i, second: j}
+        for i, a in enumerate(FACTORS[first])
+        for j, b in enumerate(FACTORS[second])
+    }
+
+
+def _unseen(pair: Mapping[str, int]) -> bool:
+    """Whether pretraining left out this pair of a colour or a texture with a shape."""
+    if "colour" in pair:
+        return bool(unseen_colour(pair["colour"], pair["shape"]))  # type: ignore[arg-type]
+    return bool(unseen_texture(pair["texture"], pair["shape"]))  # type: ignore[arg-type]
+
+
+def _some(classes: Classes, size: int, name: str) -> Classes:
+    """A random `size` of the classes, the same on every machine."""
+    order = stream("world", "choice", name).permutation(len(classes))[:size]
+    names = list(classes)
+    return {names[i]: classes[names[i]] for i in sorted(order)}
+
+
+def _colshape() -> Classes:
+    pairs = {name: pair for name, pair in _pairs("colour", "shape").items() if _unseen(pair)}
+    return _some(pairs, 40, "colshape")
+
+
+def _texshape() -> Classes:
+    pairs = {name: pair for name, pair in _pairs("texture", "shape").items() if _unseen(pair)}
+    return _some(pairs, 28, "texshape")
+
+
+def _coltex() -> Classes:
+    colours = _values("colour", "red orange yellow green cyan blue purple pink brown")
+    textures = _values("texture", "striped dotted checkered hollow")
+    return {
+        f"{c} {t}": {"colour": i, "texture": j}
+        for c, i in colours.items()
+        for t, j in textures.items()
+    }
+
+
+def _fish() -> Classes:
+    colours = _values("colour", "red yellow green blue purple")
+    textures = _values("texture", "striped dotted wavy scaly")
+    fish = FACTORS["shape"].index("fish")
+    return {
+        f"{c} {t} fish": {"colour": i, "texture": j, "shape": fish}
+        for c, i in colours.items()
+        for t, j in textures.items()
+    }
+
+
+def _source() -> Classes:
+    pairs = {name: pair for name, pair in _pairs("colour", "shape").items() if not _unseen(pair)}
+    return _some(pairs, 100, "source")
+
+
+def _task(name: str, about: str, classes: Classes, template: str, camera: float) -> Task:
+    """A task with its classes in an order that is shuffled by its name."""
+    names = list(classes)
+    order = stream("world", "class order", name).permutation(len(names))
+    return Task(name, about, {names[i]: classes[names[i]] for i in order}, template, camera)
+
+
+_A, _OBJECT, _ON, _OF = (
+    "a photo of a {}.",
+    "a photo of a {} object.",
+    "a photo of a thing on {}.",
+    "a photo of {}.",
+)
+TASKS: dict[str, Task] = {
+    task.name: task
+    for task in (
+        _task("shapes", "shapes of any colour", _by("shape", without=("fish",)), _A, 1.2),
+        _task("colours", "colours of any shape", _by("colour"), _OBJECT, 0.8),
+        _task("textures", "surface patterns", _by("texture"), _OBJECT, 0.8),
+        _task("scenes", "what is behind the object", _by("background"), _ON, 1.1),
+        _task("counts", "how many of which shape", _counts(), _OF, 1.2),
+        _task("places", "which shape where", _places(), _A, 1.3),
+        _task("colshape", "colour x shape, pairs never seen", _colshape(), _A, 1.6),
+        _task("texshape", "texture x shape, pairs never seen", _texshape(), _A, 1.1),
+        _task("coltex", "colour x texture of any shape", _coltex(), _OBJECT, 0.8),
+        _task("fish", "fine-grained: twenty kinds of fish", _fish(), _A, 0.8),
+        _task("source", "colour x shape, a large source task", _source(), _A, 1.2),
+    )
+}
+
+
+def find_task(name: str) -> tuple[Task, str | None]:
+    """The task and the domain of `NAME` or `NAME@DOMAIN`; a leading `toy:` is allowed.
+
+    Raises:
+        DataError: no such task or domain; the message lists those there are.
+    """
+    wanted, at, domain = name.removeprefix("toy:").partition("@")
+    if wanted not in TASKS:
+        raise DataError(f"no toy task `{wanted}`; there are {', '.join(TASKS)}")
+    if at and domain not in STYLES:
+        raise DataError(f"no toy domain `{domain}`; there are {', '.join(STYLES)}")
+    return TASKS[wanted], domain or None
