@@ -175,6 +175,16 @@ def test_an_interrupted_write_leaves_the_old_file(tmp_path, suffix, monkeypatch)
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
 
 
+@both_formats
+def test_a_reader_of_the_old_file_is_not_disturbed(tmp_path, suffix):
+    path = tmp_path / f"f{suffix}"
+    write_features(full(), path)
+    old = path.read_bytes()
+    with path.open("rb") as reader:
+        write_features(full(image=rows(5, 4, seed=9)), path)
+        assert reader.read() == old
+
+
 def test_an_npz_of_somebody_elses_is_read(tmp_path):
     np.savez(tmp_path / "f.npz", image=np.ones((2, 4), np.float16), label=np.array([0, 2], ">i4"),
              text=np.ones((3, 4), ">f8"), extra=np.ones(3), notes=np.array("hello"))  # fmt: skip
