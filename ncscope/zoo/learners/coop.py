@@ -1,0 +1,95 @@
+"""CoOp: learned context vectors around the class name (Zhou et al. 2022, arXiv:2109.01134).
+
+Also ProGrad (arXiv:2205.14865), KgCoOp (arXiv:2303.13283), Nemesis (arXiv:2408.14281) and DeKg:
+they train the same prompt with another loss. What KgCoOp and DeKg save beside it has no effect.
+n context tokens, K classes, W token width.
+"""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from ncscope.errors import CheckpointError
+from ncscope.zoo.backbone import Backbone
+from ncscope.zoo.class_tokens import ClassTokens
+from ncscope.zoo.learners.learner import Learner, build, rows_of
+from ncscope.zoo.learners.settings import Settings
+from ncscope.zoo.learners.tensors import prompt_part
+from ncscope.zoo.learners.text import class_source
+from ncscope.zoo.text_tower import Prompts, encode_prompts, text_tower
+
+POSITIONS = ("end", "middle", "front")
+_SHARED = "its contexts belong to the classes it was trained on"
+
+
+def load_coop(tensors: Mapping[str, Tensor], backbone: Backbone, settings: Settings) -> Learner:
+    """A learner from `ctx`, (n, W), or (K, n, W) if class-specific.
+
+    Raises:
+        CheckpointError: another shape, an unknown position of the class token.
+    """
+    tower = text_tower(backbone.model)
+    tensors = prompt_part(tensors)
+    context = _context(tensors, tower.positions.shape[1], settings)
+    position = settings.class_token_position or "end"
+    if position not in POSITIONS:
+        raise CheckpointError(
+            f"{settings.where}: class token position {position!r}; expected {', '.join(POSITIONS)}"
+        )
+    num_context = context.shape[-2]
+    source = class_source(tensors, backbone, settings, num_context=num_context, dtype=context.dtype)
+    context = context.float().to(backbone.device)
+
+    def text(names: list[str]) -> Tensor:
+        own_context = context
+        if context.ndim == 3:
+            own_context = context[rows_of(names, settings, count=len(context), what=_SHARED)]
+        prompts = arrange(source(names), own_context, position=position)
+        return encode_prompts(tower, prompts)
+
+    facts = {"context": list(context.shape), "class_token_position": position}
+    return build(backbone, settings, text=text, facts=facts)
+
+
+def arrange(tokens: ClassTokens, context: Tensor, *, position: str = "end") -> Prompts:
+    """Prompts with the class name at the end, middle or front of the context.
+
+    Args:
+        context: (n, W), or (K, n, W) one a class.
+    """
+    num_context = context.shape[-2]
+    before = {"end": num_context, "middle": num_context // 2, "front": 0}[position]
+    first, rest = context.to(tokens.own).split([before, num_context - before], dim=-2)
+    own, lengths = tokens.own, tokens.lengths
+    if rest.shape[-2]:
+        own = _after_names(own, rest.expand(len(own), -1, -1), tokens.name_lengths)
+        lengths = lengths + rest.shape[-2]
+    if context.ndim == 2:
+        return Prompts(torch.cat([tokens.start, first, tokens.words]), own, lengths)
+    words = tokens.words.expand(len(own), -1, -1)
+    own = torch.cat([first, words, own], dim=1)
+    return Prompts(tokens.start, own, lengths + before + words.shape[1])
+
+
+def _after_names(own: Tensor, rest: Tensor, name_lengths: Tensor) -> Tensor:
+    """(K, S, W) own tokens with (K, m, W) context tokens put in after each name."""
+    longest, count = own.shape[1], rest.shape[1]
+    place = torch.arange(longest + count, device=own.device)  # (S + m,)
+    stop = name_lengths[:, None]
+    moved = torch.where(place < stop + count, longest + place - stop, place - count)
+    index = torch.where(place < stop, place, moved)  # (K, S + m), into own tokens, then context
+    both = torch.cat([own, rest], dim=1)
+    return both.gather(1, index[:, :, None].expand(-1, -1, both.shape[2]))
+
+
+def _context(tensors: Mapping[str, Tensor], width: int, settings: Settings) -> Tensor:
+    context = tensors.get("ctx")
+    if context is None:
+        raise CheckpointError(f"{settings.where}: no `ctx`, which {settings.method} needs")
+    if context.ndim not in (2, 3) or context.shape[-1] != width or 0 in context.shape:
+        raise CheckpointError(
+            f"{settings.where}: `ctx` is {tuple(context.shape)}; expected (n, {width}) or "
+            f"(C, n, {width}). Was it trained on another backbone?"
+        )
+    return context.detach()

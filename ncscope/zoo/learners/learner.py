@@ -1,0 +1,139 @@
+"""What all loaded learners have in common: a backbone, and two functions that give features.
+
+B images, C classes, D embedding width.
+"""
+
+import re
+import unicodedata
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from ncscope.errors import CheckpointError, DataError
+from ncscope.zoo.backbone import Backbone
+from ncscope.zoo.learners.settings import Settings
+from ncscope.zoo.state import state_digest
+
+CLASSES_AT_ONCE = 1000  # bounds memory
+
+
+@dataclass(frozen=True, eq=False)
+class Learner:
+    """A prompt learner read from a checkpoint; satisfies `ncscope.zoo.base.PromptedClip`.
+
+    `classnames` are those it was trained on, None where neither the file nor an option tells.
+    """
+
+    backbone: Backbone
+    description: dict[str, Any]
+    image_digest: str
+    logit_scale: Tensor  # ()
+    classnames: tuple[str, ...] | None
+    encode_names: Callable[[list[str]], Tensor]
+    encode_pixels: Callable[[Tensor], Tensor]
+
+    @property
+    def device(self) -> torch.device:
+        return self.backbone.device
+
+    @property
+    def preprocess(self) -> Callable[[Image.Image], Tensor]:
+        return self.backbone.preprocess
+
+    @torch.inference_mode()
+    def text_features(self, classnames: Sequence[str]) -> Tensor:
+        """(C, D), one row a class."""
+        if not classnames:
+            raise DataError("`classnames` is empty; expected at least one class")
+        names = list(classnames)
+        starts = range(0, len(names), CLASSES_AT_ONCE)
+        return torch.cat([self.encode_names(names[i : i + CLASSES_AT_ONCE]) for i in starts])
+
+    @torch.inference_mode()
+    def image_features(self, pixels: Tensor) -> Tensor:
+        """(B, D)."""
+        return self.encode_pixels(pixels)
+
+
+def build(
+    backbone: Backbone,
+    settings: Settings,
+    *,
+    text: Callable[[list[str]], Tensor],
+    image: Callable[[Tensor], Tensor] | None = None,
+    image_parts: Mapping[str, Tensor] | None = None,
+    logit_scale: float | None = None,
+    facts: Mapping[str, Any] | None = None,
+    warnings: Sequence[str] = (),
+) -> Learner:
+    """Put a learner together.
+
+    Args:
+        text: class names to (C, D).
+        image: pixels to (B, D); None is the backbone's own tower.
+        image_parts: the learned tensors that image features depend on.
+        logit_scale: None is the backbone's.
+        facts: further entries of the description.
+    """
+    digest = backbone.image_digest
+    if image is not None:
+        parts = {name: value.detach().cpu() for name, value in (image_parts or {}).items()}
+        digest = state_digest({"method": settings.method, "backbone": digest}, parts)
+    scale = backbone.logit_scale if logit_scale is None else torch.tensor(float(logit_scale))
+    return Learner(
+        backbone=backbone,
+        description={
+            "method": settings.method,
+            "checkpoint": settings.where,
+            **(facts or {}),
+            "settings_from": dict(settings.origins),
+            "backbone": backbone.description,
+            "warnings": [*backbone.description["warnings"], *settings.warnings, *warnings],
+        },
+        image_digest=digest,
+        logit_scale=scale,
+        classnames=settings.classnames,
+        encode_names=text,
+        encode_pixels=image or backbone.encode_image,
+    )
+
+
+def rows_of(names: Sequence[str], settings: Settings, *, count: int, what: str) -> list[int]:
+    """Rows of training classes in the file, found by name; case and `_` do not matter.
+
+    Args:
+        count: classes in the file.
+        what: why no other class will do, for the message.
+
+    Raises:
+        CheckpointError: a class that is not among the training classes, or these are unknown.
+    """
+    known = settings.classnames
+    if known is None:
+        raise CheckpointError(
+            f"{settings.where}: {what}, and the file does not hold their names; give a file of "
+            f"{count} class names in the checkpoint's order: --classnames FILE"
+        )
+    if len(known) != count:
+        raise CheckpointError(
+            f"{settings.where}: {count} classes in the file and {len(known)} class names; expected "
+            f"one a class, in the checkpoint's order"
+        )
+    place = {_folded(name): row for row, name in enumerate(known)}
+    unknown = [name for name in names if _folded(name) not in place]
+    if unknown:
+        shown = ", ".join(map(repr, unknown[:5])) + (", …" if len(unknown) > 5 else "")
+        raise CheckpointError(
+            f"{settings.where}: {what}, so there are no text features for {shown}; it was trained "
+            f"on {', '.join(map(repr, known[:5]))}{', …' if len(known) > 5 else ''}"
+        )
+    return [place[_folded(name)] for name in names]
+
+
+def _folded(name: str) -> str:
+    """Recovered names may differ from the original in spaces: tokens do not tell them."""
+    return re.sub(r"[\s_]+", "", unicodedata.normalize("NFC", name).casefold())

@@ -1,0 +1,40 @@
+"""What a learner needs to know beside its tensors, and where each of these facts comes from."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from ncscope.zoo.base import PromptedClip
+
+
+@dataclass(frozen=True, eq=False)
+class Settings:
+    """Facts that a checkpoint's tensors do not tell, resolved; None where nobody told.
+
+    `classnames` are the training classes in the file's order; `words` the fixed words between
+    context and name, `after` what follows the name. `stored` asks for the token vectors in the
+    file instead of the backbone's. `origins` says of each fact whether it is an option's,
+    log.txt's, the file's or a default.
+    """
+
+    where: str  # the checkpoint, for messages
+    method: str
+    classnames: tuple[str, ...] | None = None
+    words: str = ""
+    after: str = "."
+    stored: bool = False
+    class_token_position: str | None = None
+    condition: str | None = None
+    data_name: str | None = None
+    templates: tuple[str, ...] = ()
+    residual_scale: float | None = None
+    adapter_scale: float | None = None
+    probe_weight: float | None = None
+    mixing_weight: float | None = None
+    teacher: PromptedClip | None = None
+    companions: Mapping[str, Tensor] = field(default_factory=dict)  # of models saved beside it
+    base: Mapping[str, Tensor] = field(default_factory=dict)  # of `--base CHECKPOINT`
+    extras: Mapping[str, object] = field(default_factory=dict)  # plain values in the file
+    origins: Mapping[str, str] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()

@@ -1,0 +1,52 @@
+"""Where the embedded class names come from: the backbone's tokenizer, or the checkpoint itself."""
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor
+
+from ncscope.zoo.backbone import Backbone
+from ncscope.zoo.class_tokens import ClassTokens, picked, stored, tokenised
+from ncscope.zoo.learners.learner import rows_of
+from ncscope.zoo.learners.settings import Settings
+from ncscope.zoo.learners.tensors import prompt_part, take
+from ncscope.zoo.text_tower import text_tower
+
+ClassSource = Callable[[list[str]], ClassTokens]
+_WHY = "the token vectors of its training classes are all there is of a vocabulary"
+
+
+def class_source(
+    tensors: Mapping[str, Tensor],
+    backbone: Backbone,
+    settings: Settings,
+    *,
+    num_context: int,
+    dtype: torch.dtype,
+) -> ClassSource:
+    """A function from class names to their tokens.
+
+    With `settings.stored` these are the file's `token_prefix` and `token_suffix`, for training
+    classes only; else every name is tokenised, as the authors do when they load a checkpoint.
+
+    Args:
+        num_context: n, tokens of the context.
+        dtype: of the file's context: the precision the authors embedded names in.
+    """
+    tower = text_tower(backbone.model)
+    if not settings.stored:
+        return lambda names: tokenised(
+            backbone,
+            tower,
+            names,
+            num_context=num_context,
+            words=settings.words,
+            after=settings.after,
+            dtype=dtype,
+        )
+    width = tower.positions.shape[1]
+    tensors = prompt_part(tensors)
+    prefix = take(tensors, "token_prefix", ("C", 1, width), settings)
+    suffix = take(tensors, "token_suffix", (len(prefix), "R", width), settings)
+    tokens = stored(prefix, suffix, tower, where=settings.where)
+    return lambda names: picked(tokens, rows_of(names, settings, count=len(prefix), what=_WHY))

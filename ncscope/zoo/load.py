@@ -1,0 +1,136 @@
+"""From a checkpoint to a learner that gives features: inspection, backbone and settings together.
+
+The options for what a file may not tell are the keyword arguments of `load_learner`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from ncscope.errors import CheckpointError
+from ncscope.zoo.backbone import Backbone
+from ncscope.zoo.base import PromptedClip
+from ncscope.zoo.checkpoint import read_checkpoint
+from ncscope.zoo.choose_backbone import choose_backbone
+from ncscope.zoo.class_names import ClassNames, recover_class_names
+from ncscope.zoo.inspect import inspect
+from ncscope.zoo.inspection import Inspection
+from ncscope.zoo.learners import LEARNERS, REFUSED
+from ncscope.zoo.learners.learner import Learner
+from ncscope.zoo.locate import locate
+from ncscope.zoo.method_notes import NOT_LEARNERS
+from ncscope.zoo.resolve import Options, resolve
+from ncscope.zoo.text_tower import text_tower
+from ncscope.zoo.trainers import plain_method
+
+
+def load_learner(
+    source: str | Path | Inspection,
+    *,
+    backbone: Backbone | None = None,
+    towers: str = "auto",
+    device: str = "cpu",
+    precision: str = "fp32",
+    classnames: Sequence[str] | None = None,
+    class_token_position: str | None = None,
+    condition: str | None = None,
+    data_name: str | None = None,
+    template: str | Sequence[str] | None = None,
+    residual_scale: float | None = None,
+    adapter_scale: float | None = None,
+    teacher: str | Path | PromptedClip | None = None,
+    base: str | Path | None = None,
+) -> Learner:
+    """Load a prompt learner from its checkpoint file, or a folder of its run.
+
+    Args:
+        source: the file, a folder at any level of the run, or an inspection of it.
+        backbone: the CLIP it was trained on; None takes what log.txt, the shapes or the file say.
+        towers: whose weights are used where the file holds CLIP's towers, too: `backbone`'s,
+            the `checkpoint`'s own, or `auto`: the backbone's if one is given, else the file's.
+        device, precision: of a backbone that is found here.
+        classnames: training classes in the checkpoint's order, where the file does not tell.
+        class_token_position: end, middle or front (CoOp).
+        condition: mean, class, none or per-image (CoCoOp).
+        data_name: the data set, for methods whose templates depend on it.
+        template: the prompt of methods without a learned one; several are averaged.
+        residual_scale, adapter_scale: of TaskRes and MMA.
+        teacher: checkpoint or learner that has PromptKD's text side.
+        base: checkpoint of the CoOp prompt that a DPC prompt is mixed with.
+
+    Raises:
+        CheckpointError: no known learner, damaged, or in need of something that is not given.
+        BackboneError: no backbone, or one that the method cannot be put on.
+    """
+    seen = source if isinstance(source, Inspection) else inspect(source)
+    load = LEARNERS[_method(seen)]
+    clip, stored, doubts = choose_backbone(
+        seen, backbone, towers=towers, device=device, precision=precision
+    )
+    options = Options(
+        classnames=None if classnames is None else tuple(classnames),
+        class_token_position=class_token_position,
+        condition=condition,
+        data_name=data_name,
+        templates=(template,) if isinstance(template, str) else tuple(template or ()),
+        residual_scale=residual_scale,
+        adapter_scale=adapter_scale,
+        teacher=_teacher(teacher, device=device, precision=precision),
+        base={} if base is None else read_checkpoint(locate(base).path).tensors,
+        companions=_companions(seen),
+    )
+    settings = resolve(seen, _names(seen, clip, stored=stored), options, stored=stored)
+    warnings = (*seen.warnings, *doubts, *settings.warnings)
+    return load(seen.checkpoint.tensors, clip, replace(settings, warnings=warnings))
+
+
+def _method(seen: Inspection) -> str:
+    """The key in LEARNERS of the method that wrote the file."""
+    where = seen.checkpoint.path
+    if seen.method is None:
+        near = seen.recognition.nearest
+        lacks = ", ".join(f"`{key}`" for key in seen.recognition.missing[:3])
+        raise CheckpointError(
+            f"{where}: its keys fit no known prompt learner; nearest is {near}, which has "
+            f"{lacks or 'other shapes'}; `ncscope inspect` shows what is in it"
+        )
+    if (why := NOT_LEARNERS.get(plain_method(seen.method))) is not None:
+        raise CheckpointError(f"{where}: {why}")
+    method = "DePT" if seen.method.startswith("DePT") else plain_method(seen.method)
+    if method in LEARNERS:
+        return method
+    why = REFUSED.get(method, "no learner of this version reads it")
+    raise CheckpointError(f"{where}: {method} is recognised but gives no features: {why}")
+
+
+def _names(seen: Inspection, clip: Backbone, *, stored: bool) -> ClassNames | None:
+    """The training classes, looked up in the backbone's vocabulary.
+
+    Raises:
+        CheckpointError: the file's token vectors are not this backbone's.
+    """
+    decode: Any = getattr(clip.tokenizer, "decode", None)
+    if decode is None:
+        return seen.class_names
+    table = None if stored else text_tower(clip.model).embedding
+    found = recover_class_names(seen.checkpoint.tensors, decode, token_embedding=table)
+    return found or seen.class_names
+
+
+def _companions(seen: Inspection) -> dict[str, Tensor]:
+    """Tensors of the other models of the run, which some methods save beside the main one."""
+    tensors: dict[str, Tensor] = {}
+    for path in seen.located.companions:
+        tensors |= read_checkpoint(path).tensors
+    return tensors
+
+
+def _teacher(
+    teacher: str | Path | PromptedClip | None, *, device: str, precision: str
+) -> PromptedClip | None:
+    if isinstance(teacher, str | Path):
+        return load_learner(teacher, device=device, precision=precision)
+    return teacher

@@ -1,0 +1,175 @@
+"""Settles what a checkpoint's tensors do not tell: from options, from log.txt, or a default.
+
+Every fact is reported with its origin; a default that may be wrong comes with a warning.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor
+
+from ncscope.errors import CheckpointError
+from ncscope.zoo.base import PromptedClip
+from ncscope.zoo.class_names import ClassNames
+from ncscope.zoo.inspection import Inspection
+from ncscope.zoo.learners.settings import Settings
+from ncscope.zoo.templates import TCP_PROMPTS, TEMPLATES, known_data
+from ncscope.zoo.trainers import plain_method
+from ncscope.zoo.wording import Wording, parts, tail, template_of, worded
+
+_USUAL_WORDS = "a photo of a"
+_POSITIONED = ("CoOp", "ProGrad", "Nemesis", "PLOT", "PLOTNemesis", "DPC")
+_OWN_TEMPLATE = ("MMRL", "MMRL++")
+_TCP = ("TCP", "DeKg_TCP")
+
+
+@dataclass(frozen=True, eq=False)
+class Options:
+    """What the caller says; None where nothing is said. Names as on the command line."""
+
+    classnames: Sequence[str] | None = None
+    class_token_position: str | None = None
+    condition: str | None = None
+    data_name: str | None = None
+    templates: tuple[str, ...] = ()
+    residual_scale: float | None = None
+    adapter_scale: float | None = None
+    teacher: PromptedClip | None = None
+    base: Mapping[str, Tensor] = field(default_factory=dict)
+    companions: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+@dataclass(eq=False)
+class _Found:
+    """Origins and warnings collected on the way."""
+
+    origins: dict[str, str] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+
+    def settle(self, name: str, *choices: tuple[Any, str]) -> Any:
+        """The first choice that says something, and its origin."""
+        for value, origin in choices:
+            if value is not None:
+                self.origins[name] = origin
+                return value
+        return None
+
+
+def resolve(
+    seen: Inspection, names: ClassNames | None, options: Options, *, stored: bool
+) -> Settings:
+    """Settle everything a learner needs beside its tensors.
+
+    Args:
+        names: the training classes recovered from the file, if they were.
+        stored: the file's own token vectors are used.
+    """
+    assert seen.method is not None
+    method, log, found = plain_method(seen.method), seen.log, _Found()
+    data = found.settle(
+        "data_name",
+        (options.data_name, "option"),
+        (log.dataset if log else None, "log.txt"),
+    )
+    position = None
+    if method in _POSITIONED:
+        position = found.settle(
+            "class_token_position",
+            (options.class_token_position, "option"),
+            (log.class_token_position if log else None, "log.txt"),
+        )
+        if position is None:
+            found.origins["class_token_position"] = "default"
+            found.warnings.append(
+                "where the class name stands in the prompt is not in the file and there is no "
+                "log.txt: `end` is taken; --class-token-position says otherwise"
+            )
+    wording = _wording(seen, names, data, found)
+    found.warnings += wording.warnings
+    classnames = found.settle(
+        "classnames",
+        (tuple(options.classnames) if options.classnames is not None else None, "option"),
+        (wording.classnames, seen.names_from),
+    )
+    return Settings(
+        where=str(seen.checkpoint.path),
+        method=seen.method,
+        classnames=classnames,
+        words=wording.before,
+        after=wording.after,
+        stored=stored,
+        class_token_position=position,
+        data_name=data,
+        templates=options.templates,
+        residual_scale=_number(
+            found, "residual_scale", options.residual_scale, seen, "RESIDUAL_SCALE"
+        ),
+        adapter_scale=_number(found, "adapter_scale", options.adapter_scale, seen, "ADAPTER_SCALE"),
+        probe_weight=_number(found, "probe_weight", None, seen, "WEIGHT"),
+        condition=found.settle("condition", (options.condition, "option")),
+        teacher=options.teacher,
+        base=options.base,
+        companions=options.companions,
+        extras=seen.checkpoint.extras,
+        origins=found.origins,
+        warnings=tuple(found.warnings),
+    )
+
+
+def _wording(
+    seen: Inspection, names: ClassNames | None, data: str | None, found: _Found
+) -> Wording:
+    """The fixed words of the method's prompts, taken off the class names."""
+    assert seen.method is not None
+    method = plain_method(seen.method)
+    known = known_data(data)
+    if method in _TCP and known:
+        before, after = parts(TCP_PROMPTS[known])
+        return worded(names, before=tail(before.split(), 4), after=after)
+    if method == "MMA":
+        return worded(names, before=_USUAL_WORDS)
+    if method in (*_OWN_TEMPLATE, *_TCP):
+        if names is None:
+            template = TEMPLATES[known] if known else "{}."
+        else:
+            template = template_of(names)
+            found.origins["template"] = "the tokens in the file"
+        before, after = parts(template)
+        return worded(names, before=before, after=after)
+    return worded(names, before=_after_context(seen, names))
+
+
+def _after_context(seen: Inspection, names: ClassNames | None) -> str:
+    """Words of CTX_INIT that a shorter context leaves in place, such as MaPLe's "of a"."""
+    num_context = seen.facts.context_length or 0
+    logged = seen.log.context_words if seen.log else None
+    if logged:
+        return tail(logged.split(), num_context)
+    usual = tail(_USUAL_WORDS.split(), num_context)
+    before = "" if names is None else names.before
+    return usual if usual and f"{before} ".startswith(f"{usual} ") else ""
+
+
+def _number(
+    found: _Found, name: str, option: float | None, seen: Inspection, setting: str
+) -> float | None:
+    """An option, or the value of a setting in the trainer's sections of log.txt."""
+    logged = None
+    if seen.log is not None:
+        values = {
+            value
+            for key, value in seen.log.settings.items()
+            if key.startswith("TRAINER.") and key.endswith(f".{setting}")
+        }
+        logged = _float(values.pop(), setting, seen) if len(values) == 1 else None
+    return found.settle(name, (option, "option"), (logged, "log.txt"))
+
+
+def _float(text: str, setting: str, seen: Inspection) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise CheckpointError(
+            f"{seen.checkpoint.path}: log.txt says {setting} is {text!r}; expected a number"
+        ) from None
