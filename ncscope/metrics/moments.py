@@ -63,11 +63,14 @@ def class_moments(features: Tensor, labels: Tensor, num_classes: int) -> ClassMo
     `MomentsAccumulator`.
 
     Raises:
-        ShapeError: wrong shapes or labels, or fewer than two classes with samples.
+        ShapeError: wrong shapes or labels, NaN or inf (rows named), or fewer than two classes
+            with samples.
     """
     check_samples(features, labels, num_classes)
     kept = labels >= 0
-    rows, targets = working(features[kept]).to(accumulator_dtype(features.device)), labels[kept]
+    check_finite("features", features.detach())
+    rows = working(features[kept]).to(accumulator_dtype(features.device))
+    targets = labels[kept].long()
     counts = torch.bincount(targets, minlength=num_classes)
     _require_two_classes(counts)
     means = rows.new_zeros(num_classes, rows.shape[1]).index_add(0, targets, rows)

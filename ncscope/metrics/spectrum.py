@@ -31,6 +31,8 @@ def effective_rank(rows: Tensor, *, centred: bool = True) -> Tensor:
     """
     rows = class_rows("rows", rows, centred=centred)
     small = rows @ rows.T if rows.shape[0] <= rows.shape[1] else rows.T @ rows
+    if not bool(torch.isfinite(small).all()):  # on which the solver fails
+        return small.new_full((), torch.nan)
     values = torch.linalg.eigvalsh(small).clamp_min(0)
     shares = values / values.sum()
     # The entropy has no gradient at a share of 0, and centred rows always have a null direction.

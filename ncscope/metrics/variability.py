@@ -13,6 +13,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from ncscope._checks import check_finite
 from ncscope.errors import ShapeError
 from ncscope.metrics.moments import ClassMoments, class_moments
 from ncscope.metrics.rows import centre_rows, squared_distances
@@ -45,9 +46,10 @@ def whitening(moments: ClassMoments, *, rank: int | None = None) -> Whitening:
             `rtol` = 4 max(K, D) eps(float64), raised to the rounding level of the stored features.
 
     Raises:
-        ShapeError: `rank` directions do not exist, or all class means coincide.
+        ShapeError: `rank` directions do not exist, all class means coincide, or some are NaN.
     """
     means = moments.means[moments.present]
+    check_finite("class means", means.detach())
     offsets = centre_rows(means)
     num_classes, width = offsets.shape
     small = num_classes <= width
@@ -181,5 +183,5 @@ def cdnv(moments: ClassMoments, *, dist_exp: float = 1.0, keep_singletons: bool 
     gaps = squared[pairs[0], pairs[1]]
     sums = spreads[pairs[0]] + spreads[pairs[1]]
     # Two coinciding means are infinitely unseparated, also where both classes are points.
-    ratios = torch.where(gaps > 0, sums / (2 * gaps.pow(dist_exp)), math.inf)
+    ratios = torch.where(gaps == 0, math.inf, sums / (2 * gaps.pow(dist_exp)))
     return ratios.mean()
