@@ -11,7 +11,7 @@ from ncscope_cli.progress import progress_bar
 
 def extract(
     source: Annotated[str, typer.Argument(metavar="SOURCE", help="`zero-shot`.")],
-    data: options.Data,
+    data: options.RequiredData,
     out: Annotated[Path, typer.Option(metavar="FILE", help="A .safetensors or .npz file.")],
     backbone: options.Backbone = "auto",
     pretrained: options.Pretrained = None,
@@ -32,9 +32,9 @@ def extract(
     """Encode a data set's images and class names, and write the features to a file."""
     import ncscope  # here, so that --help does not wait for torch
     from ncscope.data.classes import read_classnames
-    from ncscope.features.arrays import check_suffix
+    from ncscope.features.arrays import check_target
 
-    check_suffix(out)
+    check_target(out)
     with progress_bar("extract", quiet=quiet) as progress:
         features = ncscope.extract(
             source,
@@ -56,12 +56,8 @@ def extract(
             progress=progress,
         )
     ncscope.write_features(features, out)
-    if quiet:
-        return
     for warning in features.warnings:
         typer.echo(f"warning: {warning}", err=True)
-    typer.echo(
-        f"wrote {out}: {features.num_samples} images, {features.num_classes} classes, "
-        f"{features.width} wide",
-        err=True,
-    )
+    if not quiet:
+        sizes = f"{features.num_samples} images, {features.num_classes} classes"
+        typer.echo(f"wrote {out}: {sizes}, {features.width} wide", err=True)

@@ -11,8 +11,8 @@ _DATA = typer.Option(
     help="A folder of class folders, or of train/, val/, test/ holding them; or a .csv with "
     "columns path and label or classname.",
 )
-Data = Annotated[str, _DATA]
-OptionalData = Annotated[str | None, _DATA]
+RequiredData = Annotated[str, _DATA]
+Data = Annotated[str | None, _DATA]
 Part = Annotated[
     str | None,
     typer.Option(metavar="train|val|test", help="Part of divided data; test if not said."),
@@ -67,4 +67,6 @@ SkipBad = Annotated[
 Seed = Annotated[
     int | None, typer.Option(min=0, help="Of random weights (--pretrained random); 0 if not said.")
 ]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no summary.")]
+Quiet = Annotated[
+    bool, typer.Option("--quiet", "-q", help="No progress and no summary; warnings stay.")
+]

@@ -1,6 +1,7 @@
 """Named arrays in a file: `.safetensors`, or `.npz` without pickle. Files are untrusted."""
 
 import json
+import tempfile
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -53,7 +54,7 @@ def write_arrays(
     path: Path, arrays: dict[str, Tensor], *, classnames: Sequence[str], provenance: dict[str, Any]
 ) -> None:
     """Write a feature file under a temporary name beside `path`, then rename it."""
-    check_suffix(path)
+    _check_suffix(path)
     try:
         words = json.dumps(provenance, ensure_ascii=False)
     except (TypeError, ValueError) as error:
@@ -74,7 +75,7 @@ def write_arrays(
 
 def read_arrays(path: Path, names: Sequence[str]) -> Stored:
     """Read the arrays called `names`, as far as there are any, with class names and provenance."""
-    check_suffix(path)
+    _check_suffix(path)
     if not path.is_file():
         raise DataError(f"{path}: no such feature file")
     read = _read_npz if path.suffix.lower() == ".npz" else _read_safetensors
@@ -156,7 +157,19 @@ def _json(text: str) -> object:
         return None
 
 
-def check_suffix(path: Path) -> None:
-    """Refuse a name that says neither format, before the work for the file is done."""
+def check_target(path: Path) -> None:
+    """Refuse a file that could not be written, before the work for it is done."""
+    _check_suffix(path)
+    if path.is_dir():
+        raise DataError(f"{path}: a folder; expected the name of a feature file")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise DataError(f"{path}: cannot be written ({error.strerror or error})") from None
+
+
+def _check_suffix(path: Path) -> None:
     if path.suffix.lower() not in (".safetensors", ".npz"):
         raise DataError(f"{path}: unknown suffix; a feature file ends in .safetensors or .npz")

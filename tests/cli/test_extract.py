@@ -65,10 +65,17 @@ def test_quiet_says_nothing_and_random_weights_are_warned_of(given, tmp_path):
     assert "warning: the backbone's weights are random" in result.stderr
 
 
-def test_an_unknown_suffix_is_refused_before_any_work(given, tmp_path):
-    result = invoke(*given[:2], tmp_path / "nowhere", "--out", tmp_path / "f.pt")
-    assert isinstance(result.exception, DataError)
-    assert "a feature file ends in .safetensors or .npz" in str(result.exception)
+def test_a_file_that_cannot_be_written_is_refused_before_any_work(given, tmp_path):
+    (tmp_path / "file").touch()
+    (tmp_path / "folder.npz").mkdir()
+    for out, message in [
+        ("f.pt", "a feature file ends in .safetensors or .npz"),
+        ("file/f.npz", "cannot be written"),
+        ("folder.npz", "a folder; expected the name of a feature file"),
+    ]:
+        result = invoke(*given[:2], tmp_path / "nowhere", "--out", tmp_path / out)
+        assert isinstance(result.exception, DataError)
+        assert message in str(result.exception)
 
 
 def test_an_unreadable_image_is_refused_or_skipped(given, tmp_path):
