@@ -58,15 +58,14 @@ def _open_archive(archive: zipfile.ZipFile, size: int) -> TorchFile:
             raise MalformedError(f"no entry {name!r} in the archive")
         content, got = bytearray(entry.file_size), 0
         try:
-            with archive.open(entry) as stream:
+            with archive.open(entry) as stream:  # compares the checksum when it reaches the end
                 for start in range(0, entry.file_size, _CHUNK):
                     part = stream.read(min(_CHUNK, entry.file_size - start))
                     content[start : start + len(part)] = part
                     got += len(part)
-                ended = not stream.read(1)  # reading to the end is what compares the checksum
         except _BAD_ZIP as error:
             raise MalformedError(f"the entry {name!r} is damaged") from error
-        if got != entry.file_size or not ended:
+        if got != entry.file_size:
             raise MalformedError(f"the entry {name!r} is damaged")
         return content
 

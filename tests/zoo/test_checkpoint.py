@@ -1,4 +1,5 @@
 import os
+import struct
 import sys
 import zipfile
 
@@ -12,7 +13,7 @@ from ncscope.errors import CheckpointError
 from ncscope.zoo.checkpoint import read_checkpoint
 from tests.dassl_files import save_dassl, save_lift, save_lora
 from tests.learner_states import STATES, Sizes, clip_lora, coop, lift, plotpp
-from tests.zoo.fuzz import rewritten
+from tests.zoo.fuzz import Global, Persistent, dumps, opcodes, rewritten
 
 DTYPES = [
     torch.float16,
@@ -96,6 +97,23 @@ def test_module_is_dropped_anywhere_in_a_key(path):
 def test_two_keys_that_differ_by_module_are_refused(path):
     torch.save({"state_dict": {"ctx": torch.ones(1), "module.ctx": torch.ones(1)}}, path)
     with pytest.raises(CheckpointError, match="two tensors named `ctx`"):
+        read_checkpoint(path)
+
+
+def test_views_into_storages_of_the_old_format_are_read(path):
+    """Old files may refer to a stretch of a storage: (name, first element, length)."""
+    values = torch.arange(16.0)
+    view = Persistent("storage", Global("torch", "FloatStorage"), "0", "cpu", 16, ("v", 4, 8))
+    rebuild = Global("torch._utils", "_rebuild_tensor_v2")
+    value = opcodes(
+        b"}(X\x03\x00\x00\x00ctx", rebuild, (view, 1, (2, 3), (3, 1), False, None), b"Ru"
+    )
+    head = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19." + dumps(1001) + dumps({}) + value
+    path.write_bytes(head + dumps(["0"]) + struct.pack("<q", 16) + values.numpy().tobytes())
+    expected = values[5:11].reshape(2, 3)
+    assert_close(read_checkpoint(path).tensors["ctx"], expected, rtol=0, atol=0)
+    path.write_bytes(path.read_bytes().replace(b"K\x04K\x08", b"K\x04K\x0d"))
+    with pytest.raises(CheckpointError, match="a view that reaches outside its storage"):
         read_checkpoint(path)
 
 
