@@ -14,7 +14,8 @@ _STATE_KEYS = ("state_dict", "model_state_dict", "model")
 _SKIPPED = ("optimizer", "scheduler")
 _MAX_DEPTH = 6
 _MAX_ENTRIES = 20_000  # real files have up to 1500
-_MAX_TEXT = 300
+_MAX_NAME = 300
+_MAX_TEXT = 2**16
 
 
 @dataclass(eq=False)
@@ -82,7 +83,7 @@ def _collect(
 def _name(key: object, prefix: str) -> str:
     """The dotted name, without the `module` that DataParallel puts anywhere in it."""
     text = str(key) if isinstance(key, int) else key
-    if not isinstance(text, str) or len(text) > _MAX_TEXT or not text.isprintable():
+    if not isinstance(text, str) or len(text) > _MAX_NAME or not text.isprintable():
         raise MalformedError("an entry whose name is not readable text")
     return prefix + (".".join(part for part in text.split(".") if part != "module") or text)
 
