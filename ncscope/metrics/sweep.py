@@ -89,6 +89,8 @@ class SampleAccumulator:
         self.present = moments.present
         self.text = None if text is None else _classifier(text, moments, normalise)
         self.bias = bias
+        self._place = torch.zeros_like(moments.counts)  # of each class among those present
+        self._place[self.present] = torch.arange(len(self.present), device=means.device)
         dtype, device = accumulator_dtype(means.device), means.device
         self.sums = torch.zeros(len(means), len(_SUMS), dtype=dtype, device=device)
         self.bins = torch.zeros(len(means), BINS, 3, dtype=dtype, device=device)
@@ -106,11 +108,13 @@ class SampleAccumulator:
         # Where the means span fewer than D directions, the whitened projection holds all of
         # <x, h_k>, at r instead of D columns: A^T x undone by Lambda A^T h_k.
         white = self.white.matrix.T
-        undone = (offsets @ white.T) * self.white.eigenvalues
+        centres = offsets
+        if self.white.rank < offsets.shape[1]:
+            centres = (offsets @ white.T) * self.white.eigenvalues
         return _Small(
             means=torch.nan_to_num(means),
             white=white,
-            centres=undone if self.white.rank < offsets.shape[1] else offsets,
+            centres=centres,
             centre_bias=self._spread_out(-half),
             safe=self._spread_out(nearest),
             text=means.new_zeros(0) if self.text is None else self.text,
@@ -146,34 +150,46 @@ class SampleAccumulator:
         torch.sub(rows, residuals, out=residuals)
         projected = residuals @ small.white.T
         spreads = _square_sums(residuals)
-        nearest = self._nearest(small, residuals, projected, spreads, targets)
-        columns = [torch.ones_like(spreads), _square_sums(projected), spreads, nearest == targets]
+        chosen, columns = None, []
         if self.text is not None:
-            columns += self._decide(rows @ small.text.T, targets, nearest)
+            chosen, hits, cosines = self._decide(rows @ small.text.T, targets)
+            columns = [hits, cosines]
+        met = projected if self.white.rank < rows.shape[1] else residuals
+        nearest, agree = self._nearest(small, met, spreads, targets, chosen)
+        first = [torch.ones_like(spreads), _square_sums(projected), spreads, nearest]
+        columns = [*first, *([] if agree is None else [agree]), *columns]
         table = torch.stack([column.to(self.sums.dtype) for column in columns], dim=1)
         self.sums[:, : len(columns)].index_add_(0, targets, table)
 
     def _nearest(
-        self, small: "_Small", residuals: Tensor, projected: Tensor, spreads: Tensor, own: Tensor
-    ) -> Tensor:
-        """Class (B,) of the nearest centre.
+        self, small: "_Small", met: Tensor, spreads: Tensor, own: Tensor, chosen: Tensor | None
+    ) -> tuple[Tensor, Tensor | None]:
+        """Whether the own centre is the nearest, and whether the chosen class's is, each (B,).
 
-        x - h_k = (x - h_y) + (h_y - h_k), so it maximises <x - h_y, h_k> - ||h_k - h_y||^2 / 2,
-        which a large common mean cannot spoil. A sample nearer to its own centre than half the
-        way to the next one is its own centre's by the triangle inequality: no product needed.
+        x - h_k = (x - h_y) + (h_y - h_k), so the nearest maximises
+        <x - h_y, h_k> - ||h_k - h_y||^2 / 2, which a large common mean cannot spoil. A sample
+        nearer to its own centre than half the way to the next one is its own centre's by the
+        triangle inequality: no product needed. Equally near centres are all nearest.
         """
-        nearest = own.clone()
+        nearest = torch.ones_like(own, dtype=torch.bool)
+        agree = None if chosen is None else chosen == own
         open_ = (spreads >= small.safe.index_select(0, own)).nonzero().squeeze(1)
-        if len(open_):
-            # At full rank both are D wide, and the centres are those of plain residuals.
-            met = projected if self.white.rank < residuals.shape[1] else residuals
-            scores = small.centre_bias.index_select(0, own[open_])
-            scores.addmm_(met.index_select(0, open_), small.centres.T)
-            nearest[open_] = self.present[scores.argmax(dim=1)]
-        return nearest
+        if not len(open_):
+            return nearest, agree
+        if len(open_) < len(own):
+            met, own = met.index_select(0, open_), own.index_select(0, open_)
+        scores = small.centre_bias.index_select(0, own).addmm_(met, small.centres.T)
+        best = scores.amax(dim=1, keepdim=True)
+        nearest[open_] = self._reaches(scores, own, best)
+        if chosen is not None and agree is not None:
+            agree[open_] = self._reaches(scores, chosen.index_select(0, open_), best)
+        return nearest, agree
 
-    def _decide(self, cosines: Tensor, targets: Tensor, nearest: Tensor) -> list[Tensor]:
-        """Agreement with the nearest centre, hits, and cosine with the own class, each (B,)."""
+    def _reaches(self, scores: Tensor, classes: Tensor, best: Tensor) -> Tensor:
+        return (scores.gather(1, self._place[classes].unsqueeze(1)) >= best).squeeze(1)
+
+    def _decide(self, cosines: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The class chosen among those with images, hits, and cosine with the own class, (B,)."""
         own = cosines.gather(1, targets.unsqueeze(1)).squeeze(1)
         logits = cosines
         if self.logit_scale is not None:
@@ -189,7 +205,7 @@ class SampleAccumulator:
             best = logits.gather(1, chosen.unsqueeze(1))
             confidence = 1 / logits.sub_(best).exp_().sum(dim=1)
             self.bins += confidence_bins(confidence, hits, targets, len(self.sums))
-        return [among == nearest, hits, own]
+        return among, hits, own
 
     def _in(self, dtype: torch.dtype) -> "_Small":
         """The small matrices in the data's own precision, converted once."""
