@@ -91,7 +91,7 @@ def test_a_run_without_out_is_wrong_usage(feature_file):
     assert invoke("analyze", feature_file).exit_code == 2
 
 
-@pytest.mark.parametrize("verb", [[], ["analyze"], ["extract"], ["demo"]])
+@pytest.mark.parametrize("verb", [[], ["analyze"], ["extract"], ["inspect"], ["demo"]])
 def test_help_imports_no_library(verb):
     code = (
         "import sys\n"
