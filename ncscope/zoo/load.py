@@ -37,6 +37,7 @@ def load_learner(
     classnames: Sequence[str] | None = None,
     class_token_position: str | None = None,
     condition: str | None = None,
+    image_feature: str | None = None,
     data_name: str | None = None,
     template: str | Sequence[str] | None = None,
     residual_scale: float | None = None,
@@ -55,6 +56,7 @@ def load_learner(
         classnames: training classes in the checkpoint's order, where the file does not tell.
         class_token_position: end, middle or front (CoOp).
         condition: mean, class, none or per-image (CoCoOp).
+        image_feature: fused, class or representation (MMRL).
         data_name: the data set, for methods whose templates depend on it.
         template: the prompt of methods without a learned one; several are averaged.
         residual_scale, adapter_scale: of TaskRes and MMA.
@@ -74,6 +76,7 @@ def load_learner(
         classnames=None if classnames is None else tuple(classnames),
         class_token_position=class_token_position,
         condition=condition,
+        image_feature=image_feature,
         data_name=data_name,
         templates=(template,) if isinstance(template, str) else tuple(template or ()),
         residual_scale=residual_scale,

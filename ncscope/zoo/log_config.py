@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-_LINE = re.compile(r"( *)([A-Z][A-Z0-9_]*):(?: (.*))?")
+_LINE = re.compile(r"( *)([A-Z][A-Za-z0-9_]*):(?: (.*))?")  # TRAINER.TaskRes, TRAINER.MMRLpp
 _ARGUMENT = re.compile(r"([a-z_]+): ?(.*)")
 _LOADED = re.compile(r"(Loading trainer|Loading dataset|Loading CLIP \(backbone): (.*)")
 _MAX_VALUE = 300

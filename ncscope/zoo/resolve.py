@@ -21,6 +21,7 @@ from ncscope.zoo.wording import Wording, parts, tail, template_of, worded
 _USUAL_WORDS = "a photo of a"
 _POSITIONED = ("CoOp", "ProGrad", "Nemesis", "PLOT", "PLOTNemesis", "DPC")
 _OWN_TEMPLATE = ("MMRL", "MMRL++")
+_NO_WORDS = ("_ATP", "AnchorOPT")  # they ignore CTX_INIT
 _TCP = ("TCP", "DeKg_TCP")
 
 
@@ -31,6 +32,7 @@ class Options:
     classnames: Sequence[str] | None = None
     class_token_position: str | None = None
     condition: str | None = None
+    image_feature: str | None = None
     data_name: str | None = None
     templates: tuple[str, ...] = ()
     residual_scale: float | None = None
@@ -106,12 +108,13 @@ def resolve(
             found, "residual_scale", options.residual_scale, seen, "RESIDUAL_SCALE"
         ),
         adapter_scale=_number(found, "adapter_scale", options.adapter_scale, seen, "ADAPTER_SCALE"),
-        probe_weight=_number(found, "probe_weight", None, seen, "WEIGHT"),
         condition=found.settle("condition", (options.condition, "option")),
         teacher=options.teacher,
         base=options.base,
         companions=options.companions,
         extras=seen.checkpoint.extras,
+        logged=log.settings if log else {},
+        image_feature=found.settle("image_feature", (options.image_feature, "option")),
         origins=found.origins,
         warnings=tuple(found.warnings),
     )
@@ -142,6 +145,9 @@ def _wording(
 
 def _after_context(seen: Inspection, names: ClassNames | None) -> str:
     """Words of CTX_INIT that a shorter context leaves in place, such as MaPLe's "of a"."""
+    assert seen.method is not None
+    if any(part in seen.method for part in _NO_WORDS):
+        return ""
     num_context = seen.facts.context_length or 0
     logged = seen.log.context_words if seen.log else None
     if logged:

@@ -74,14 +74,14 @@ def on_shared(change: Callable[[Tensor], Tensor]) -> Edit:
     return lambda flow: replace(flow, shared=change(flow.shared))
 
 
-def deep_prompts(prompts: Sequence[Tensor]) -> dict[int, Edit]:
-    """Prompts that replace positions 1..n before blocks 1, 2, ... of the text tower.
+def deep_prompts(prompts: Sequence[Tensor], *, start: int = 1) -> dict[int, Edit]:
+    """Prompts that replace positions `start`.. before blocks 1, 2, ... of the text tower.
 
     Args:
         prompts: (n, W) or (B, n, W) each.
     """
     return {
-        block: on_shared(lambda tokens, new=new: replaced(tokens, new, start=1))
+        block: on_shared(lambda tokens, new=new: replaced(tokens, new, start=start))
         for block, new in enumerate(prompts, start=1)
     }
 

@@ -5,7 +5,7 @@ fox", "red panda"), that word is shown, too, but belongs to the names.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ncscope.zoo.class_names import ClassNames
 from ncscope.zoo.templates import TCP_ZERO_SHOT, TEMPLATES
@@ -29,6 +29,9 @@ def worded(names: ClassNames | None, *, before: str = "", after: str = ".") -> W
     if names is None:
         return Wording(None, before, after)
     said = after.removesuffix(".").strip()
+    if not after.endswith(".") and said and all(name.endswith(said) for name in names.names):
+        # without a full stop at the end, the words after the name are taken for a part of it
+        names = replace(names, names=_without_end(names.names, said), after=said)
     own_before, own_after = names.before, names.after
     if not (own_before.startswith(before) and own_after.endswith(said)):
         warning = (
@@ -60,6 +63,10 @@ def parts(template: str) -> tuple[str, str]:
 def tail(words: Sequence[str], num_context: int) -> str:
     """The words of an initial prompt that a shorter context leaves in place."""
     return " ".join(words[num_context:])
+
+
+def _without_end(names: Sequence[str], end: str) -> tuple[str, ...]:
+    return tuple(name.removesuffix(end).strip() for name in names)
 
 
 def _fits(names: ClassNames, template: str) -> bool:

@@ -1,21 +1,81 @@
 """Prompt learners by the name their checkpoints are recognised by, one learner a file."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from torch import Tensor
 
 from ncscope.zoo.backbone import Backbone
+from ncscope.zoo.learners.anchoropt import load_anchoropt
+from ncscope.zoo.learners.clip_adapter import load_clip_adapter
+from ncscope.zoo.learners.clip_lora import load_clip_lora
+from ncscope.zoo.learners.cocoop import load_cocoop
 from ncscope.zoo.learners.coop import load_coop
+from ncscope.zoo.learners.coop_atp import load_coop_atp
+from ncscope.zoo.learners.coprompt import load_coprompt
+from ncscope.zoo.learners.dept import load_dept
+from ncscope.zoo.learners.dpc import load_dpc
+from ncscope.zoo.learners.ivlp import load_ivlp, load_vpt
 from ncscope.zoo.learners.learner import Learner
+from ncscope.zoo.learners.maple import load_maple
+from ncscope.zoo.learners.mma import load_mma
+from ncscope.zoo.learners.mmrl import load_mmrl
+from ncscope.zoo.learners.plot import load_plot, load_plotpp
+from ncscope.zoo.learners.promptkd import load_promptkd
 from ncscope.zoo.learners.settings import Settings
+from ncscope.zoo.learners.taskres import load_taskres
+from ncscope.zoo.learners.tcp import load_tcp
+from ncscope.zoo.learners.textrefiner import load_textrefiner
+from ncscope.zoo.learners.tip_adapter import load_tip_adapter
 
 Loader = Callable[[Mapping[str, Tensor], Backbone, Settings], Learner]
 
-LEARNERS: dict[str, Loader] = {
+_BASES: dict[str, Loader] = {
     "CoOp": load_coop,
-    "ProGrad": load_coop,
-    "Nemesis": load_coop,
+    "CoCoOp": load_cocoop,
     "KgCoOp": load_coop,
     "DeKg": load_coop,
+    "ProGrad": load_coop,
+    "Nemesis": load_coop,
+    "CoOp_ATP": load_coop_atp,
+    "CoCoOp_ATP": load_cocoop,
+    "TCP": load_tcp,
+    "DeKg_TCP": load_tcp,
+    "MaPLe": load_maple,
+    "MaPLe_ATP": load_maple,
+    "VPT": load_vpt,
+    "IVLP": load_ivlp,
+    "PromptSRC": load_ivlp,
+    "ProMetaR": load_ivlp,
+    "PLOT": load_plot,
+    "PLOTNemesis": load_plot,
+    "PLOT++": load_plotpp,
 }
-REFUSED: dict[str, str] = {}
+LEARNERS: dict[str, Loader] = {
+    **_BASES,
+    "CoPrompt": load_coprompt,
+    "DePT": partial(load_dept, bases=_BASES),
+    "TaskRes": load_taskres,
+    "CLIP-Adapter": load_clip_adapter,
+    "Tip-Adapter": load_tip_adapter,
+    "Tip-Adapter-F": load_tip_adapter,
+    "MMA": load_mma,
+    "CLIP-LoRA": load_clip_lora,
+    "PromptKD": load_promptkd,
+    "MMRL": load_mmrl,
+    "MMRL++": load_mmrl,
+    "TextRefiner": load_textrefiner,
+    "AnchorOPT": load_anchoropt,
+    "DPC": load_dpc,
+}
+# Recognised, but without features; why
+REFUSED: dict[str, str] = {
+    "HiCroPL": "its prompts change with every forward pass, so that test features depend on the "
+    "order of the batches, and the written descriptions of its frozen text side are not saved",
+    "LIFT": "the adapters in its image tower are of many kinds, which the file does not tell apart",
+    "Candle": "its prototypes and projections make up a classifier of their own kind",
+    "MaPLe_AnchorOPT": "its order of tokens is drawn at random at every block",
+    "CoCoOp_AnchorOPT": "its order of tokens is drawn at random for every image",
+    "DPC-PromptSRC": "its text prompts are mixtures that the file alone does not tell",
+    "DPC-PromptKD": "its text prompts are mixtures that the file alone does not tell",
+}

@@ -1,6 +1,6 @@
 """CoOp: learned context vectors around the class name (Zhou et al. 2022, arXiv:2109.01134).
 
-Also ProGrad (arXiv:2205.14865), KgCoOp (arXiv:2303.13283), Nemesis (arXiv:2408.14281) and DeKg:
+Also ProGrad (arXiv:2205.14865), KgCoOp (arXiv:2303.13283), Nemesis (Fu et al. 2024, ICLR) and DeKg:
 they train the same prompt with another loss. What KgCoOp and DeKg save beside it has no effect.
 n context tokens, K classes, W token width.
 """
@@ -13,7 +13,7 @@ from torch import Tensor
 from ncscope.errors import CheckpointError
 from ncscope.zoo.backbone import Backbone
 from ncscope.zoo.class_tokens import ClassTokens
-from ncscope.zoo.learners.learner import Learner, build, rows_of
+from ncscope.zoo.learners.learner import Learner, Sides, build, rows_of
 from ncscope.zoo.learners.settings import Settings
 from ncscope.zoo.learners.tensors import prompt_part
 from ncscope.zoo.learners.text import class_source
@@ -32,11 +32,7 @@ def load_coop(tensors: Mapping[str, Tensor], backbone: Backbone, settings: Setti
     tower = text_tower(backbone.model)
     tensors = prompt_part(tensors)
     context = _context(tensors, tower.positions.shape[1], settings)
-    position = settings.class_token_position or "end"
-    if position not in POSITIONS:
-        raise CheckpointError(
-            f"{settings.where}: class token position {position!r}; expected {', '.join(POSITIONS)}"
-        )
+    position = position_of(settings)
     num_context = context.shape[-2]
     source = class_source(tensors, backbone, settings, num_context=num_context, dtype=context.dtype)
     context = context.float().to(backbone.device)
@@ -49,7 +45,17 @@ def load_coop(tensors: Mapping[str, Tensor], backbone: Backbone, settings: Setti
         return encode_prompts(tower, prompts)
 
     facts = {"context": list(context.shape), "class_token_position": position}
-    return build(backbone, settings, text=text, facts=facts)
+    return build(backbone, settings, Sides(text, facts=facts))
+
+
+def position_of(settings: Settings) -> str:
+    """Where the class name stands: end, middle or front."""
+    position = settings.class_token_position or "end"
+    if position not in POSITIONS:
+        raise CheckpointError(
+            f"{settings.where}: class token position {position!r}; expected {', '.join(POSITIONS)}"
+        )
+    return position
 
 
 def arrange(tokens: ClassTokens, context: Tensor, *, position: str = "end") -> Prompts:

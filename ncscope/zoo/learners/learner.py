@@ -6,7 +6,7 @@ B images, C classes, D embedding width.
 import re
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -35,6 +35,9 @@ class Learner:
     classnames: tuple[str, ...] | None
     encode_names: Callable[[list[str]], Tensor]
     encode_pixels: Callable[[Tensor], Tensor]
+    condition: str | None = None  # how text features depend on images, where they do
+    by_feature: Callable[[list[str], Tensor], Tensor] | None = None
+    has_text: bool = True  # False: `text_features` refuses, and only image measures are possible
 
     @property
     def device(self) -> torch.device:
@@ -59,46 +62,52 @@ class Learner:
         return self.encode_pixels(pixels)
 
 
-def build(
-    backbone: Backbone,
-    settings: Settings,
-    *,
-    text: Callable[[list[str]], Tensor],
-    image: Callable[[Tensor], Tensor] | None = None,
-    image_parts: Mapping[str, Tensor] | None = None,
-    logit_scale: float | None = None,
-    facts: Mapping[str, Any] | None = None,
-    warnings: Sequence[str] = (),
-) -> Learner:
-    """Put a learner together.
+@dataclass(frozen=True, eq=False)
+class Sides:
+    """What a method makes of a backbone.
 
-    Args:
-        text: class names to (C, D).
-        image: pixels to (B, D); None is the backbone's own tower.
-        image_parts: the learned tensors that image features depend on.
-        logit_scale: None is the backbone's.
-        facts: further entries of the description.
+    `image` None is the backbone's own tower; `image_parts` are the learned tensors that `image`
+    depends on; `facts` go into the description; `logit_scale` None is the backbone's.
     """
+
+    text: Callable[[list[str]], Tensor]  # class names to (C, D)
+    image: Callable[[Tensor], Tensor] | None = None  # pixels to (B, D)
+    image_parts: Mapping[str, Tensor] = field(default_factory=dict)
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    logit_scale: float | None = None
+    condition: str | None = None
+    by_feature: Callable[[list[str], Tensor], Tensor] | None = None
+    has_text: bool = True
+    warnings: Sequence[str] = ()
+
+
+def build(backbone: Backbone, settings: Settings, sides: Sides) -> Learner:
+    """Put a learner together."""
     digest = backbone.image_digest
-    if image is not None:
-        parts = {name: value.detach().cpu() for name, value in (image_parts or {}).items()}
+    if sides.image is not None:
+        parts = {name: value.detach().cpu() for name, value in sides.image_parts.items()}
         digest = state_digest({"method": settings.method, "backbone": digest}, parts)
-    scale = backbone.logit_scale if logit_scale is None else torch.tensor(float(logit_scale))
+    given = sides.logit_scale
+    scale = backbone.logit_scale if given is None else torch.tensor(float(given))
+    warnings = [*backbone.description["warnings"], *settings.warnings, *sides.warnings]
     return Learner(
         backbone=backbone,
         description={
             "method": settings.method,
             "checkpoint": settings.where,
-            **(facts or {}),
+            **sides.facts,
             "settings_from": dict(settings.origins),
             "backbone": backbone.description,
-            "warnings": [*backbone.description["warnings"], *settings.warnings, *warnings],
+            "warnings": warnings,
         },
         image_digest=digest,
         logit_scale=scale,
         classnames=settings.classnames,
-        encode_names=text,
-        encode_pixels=image or backbone.encode_image,
+        encode_names=sides.text,
+        encode_pixels=sides.image or backbone.encode_image,
+        condition=sides.condition,
+        by_feature=sides.by_feature,
+        has_text=sides.has_text,
     )
 
 
@@ -123,17 +132,17 @@ def rows_of(names: Sequence[str], settings: Settings, *, count: int, what: str) 
             f"{settings.where}: {count} classes in the file and {len(known)} class names; expected "
             f"one a class, in the checkpoint's order"
         )
-    place = {_folded(name): row for row, name in enumerate(known)}
-    unknown = [name for name in names if _folded(name) not in place]
+    place = {folded(name): row for row, name in enumerate(known)}
+    unknown = [name for name in names if folded(name) not in place]
     if unknown:
         shown = ", ".join(map(repr, unknown[:5])) + (", …" if len(unknown) > 5 else "")
         raise CheckpointError(
             f"{settings.where}: {what}, so there are no text features for {shown}; it was trained "
             f"on {', '.join(map(repr, known[:5]))}{', …' if len(known) > 5 else ''}"
         )
-    return [place[_folded(name)] for name in names]
+    return [place[folded(name)] for name in names]
 
 
-def _folded(name: str) -> str:
+def folded(name: str) -> str:
     """Recovered names may differ from the original in spaces: tokens do not tell them."""
     return re.sub(r"[\s_]+", "", unicodedata.normalize("NFC", name).casefold())

@@ -30,11 +30,21 @@ class Settings:
     templates: tuple[str, ...] = ()
     residual_scale: float | None = None
     adapter_scale: float | None = None
-    probe_weight: float | None = None
-    mixing_weight: float | None = None
+    image_feature: str | None = None
     teacher: PromptedClip | None = None
     companions: Mapping[str, Tensor] = field(default_factory=dict)  # of models saved beside it
     base: Mapping[str, Tensor] = field(default_factory=dict)  # of `--base CHECKPOINT`
     extras: Mapping[str, object] = field(default_factory=dict)  # plain values in the file
+    logged: Mapping[str, str] = field(default_factory=dict)  # log.txt's settings, dotted names
     origins: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+
+
+def logged_number(settings: Settings, *names: str) -> float | None:
+    """The first of these settings in log.txt that is a number."""
+    for name in names:
+        try:
+            return float(settings.logged[name])
+        except (KeyError, ValueError):
+            continue
+    return None

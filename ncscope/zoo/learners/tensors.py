@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor
 
 from ncscope.errors import CheckpointError
 from ncscope.zoo.backbone import Backbone
 from ncscope.zoo.learners.settings import Settings
+from ncscope.zoo.text_tower import text_tower
 
 Size = int | str  # an axis: its length, or the letter of any length
 
@@ -55,5 +57,24 @@ def prompt_part(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return under(tensors, "prompt_learner.") or dict(tensors)
 
 
-def on_device(value: Tensor, backbone: Backbone) -> Tensor:
-    return value.to(backbone.device)
+def is_half(tensors: Mapping[str, Tensor]) -> bool:
+    """Whether the authors' code ran in half precision; deep prompts stay float32 in the file."""
+    keys = ("prompt_learner.ctx", "ctx", "image_encoder.conv1.weight")
+    known = [tensors[key].dtype for key in keys if key in tensors]
+    return bool(known) and known[0] == torch.float16
+
+
+def as_used(value: Tensor, backbone: Backbone, *, half: bool) -> Tensor:
+    """A learned tensor as the authors use it: through half precision if they did, on the device."""
+    value = value.detach()
+    return (value.half() if half else value).float().to(backbone.device)
+
+
+def check_depth(depth: int, backbone: Backbone, settings: Settings) -> None:
+    """Refuse prompts for more blocks than a text tower of the backbone has."""
+    blocks = len(text_tower(backbone.model).blocks)
+    if depth > blocks:
+        raise CheckpointError(
+            f"{settings.where}: prompts for {depth} blocks, but the backbone's text tower has "
+            f"{blocks}. Was it trained on another backbone?"
+        )

@@ -6,11 +6,11 @@ import torch
 from torch import Tensor
 
 from ncscope.zoo.backbone import Backbone
-from ncscope.zoo.class_tokens import ClassTokens, picked, stored, tokenised
+from ncscope.zoo.class_tokens import ClassTokens, picked, stored, tokenised, with_context
 from ncscope.zoo.learners.learner import rows_of
 from ncscope.zoo.learners.settings import Settings
 from ncscope.zoo.learners.tensors import prompt_part, take
-from ncscope.zoo.text_tower import text_tower
+from ncscope.zoo.text_tower import Prompts, text_tower
 
 ClassSource = Callable[[list[str]], ClassTokens]
 _WHY = "the token vectors of its training classes are all there is of a vocabulary"
@@ -23,6 +23,7 @@ def class_source(
     *,
     num_context: int,
     dtype: torch.dtype,
+    sets: int = 1,
 ) -> ClassSource:
     """A function from class names to their tokens.
 
@@ -32,6 +33,7 @@ def class_source(
     Args:
         num_context: n, tokens of the context.
         dtype: of the file's context: the precision the authors embedded names in.
+        sets: how often the file repeats all its classes.
     """
     tower = text_tower(backbone.model)
     if not settings.stored:
@@ -48,5 +50,27 @@ def class_source(
     tensors = prompt_part(tensors)
     prefix = take(tensors, "token_prefix", ("C", 1, width), settings)
     suffix = take(tensors, "token_suffix", (len(prefix), "R", width), settings)
-    tokens = stored(prefix, suffix, tower, where=settings.where)
-    return lambda names: picked(tokens, rows_of(names, settings, count=len(prefix), what=_WHY))
+    count = len(prefix) // sets
+    tokens = stored(prefix[:count], suffix[:count], tower, where=settings.where)
+    return lambda names: picked(tokens, rows_of(names, settings, count=count, what=_WHY))
+
+
+def whole_prompts(
+    tensors: Mapping[str, Tensor], key: str, backbone: Backbone, settings: Settings
+) -> Callable[[list[str]], Prompts]:
+    """A function from class names to prompts without a learned context.
+
+    Args:
+        key: of the (C, L, W) embedded prompts in the file.
+    """
+    rows = tensors.get(key)
+    if rows is not None and rows.ndim == 3:
+        tensors = {"token_prefix": rows[:, :1], "token_suffix": rows[:, 1:]}
+    dtype = torch.float32 if rows is None else rows.dtype
+    source = class_source(tensors, backbone, settings, num_context=0, dtype=dtype)
+
+    def prompts(names: list[str]) -> Prompts:
+        tokens = source(names)
+        return with_context(tokens, tokens.start[:0])
+
+    return prompts

@@ -10,6 +10,7 @@ from ncscope.zoo.prompts import class_prompts
 from tests.dassl_files import log_text, save_run
 from tests.learner_states import Sizes
 from tests.tiny_clip import tiny_model
+from tests.zoo.learners import reference
 
 SIZES = Sizes()
 CONFIG = {
@@ -28,9 +29,32 @@ NAMES = ("cat", "grey_seal", "oak  tree", "st. bernard", "7_spot ladybird")
 NEW = ("sea otter", "bus")
 
 
-def state() -> dict[str, Tensor]:
+DEEP = {**CONFIG, "text_cfg": {**CONFIG["text_cfg"], "layers": 10}}
+
+
+def state(config: dict = CONFIG) -> dict[str, Tensor]:
     """The small CLIP's weights under OpenAI's names."""
-    return dict(tiny_model(CONFIG).state_dict())
+    return dict(tiny_model(config).state_dict())
+
+
+def whole(state: dict[str, Tensor], *, before: str | None = None) -> dict[str, Tensor]:
+    """A whole-model state with the small CLIP's towers, and prompts that begin with `before`."""
+    own = towers()
+    state = {**state, **{key: value for key, value in own.items() if key in state}}
+    return state if before is None else prompted(state, before, prefix="prompt_learner.")
+
+
+def prompted(
+    state: dict[str, Tensor], before: str, *, after: str = ".", prefix: str = "", skip: int = 0
+) -> dict[str, Tensor]:
+    """The state with prefix and suffix of prompts that begin with `before`.
+
+    `skip` tokens stand before the suffix; 0 takes the length of the context.
+    """
+    rows = prompts_of(before, after=after)
+    skip = skip or state[f"{prefix}ctx"].shape[-2]
+    fixed = {f"{prefix}token_prefix": rows[:, :1], f"{prefix}token_suffix": rows[:, 1 + skip :]}
+    return {**state, **fixed}
 
 
 def towers() -> dict[str, Tensor]:
@@ -50,10 +74,12 @@ def token_ids(texts: list[str]) -> Tensor:
     return open_clip.SimpleTokenizer()(texts)
 
 
-def embedded(texts: list[str], *, dtype: torch.dtype = torch.float16) -> tuple[Tensor, list[int]]:
+def embedded(
+    texts: list[str], *, dtype: torch.dtype = torch.float16, config: dict = CONFIG
+) -> tuple[Tensor, list[int]]:
     """(N, 77, W) token vectors, rounded as the authors do, and the place of end-of-text."""
     ids = token_ids(texts)
-    rows = state()["token_embedding.weight"][ids].to(dtype)
+    rows = state(config)["token_embedding.weight"][ids].to(dtype)
     return rows, [row.tolist().index(49407) for row in ids]
 
 
@@ -84,3 +110,38 @@ def save(
 def relative(got: Tensor, wanted: Tensor) -> float:
     assert got.shape == wanted.shape, (got.shape, wanted.shape)
     return ((got - wanted).norm() / wanted.norm()).item()
+
+
+def reference_text(
+    head: Tensor,
+    before: str,
+    names=NAMES,
+    *,
+    change=None,
+    after: str = ".",
+    config: dict = CONFIG,
+    early: int = 0,
+) -> Tensor:
+    """Text features with the first tokens of "`before` name." replaced by (n, W) `head`.
+
+    They are read `early` tokens before end-of-text.
+    """
+    texts = [f"{before} {text}".strip() for text in sentences(names, after)]
+    rows, eot = embedded(texts, config=config)
+    rows = rows.float()
+    heads = head.float().expand(len(rows), -1, -1)
+    rows = torch.cat([rows[:, :1], heads, rows[:, 1 + head.shape[-2] :]], dim=1)
+    eot = [place - early for place in eot]
+    return reference.text_forward(state(config), rows, eot, heads=TEXT_HEADS, change=change)
+
+
+def reference_image(*, appended=None, change=None) -> Tensor:
+    return reference.image_forward(
+        state(), pixels(), heads=IMAGE_HEADS, appended=appended, change=change
+    )
+
+
+def matches(learner, text: Tensor, image: Tensor, *, names=NAMES) -> None:
+    """Both sides agree with the reference to 1e-5 of their length."""
+    assert relative(learner.text_features(names), text) < 1e-5
+    assert relative(learner.image_features(pixels()), image) < 1e-5

@@ -105,8 +105,8 @@ def image_forward(state: State, pixels: Tensor, *, heads: int, appended=None, ch
     return norm(tokens[:, 0], state, "visual.ln_post") @ state["visual.proj"]
 
 
-def replace_text(prompts: list[Tensor]):
-    """Deep text prompts: before block i = 1, 2, ... positions 1..n become prompts[i - 1]."""
+def replace_text(prompts: list[Tensor], *, start: int = 1):
+    """Deep text prompts: before block i = 1, 2, ... positions start.. become prompts[i - 1]."""
 
     def change(when: str, i: int, x: Tensor, _x_in: Tensor) -> Tensor:
         if when == "after" or not 1 <= i <= len(prompts):
@@ -114,7 +114,7 @@ def replace_text(prompts: list[Tensor]):
         new = prompts[i - 1]
         x = x.clone()
         for j in range(len(new)):
-            x[1 + j] = new[j]
+            x[start + j] = new[j]
         return x
 
     return change

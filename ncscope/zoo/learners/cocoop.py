@@ -1,0 +1,79 @@
+"""CoCoOp: a context that a small network shifts by the image (Zhou et al. 2022, arXiv:2203.05557).
+
+There is no one set of text features: see `condition.py` for the choices. Also CoCoOp_ATP, whose
+context follows attributes that are not shifted. n context tokens, B images, K classes, D embedding
+width, W token width.
+"""
+
+from collections.abc import Mapping
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ncscope.errors import CheckpointError
+from ncscope.zoo.backbone import Backbone
+from ncscope.zoo.class_tokens import with_context
+from ncscope.zoo.learners.attributes import attributed
+from ncscope.zoo.learners.condition import CONDITIONS
+from ncscope.zoo.learners.learner import Learner, Sides, build
+from ncscope.zoo.learners.settings import Settings
+from ncscope.zoo.learners.tensors import as_used, prompt_part, take
+from ncscope.zoo.learners.text import class_source
+from ncscope.zoo.text_tower import encode_prompts, text_tower
+
+_PROMPTS_AT_ONCE = 2000  # bounds memory
+
+
+def load_cocoop(tensors: Mapping[str, Tensor], backbone: Backbone, settings: Settings) -> Learner:
+    """A learner whose `text_features` are those of the unshifted context.
+
+    Raises:
+        CheckpointError: other shapes than the backbone's, an unknown condition.
+    """
+    condition = settings.condition or "mean"
+    if condition not in CONDITIONS:
+        raise CheckpointError(
+            f"`condition` is {condition!r}; expected {', '.join(CONDITIONS)}: which image features "
+            f"shift the context"
+        )
+    tower = text_tower(backbone.model)
+    learner, width = prompt_part(tensors), tower.positions.shape[1]
+    context = as_used(take(learner, "ctx", ("n", width), settings), backbone, half=False)
+    meta = _meta_net(learner, backbone, width, settings)
+    head, place = attributed(tensors, context, backbone, settings)
+    source = class_source(
+        tensors, backbone, settings, num_context=len(head), dtype=learner["ctx"].dtype
+    )
+
+    def text(names: list[str]) -> Tensor:
+        return encode_prompts(tower, with_context(source(names), head))
+
+    def by_feature(names: list[str], image_features: Tensor) -> Tensor:
+        tokens = source(names)
+        shifted = context + meta(image_features)[:, None]  # (B, n, W)
+        heads = torch.cat([head[: place - 1].expand(len(shifted), -1, -1), shifted], dim=1)
+        parts = heads.split(max(1, _PROMPTS_AT_ONCE // len(names)))
+        return torch.cat([encode_prompts(tower, with_context(tokens, part)) for part in parts])
+
+    facts = {"context": list(context.shape), "condition": condition}
+    return build(
+        backbone, settings, Sides(text, facts=facts, condition=condition, by_feature=by_feature)
+    )
+
+
+def _meta_net(learner: Mapping[str, Tensor], backbone: Backbone, width: int, settings: Settings):
+    """(B, D) image features to the (B, W) shifts of all context tokens."""
+    first = take(learner, "meta_net.linear1.weight", ("h", backbone.width), settings)
+    first_bias = take(learner, "meta_net.linear1.bias", (len(first),), settings)
+    second = take(learner, "meta_net.linear2.weight", (width, len(first)), settings)
+    second_bias = take(learner, "meta_net.linear2.bias", (width,), settings)
+    parts = [
+        as_used(value, backbone, half=False) for value in (first, first_bias, second, second_bias)
+    ]
+
+    def shift(image_features: Tensor) -> Tensor:
+        directions = F.normalize(image_features.to(parts[0]), dim=-1)
+        return F.linear(F.relu(F.linear(directions, parts[0], parts[1])), parts[2], parts[3])
+
+    return shift

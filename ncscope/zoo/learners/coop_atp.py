@@ -1,0 +1,31 @@
+"""CoOp_ATP: CoOp's context after learned attributes (ATPrompt, arXiv:2412.09442)."""
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from ncscope.zoo.backbone import Backbone
+from ncscope.zoo.class_tokens import with_context
+from ncscope.zoo.learners.attributes import attributed
+from ncscope.zoo.learners.learner import Learner, Sides, build
+from ncscope.zoo.learners.settings import Settings
+from ncscope.zoo.learners.tensors import as_used, prompt_part, take
+from ncscope.zoo.learners.text import class_source
+from ncscope.zoo.text_tower import encode_prompts, text_tower
+
+
+def load_coop_atp(tensors: Mapping[str, Tensor], backbone: Backbone, settings: Settings) -> Learner:
+    """A learner from `ctx`, `ctx_att1`.. and the attributes' words, `token_middle1`.."""
+    tower = text_tower(backbone.model)
+    learner, width = prompt_part(tensors), tower.positions.shape[1]
+    context = as_used(take(learner, "ctx", ("n", width), settings), backbone, half=False)
+    head, place = attributed(tensors, context, backbone, settings)
+    source = class_source(
+        tensors, backbone, settings, num_context=len(head), dtype=learner["ctx"].dtype
+    )
+
+    def text(names: list[str]) -> Tensor:
+        return encode_prompts(tower, with_context(source(names), head))
+
+    facts = {"context": list(context.shape), "tokens_of_attributes": place - 1}
+    return build(backbone, settings, Sides(text, facts=facts))

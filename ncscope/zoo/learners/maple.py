@@ -1,0 +1,80 @@
+"""MaPLe: deep text prompts, and image prompts projected from them (Khattak et al. 2023,
+arXiv:2210.03117). Also MaPLe_ATP, whose context follows learned and written attributes.
+
+n context tokens, J depth, W and V widths of the text and image towers.
+"""
+
+from collections.abc import Mapping
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from ncscope.zoo.backbone import Backbone
+from ncscope.zoo.class_tokens import with_context
+from ncscope.zoo.image_tower import check_image_tower, deep_image_prompts, image_features
+from ncscope.zoo.learners.attributes import attributed
+from ncscope.zoo.learners.learner import Learner, Sides, build
+from ncscope.zoo.learners.settings import Settings
+from ncscope.zoo.learners.tensors import as_used, check_depth, is_half, stack, take
+from ncscope.zoo.learners.text import class_source
+from ncscope.zoo.text_flow import deep_prompts
+from ncscope.zoo.text_tower import encode_prompts, text_tower
+
+_TEXT = "prompt_learner.compound_prompts_text.{}"
+_PROJECTION = "prompt_learner.compound_prompt_projections.{}"
+
+
+def load_maple(tensors: Mapping[str, Tensor], backbone: Backbone, settings: Settings) -> Learner:
+    """A learner from `prompt_learner.ctx`, its compound prompts and their projections.
+
+    Raises:
+        CheckpointError: other shapes than the backbone's.
+        BackboneError: the backbone has no vision transformer.
+    """
+    return build(backbone, settings, maple_sides(tensors, backbone, settings))
+
+
+def maple_sides(tensors: Mapping[str, Tensor], backbone: Backbone, settings: Settings) -> Sides:
+    """Both sides of MaPLe, which CoPrompt adds adapters to."""
+    tower = text_tower(backbone.model)
+    width, vision = tower.positions.shape[1], check_image_tower(backbone, method=settings.method)
+    half = is_half(tensors)
+    stored = take(tensors, "prompt_learner.ctx", ("n", width), settings)
+    count = len(stored)
+    keys = stack(tensors, _TEXT)
+    deep = [take(tensors, key, (count, width), settings) for key in keys]
+    check_depth(len(deep) + 1, backbone, settings)
+    shallow = _project(tensors, "prompt_learner.proj", stored, vision, settings)
+    projected = [
+        _project(tensors, _PROJECTION.format(i), value, vision, settings)
+        for i, value in enumerate(deep)
+    ]
+    context, shallow, *rest = (as_used(v, backbone, half=half) for v in (stored, shallow, *deep))
+    image_prompts = [as_used(value, backbone, half=half) for value in projected]
+    head, place = attributed(tensors, context, backbone, settings)
+    source = class_source(
+        tensors,
+        backbone,
+        settings,
+        num_context=len(head),
+        dtype=tensors["prompt_learner.ctx"].dtype,
+    )
+    before = deep_prompts(rest, start=place)
+    image_before = deep_image_prompts(image_prompts)
+
+    def text(names: list[str]) -> Tensor:
+        return encode_prompts(tower, with_context(source(names), head), before=before)
+
+    def image(pixels: Tensor) -> Tensor:
+        return image_features(backbone, pixels, appended=shallow, before=image_before)
+
+    parts = {"shallow": shallow, **{f"deep.{i}": v for i, v in enumerate(image_prompts)}}
+    return Sides(text, image, parts, {"context": [count, width], "depth": len(deep) + 1})
+
+
+def _project(
+    tensors: Mapping[str, Tensor], key: str, prompts: Tensor, vision: int, settings: Settings
+) -> Tensor:
+    """(n, W) text prompts to (n, V) image prompts."""
+    weight = take(tensors, f"{key}.weight", (vision, prompts.shape[1]), settings)
+    return F.linear(prompts, weight, take(tensors, f"{key}.bias", (vision,), settings))

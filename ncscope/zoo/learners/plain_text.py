@@ -1,0 +1,53 @@
+"""Text features of written prompts, for learners that leave the text tower alone.
+
+K classes, D embedding width.
+"""
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor
+
+from ncscope.errors import CheckpointError
+from ncscope.zoo.backbone import Backbone
+from ncscope.zoo.learners.settings import Settings
+from ncscope.zoo.prompts import ensembled
+from ncscope.zoo.templates import known_data
+
+
+def templates_of(settings: Settings, table: Mapping[str, str] | None) -> tuple[str, ...]:
+    """The caller's templates, else the table's for the data set.
+
+    Raises:
+        CheckpointError: neither is known.
+    """
+    if settings.templates:
+        return settings.templates
+    known = known_data(settings.data_name)
+    if table is not None and known is not None:
+        return (table[known],)
+    named = f"; {settings.data_name!r} is none of them" if settings.data_name else ""
+    raise CheckpointError(
+        f"{settings.where}: the written prompt of {settings.method} depends on the data set, which "
+        f"the file does not tell; give --data-name ({', '.join(sorted(table or {}))}) or "
+        f"--template{named}"
+    )
+
+
+def plain_text(
+    backbone: Backbone, settings: Settings, table: Mapping[str, str] | None = None
+) -> Callable[[list[str]], Tensor]:
+    """A function from class names to the backbone's (K, D) features of written prompts."""
+    if settings.stored:
+        raise CheckpointError(
+            f"{settings.where}: {settings.method} writes its prompts in words, and the file has no "
+            f"vocabulary; name its backbone: --backbone NAME"
+        )
+    templates = templates_of(settings, table)
+
+    def encode(texts: list[str]) -> Tensor:
+        return torch.cat(
+            [backbone.encode_text(texts[i : i + 256]) for i in range(0, len(texts), 256)]
+        )
+
+    return lambda names: ensembled(encode, names, templates)

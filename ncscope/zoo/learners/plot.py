@@ -1,0 +1,63 @@
+"""PLOT: several prompts a class, compared with an image by optimal transport (Chen et al. 2023,
+arXiv:2210.01253); PLOT++, with several image prompts; PLOTNemesis.
+
+The measures are of pooled features, the means over prompts; the method's decision is not.
+N text prompts, M image prompts, n and m their tokens, K classes, W and V token widths.
+"""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from ncscope.zoo.backbone import Backbone
+from ncscope.zoo.image_tower import check_image_tower, image_features
+from ncscope.zoo.learners.coop import arrange, position_of
+from ncscope.zoo.learners.learner import Learner, Sides, build
+from ncscope.zoo.learners.settings import Settings
+from ncscope.zoo.learners.tensors import as_used, is_half, prompt_part, take
+from ncscope.zoo.learners.text import class_source
+from ncscope.zoo.text_tower import encode_prompts, text_tower
+
+
+def load_plot(tensors: Mapping[str, Tensor], backbone: Backbone, settings: Settings) -> Learner:
+    """A learner whose text features are means over the N prompts, before any is normalised."""
+    return build(backbone, settings, _text_side(tensors, backbone, settings))
+
+
+def load_plotpp(tensors: Mapping[str, Tensor], backbone: Backbone, settings: Settings) -> Learner:
+    """PLOT's text side, and image features that are means over the M image prompts."""
+    side = _text_side(tensors, backbone, settings)
+    vision = check_image_tower(backbone, method=settings.method)
+    prompts = take(tensors, "prompt_learner.ctx_vision", ("M", "m", vision), settings)
+    prompts = as_used(prompts, backbone, half=is_half(tensors))
+
+    def image(pixels: Tensor) -> Tensor:
+        passes = [image_features(backbone, pixels, appended=prompt) for prompt in prompts]
+        return torch.stack(passes).mean(dim=0)
+
+    facts = {**side.facts, "image_prompts": len(prompts)}
+    return build(backbone, settings, Sides(side.text, image, {"prompts": prompts}, facts))
+
+
+def _text_side(tensors: Mapping[str, Tensor], backbone: Backbone, settings: Settings) -> Sides:
+    tower = text_tower(backbone.model)
+    learner, width = prompt_part(tensors), tower.positions.shape[1]
+    position = position_of(settings)
+    contexts = take(learner, "ctx", ("N", "n", width), settings).to(backbone.device)
+    source = class_source(
+        tensors,
+        backbone,
+        settings,
+        num_context=contexts.shape[1],
+        dtype=learner["ctx"].dtype,
+        sets=len(contexts),
+    )
+
+    def text(names: list[str]) -> Tensor:
+        tokens = source(names)
+        prompts = (arrange(tokens, context, position=position) for context in contexts)
+        return torch.stack([encode_prompts(tower, each) for each in prompts]).mean(dim=0)
+
+    facts = {"prompts": len(contexts), "context": list(contexts.shape[1:])}
+    return Sides(text, facts={**facts, "class_token_position": position})

@@ -1,0 +1,69 @@
+"""TCP: class-specific prompts made from zero-shot text features (Yao et al. 2024,
+arXiv:2311.18231). Also DeKg_TCP.
+
+n context tokens, K classes, W token width, D embedding width.
+"""
+
+from collections.abc import Mapping
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ncscope.errors import BackboneError, CheckpointError
+from ncscope.zoo.backbone import Backbone
+from ncscope.zoo.class_tokens import with_context
+from ncscope.zoo.learners.learner import Learner, Sides, build
+from ncscope.zoo.learners.plain_text import plain_text
+from ncscope.zoo.learners.settings import Settings
+from ncscope.zoo.learners.tensors import as_used, take
+from ncscope.zoo.learners.text import class_source
+from ncscope.zoo.templates import TCP_ZERO_SHOT
+from ncscope.zoo.text_flow import class_specific
+from ncscope.zoo.text_tower import encode_prompts, text_tower
+
+_BLOCK = 8  # fixed in the authors' code
+
+
+def load_tcp(tensors: Mapping[str, Tensor], backbone: Backbone, settings: Settings) -> Learner:
+    """A learner whose context gives way to class-specific prompts before block 8.
+
+    Raises:
+        CheckpointError: other shapes than the backbone's; no data set and no template named.
+        BackboneError: a text tower of fewer blocks.
+    """
+    tower = text_tower(backbone.model)
+    if len(tower.blocks) <= _BLOCK:
+        raise BackboneError(
+            f"{settings.method} changes its prompts before block {_BLOCK}, but the backbone's text "
+            f"tower has {len(tower.blocks)} blocks"
+        )
+    width = tower.positions.shape[1]
+    context = take(tensors, "ctx", ("n", width), settings)
+    count = len(context)
+    first = take(tensors, "meta_net.linear1.weight", ("h", backbone.width), settings)
+    first_bias = take(tensors, "meta_net.linear1.bias", (len(first),), settings)
+    second = take(tensors, "meta_net.linear2.weight", ("r", len(first)), settings)
+    second_bias = take(tensors, "meta_net.linear2.bias", (len(second),), settings)
+    if len(second) != count * width:
+        raise CheckpointError(
+            f"{settings.where}: `meta_net.linear2.weight` makes {len(second)} numbers a class; "
+            f"expected {count} x {width}, one prompt for each context token"
+        )
+    zero_shot = plain_text(backbone, settings, TCP_ZERO_SHOT)
+    source = class_source(
+        tensors, backbone, settings, num_context=count, dtype=tensors["ctx"].dtype
+    )
+    parts = (context, first, first_bias, second, second_bias)
+    context, first, first_bias, second, second_bias = (
+        as_used(part, backbone, half=False) for part in parts
+    )
+
+    def text(names: list[str]) -> Tensor:
+        hidden = F.linear(F.normalize(zero_shot(names), dim=-1), first, first_bias)
+        hidden = hidden * torch.sigmoid(1.702 * hidden)  # QuickGELU
+        own = F.linear(hidden, second, second_bias).view(len(names), count, width)
+        prompts = with_context(source(names), context)
+        return encode_prompts(tower, prompts, before={_BLOCK: class_specific(own)})
+
+    return build(backbone, settings, Sides(text, facts={"context": [count, width]}))

@@ -1,0 +1,65 @@
+"""TextRefiner: CoOp's text features refined by a memory of local image features (Xie et al. 2024,
+arXiv:2412.08176).
+
+The method compares images with the refined features as they are, not normalised: their lengths
+are part of the classifier. M memory items, K classes, D embedding width.
+"""
+
+from collections.abc import Mapping
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ncscope.errors import CheckpointError
+from ncscope.zoo.backbone import Backbone
+from ncscope.zoo.class_tokens import with_context
+from ncscope.zoo.learners.learner import Learner, Sides, build
+from ncscope.zoo.learners.settings import Settings
+from ncscope.zoo.learners.tensors import as_used, is_half, prompt_part, take
+from ncscope.zoo.learners.text import class_source
+from ncscope.zoo.text_tower import encode_prompts, text_tower
+
+_SHARE = 0.2  # alpha, the authors' value
+
+
+def load_textrefiner(
+    tensors: Mapping[str, Tensor], backbone: Backbone, settings: Settings
+) -> Learner:
+    """A learner from the whole model and the memory saved beside it.
+
+    Raises:
+        CheckpointError: the memory's file is not beside it and not given as `--base`.
+    """
+    if "extractor.weight" in tensors:
+        raise CheckpointError(
+            f"{settings.where}: this is TextRefiner's memory, a part of it; give the folder of the "
+            f"run, which holds prompt_learner, too"
+        )
+    memory = {**settings.companions, **settings.base}
+    if "extractor.weight" not in memory or "memory_item" not in memory:
+        raise CheckpointError(
+            f"{settings.where}: TextRefiner needs its memory, too; give the run's folder that "
+            f"holds Memory, or its checkpoint: --base CHECKPOINT"
+        )
+    tower, width = text_tower(backbone.model), backbone.width
+    learner = prompt_part(tensors)
+    context = take(learner, "ctx", ("n", tower.positions.shape[1]), settings)
+    context = as_used(context, backbone, half=is_half(tensors))
+    items = as_used(take(memory, "memory_item", ("M", width), settings), backbone, half=False)
+    weight = take(memory, "extractor.weight", (width, 2 * width), settings)
+    weight = as_used(weight, backbone, half=False)
+    bias = memory.get("extractor.bias")
+    bias = None if bias is None else as_used(bias, backbone, half=False)
+    source = class_source(
+        tensors, backbone, settings, num_context=len(context), dtype=learner["ctx"].dtype
+    )
+
+    def text(names: list[str]) -> Tensor:
+        plain = encode_prompts(tower, with_context(source(names), context))
+        plain = F.normalize(plain, dim=-1)
+        recalled = (plain @ items.T).softmax(dim=-1) @ items
+        return plain + _SHARE * F.linear(torch.cat([plain, recalled], dim=-1), weight, bias)
+
+    facts = {"context": list(context.shape), "memory": list(items.shape)}
+    return build(backbone, settings, Sides(text, facts=facts))

@@ -1,0 +1,55 @@
+import math
+
+import pytest
+import torch
+
+from ncscope.errors import CheckpointError
+from ncscope.zoo.load import load_learner
+from tests import learner_states
+from tests.dassl_files import save_lora
+from tests.zoo.learners import case, reference
+
+
+def changed(flat, blocks, scale):
+    """The backbone's state with the changes added to its weights."""
+    state = {key: value.clone() for key, value in case.state().items()}
+    for i, prefix in enumerate(blocks):
+        weight = state[f"{prefix}attn.in_proj_weight"]
+        width = weight.shape[1]
+        for j, part in enumerate(("q_proj", "k_proj", "v_proj")):
+            low = flat[f"weights.layer_{i}.{part}.w_lora_A"]
+            high = flat[f"weights.layer_{i}.{part}.w_lora_B"]
+            weight[j * width : (j + 1) * width] += scale * high @ low
+    return state
+
+
+def test_features_are_those_of_the_changed_weights(tmp_path, backbone):
+    flat = {k: 20 * v for k, v in learner_states.clip_lora(case.SIZES).items()}
+    path = save_lora(tmp_path / "lora_weights.pt", flat, rank=2, alpha=3)
+    learner = load_learner(path, backbone=backbone, data_name="OxfordPets")
+    names = [f"transformer.resblocks.{i}." for i in range(4)]
+    state = changed(flat, [*names, *(f"visual.{name}" for name in names)], 3 / math.sqrt(2))
+    texts = [f"a photo of a {name}, a type of pet." for name in case.sentences(case.NAMES, "")]
+    rows, eot = case.embedded(texts, dtype=torch.float32)
+    text = reference.text_forward(state, rows, eot, heads=case.TEXT_HEADS)
+    image = reference.image_forward(state, case.pixels(), heads=case.IMAGE_HEADS)
+    case.matches(learner, text, image)
+    assert case.relative(case.reference_image(), image) > 0.01
+    assert learner.image_digest != backbone.image_digest
+    assert case.relative(backbone.encode_image(case.pixels()), case.reference_image()) < 1e-5
+
+
+def test_layers_that_do_not_fit_the_towers_are_refused(tmp_path, backbone):
+    flat = learner_states.clip_lora(learner_states.Sizes(layers=5))
+    path = save_lora(tmp_path / "lora_weights.pt", flat)
+    with pytest.raises(CheckpointError, match=r"changes of 10 layers .* the backbone, which has 8"):
+        load_learner(path, backbone=backbone, data_name="OxfordPets")
+
+
+def test_a_file_without_rank_is_refused(tmp_path, backbone):
+    flat = learner_states.clip_lora(case.SIZES)
+    path = save_lora(tmp_path / "lora_weights.pt", flat)
+    blob = torch.load(path)
+    torch.save({"weights": blob["weights"], "metadata": {}}, path)
+    with pytest.raises(CheckpointError, match="`metadata` with `r` and `alpha`"):
+        load_learner(path, backbone=backbone, data_name="OxfordPets")

@@ -1,0 +1,113 @@
+import pytest
+import torch
+
+from ncscope.errors import CheckpointError
+from ncscope.zoo.load import load_learner
+from tests import learner_states
+from tests.learner_states import Sizes
+from tests.zoo.learners import case, reference
+
+SIZES = Sizes(depth=3)
+
+
+def mmrl(make):
+    state = case.whole(make(SIZES))
+    state = {k: v * 5 if "representation" in k else v for k, v in state.items()}
+    if make is learner_states.mmrlpp:
+        del state["image_encoder.proj_rep"]
+    return {**state, "prompt_embeddings": case.prompts_of("", after=", a type of pet.")}
+
+
+def tokens(state, side):
+    learner = {k.removeprefix("representation_learner."): v for k, v in state.items()}
+    shared = learner["compound_rep_tokens"]
+    made = []
+    for k in range(3):
+        if f"srra_r2{side}proj.weight" in learner:
+            own = f"srra_r2{side}proj.srra.{k}."
+            weight = learner[f"srra_r2{side}proj.weight"] + learner[f"{own}A"] @ learner[f"{own}B"]
+        else:
+            own = f"compound_rep_tokens_r2{side}proj.{k}."
+            weight = learner[f"{own}weight"]
+        made.append(shared @ weight.T + learner[f"{own}bias"])
+    return made
+
+
+def insert(new, beta):
+    """In block 1 (of 4, three have tokens) five tokens go in; later ones replace or are mixed."""
+
+    def change(when, i, x, _x_in):
+        if when == "after" or i < 1:
+            return x
+        rows = new[i - 1][:, None].expand(-1, x.shape[1], -1)
+        if i == 1:
+            return torch.cat([x[:1], rows, x[1:]])
+        return torch.cat([x[:1], beta * rows + (1 - beta) * x[1:6], x[6:]])
+
+    return change
+
+
+def reference_text(state, names, beta):
+    texts = case.sentences(names, ", a type of pet.")
+    rows, eot = case.embedded(["a photo of a " + text for text in texts])
+    eot = [place + 5 for place in eot]
+    change = insert(tokens(state, "t"), beta)
+    return reference.text_forward(case.state(), rows.float(), eot, heads=1, change=change)
+
+
+def reference_images(state, beta):
+    """The class token's feature and the representation tokens'."""
+    own = case.state()
+    change = insert(tokens(state, "v"), beta)
+    last = reference.image_tokens(own, case.pixels(), heads=case.IMAGE_HEADS, change=change)
+    last = reference.norm(last, own, "visual.ln_post")
+    if "image_encoder.A" in state:
+        low_rank = state["image_encoder.A"].float() @ state["image_encoder.B"].float()
+        projection = own["visual.proj"] + low_rank
+    else:
+        projection = state["image_encoder.proj_rep"].float()
+    return last[:, 0] @ own["visual.proj"], last[:, 1:6].mean(dim=1) @ projection
+
+
+@pytest.mark.parametrize(
+    ("make", "trainer", "beta"),
+    [(learner_states.mmrl, "MMRL", 1.0), (learner_states.mmrlpp, "MMRLpp", 0.7)],
+)
+def test_features_are_those_of_the_plain_pass(tmp_path, backbone, make, trainer, beta):
+    state = mmrl(make)
+    state["prompt_embeddings"] = case.prompts_of("a photo of a", after=", a type of pet.")
+    settings = {"BETA": beta}
+    run = case.save(tmp_path, state, trainer=trainer, section=trainer, settings=settings)
+    text = reference_text(state, case.NAMES, beta)
+    plain, own = reference_images(state, beta)
+    fused = 0.7 * reference.normalise(plain) + 0.3 * reference.normalise(own)
+    digests = set()
+    for kind, image in (("class", plain), ("representation", own), ("fused", fused)):
+        learner = load_learner(run, backbone=backbone, image_feature=kind)
+        case.matches(learner, text, image)
+        digests.add(learner.image_digest)
+    assert len(digests) == 3
+    learner = load_learner(run, backbone=backbone)
+    case.matches(learner, reference_text(state, case.NEW, beta), fused, names=case.NEW)
+    assert learner.logit_scale == 100
+    with pytest.raises(CheckpointError, match="expected fused, class, representation"):
+        load_learner(run, backbone=backbone, image_feature="both")
+
+
+def test_the_template_is_read_off_the_file(tmp_path, backbone):
+    state = mmrl(learner_states.mmrl)
+    state["prompt_embeddings"] = case.prompts_of("a photo of a", after=", a type of pet.")
+    learner = load_learner(case.save(tmp_path, state, log=None), backbone=backbone)
+    assert learner.classnames is not None
+    assert learner.classnames[1] == "grey seal"
+    assert case.relative(learner.text_features(case.NEW), reference_text(state, case.NEW, 1)) < 1e-5
+
+
+def test_an_unknown_beta_is_a_default_with_a_warning(tmp_path, backbone):
+    state = mmrl(learner_states.mmrlpp)
+    state["prompt_embeddings"] = case.prompts_of("a photo of a", after=", a type of pet.")
+    learner = load_learner(case.save(tmp_path, state, log=None), backbone=backbone)
+    assert any("default 0.9 is taken" in w for w in learner.description["warnings"])
+    assert (
+        case.relative(learner.text_features(case.NEW), reference_text(state, case.NEW, 0.9)) < 1e-5
+    )
