@@ -9,7 +9,7 @@ from pathlib import Path
 from PIL import Image
 
 from ncscope.data.files import FileLoader, inspect_files, shown
-from ncscope.data.folder import list_folder
+from ncscope.data.folder import Listing, list_folder
 from ncscope.data.table import list_table
 from ncscope.errors import DataError
 
@@ -99,13 +99,18 @@ def open_images(
     else:
         raise DataError(f"{spec}: no such folder or file")
 
+    return _image_set(str(spec), listing, skip_bad=skip_bad)
+
+
+def _image_set(name: str, listing: Listing, *, skip_bad: bool) -> ImageSet:
+    """The images of a listing: looked at, hashed, those that are none refused or left out."""
     checked = inspect_files(listing.paths)
     good = [i for i, (readable, _) in enumerate(checked) if readable]
     bad = [listing.items[i] for i, (readable, _) in enumerate(checked) if not readable]
     if bad and not skip_bad:
-        raise DataError(refusal_of_bad(str(spec), bad, len(checked)))
+        raise DataError(refusal_of_bad(name, bad, len(checked)))
     if not good:
-        raise DataError(f"{spec}: none of the {len(checked)} files is a readable image")
+        raise DataError(f"{name}: none of the {len(checked)} files is a readable image")
     labels = tuple(listing.labels[i] for i in good)
     items = tuple(listing.items[i] for i in good)
     empty = sorted(set(range(len(listing.classnames))) - set(labels))
@@ -117,7 +122,7 @@ def open_images(
         notes.append(f"{len(empty)} class(es) without images: {names}")
     contents = [checked[i][1] for i in good]
     return ImageSet(
-        name=str(spec),
+        name=name,
         classnames=listing.classnames,
         labels=labels,
         items=items,

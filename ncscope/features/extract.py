@@ -16,7 +16,7 @@ from ncscope.data.images import ImageSet
 from ncscope.features.bundle import Features
 from ncscope.features.cache import cache_folder, cache_path, keep, read_cached
 from ncscope.features.forward import ImageFeatures, check_bad, encode_images
-from ncscope.features.sources import open_backbone, open_data, open_source
+from ncscope.features.sources import open_backbone, open_data, open_source, toy_defaults
 from ncscope.zoo.backbone import Backbone
 from ncscope.zoo.base import PromptedClip
 from ncscope.zoo.prompts import DEFAULT_TEMPLATE
@@ -47,7 +47,8 @@ def extract(
 
     Args:
         source: `zero-shot`, or any object with the members of `ncscope.zoo.base.PromptedClip`.
-        data: a folder of class folders, or of parts holding them, a `.csv`, or an `ImageSet`.
+        data: a folder of class folders, or of parts holding them, a `.csv`, `toy:NAME` or
+            `toy:NAME@DOMAIN` of the embedded toy suite, or an `ImageSet`.
         backbone, pretrained, trust_backbone: as for `load_backbone`; or a loaded `Backbone`.
         template: the prompt of zero-shot features, with one `{}`; several are averaged.
         classnames: the class order, matched with the data's by name; None takes the data's.
@@ -66,6 +67,8 @@ def extract(
     """
     images = open_data(data, part=part, split=split, classnames=classnames, skip_bad=skip_bad)
     folder = cache_folder(cache)
+    templates = (template,) if isinstance(template, str) else tuple(template or ())
+    backbone, templates = toy_defaults(data, backbone=backbone, templates=templates)
     clip = open_backbone(
         backbone,
         pretrained=pretrained,
@@ -75,7 +78,6 @@ def extract(
         seed=seed,
         cache_dir=folder,
     )
-    templates = (template,) if isinstance(template, str) else tuple(template or ())
     learner = open_source(source, backbone=clip, templates=templates)
     with torch.no_grad():
         text = learner.text_features(images.classnames)  # first: prompts are refused in no time

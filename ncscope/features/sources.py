@@ -6,6 +6,9 @@ from pathlib import Path
 from ncscope.data.classes import folded, reorder_classes, select_classes
 from ncscope.data.images import ImageSet, open_images
 from ncscope.errors import BackboneError, CheckpointError, DataError
+from ncscope.toy.images import toy_images
+from ncscope.toy.model import load_toy_clip
+from ncscope.toy.tasks import find_task
 from ncscope.zoo.backbone import Backbone, load_backbone
 from ncscope.zoo.base import PromptedClip
 from ncscope.zoo.prompts import DEFAULT_TEMPLATE
@@ -55,6 +58,8 @@ def open_backbone(
     """Load the backbone that was named; None for `auto`, which leaves it to the source."""
     if isinstance(backbone, Backbone):
         return backbone
+    if str(backbone) == "toy":
+        return load_toy_clip(device=device, precision=precision)
     if str(backbone) == "auto":
         if pretrained is not None:
             raise BackboneError(f"`pretrained` {pretrained!r} is given without a backbone's name")
@@ -68,6 +73,22 @@ def open_backbone(
         random_seed=seed,
         cache_dir=cache_dir,
     )
+
+
+def is_toy(data: str | Path | ImageSet) -> bool:
+    """Whether DATA names a task of the embedded toy suite."""
+    return isinstance(data, str) and data.startswith("toy:")
+
+
+def toy_defaults(
+    data: str | Path | ImageSet, *, backbone: str | Path | Backbone, templates: Sequence[str]
+) -> tuple[str | Path | Backbone, tuple[str, ...]]:
+    """Backbone and templates, the toy's own where DATA is a toy task and none were named."""
+    if not is_toy(data):
+        return backbone, tuple(templates)
+    task, _ = find_task(str(data))
+    named = "toy" if str(backbone) == "auto" else backbone
+    return named, tuple(templates) or (task.template,)
 
 
 def open_data(
@@ -87,6 +108,8 @@ def open_data(
         if part not in (None, data.part):
             raise DataError(f"{data.name}: opened as part {data.part!r}; `part` {part!r} was asked")
         images = data
+    elif is_toy(data):
+        images = toy_images(str(data), part=part or "test")
     else:
         images = open_images(data, part=part, classnames=classnames, skip_bad=skip_bad)
     if classnames is None:

@@ -123,20 +123,11 @@ def build_backbone(
 ) -> Backbone:
     """Build the model of a plan; without weights, a random one from `seed`, and labelled so."""
     clip = import_open_clip()
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = new_model(clip, plan)
-    if plan.tensors is not None:
-        fill(model, plan.tensors, where=plan.weights)
-    elif plan.published is not None:
-        clip.load_checkpoint(model, plan.published)  # strict, and weights_only by its default
-    model.eval().requires_grad_(False)
+    model = _frozen_model(clip, plan, seed=seed)
     random = plan.tensors is None and plan.published is None
     transform = preprocess_settings(clip, model, plan)
     context_length = int(getattr(model, "text", model).context_length)
     digest = state_digest(plan.config, model.state_dict())
-    if hasattr(model.visual, "layer1"):  # a ResNet: a sixth faster on the CPU, more on CUDA
-        model.visual.to(memory_format=torch.channels_last)
     if precision == "bf16" and device.type == "cpu":
         model.visual.to(torch.bfloat16)  # autocast would be slower than fp32 there
     return Backbone(
@@ -161,6 +152,26 @@ def build_backbone(
             "warnings": [*plan.notes, *([RANDOM_NOTE] if random else [])],
         },
     )
+
+
+def _frozen_model(clip: Any, plan: Plan, *, seed: int) -> Any:
+    """The model of a plan with its weights, or with random ones from `seed`."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = new_model(clip, plan)
+    if plan.tensors is not None:
+        fill(model, plan.tensors, where=plan.weights)
+    elif plan.published is not None:
+        try:
+            clip.load_checkpoint(model, plan.published)  # strict, and weights_only by its default
+        except Exception as error:  # a download that was cut short, in whatever format
+            raise BackboneError(
+                f"{plan.published}: the weights of `{plan.name}`, tag `{plan.weights}`, are damaged "
+                f"({type(error).__name__}); delete the file, so that it is fetched again"
+            ) from None
+    if hasattr(model.visual, "layer1"):  # a ResNet: a sixth faster on the CPU, more on CUDA
+        model.visual.to(memory_format=torch.channels_last)
+    return model.eval().requires_grad_(False)
 
 
 def import_open_clip() -> Any:

@@ -248,6 +248,9 @@ def test_a_tag_trained_with_quick_gelu_gets_it_under_the_plain_name(tmp_path, mo
     assert_same_model(backbone, tiny_model())
     assert backbone.description["preprocess"]["mean"] == [0.5, 0.5, 0.5]
     assert "QuickGELU" in backbone.description["warnings"][0]
+    (tmp_path / "clip.pt").write_bytes((tmp_path / "clip.pt").read_bytes()[:-100_000])
+    with pytest.raises(BackboneError, match=r"tag `openai`, are damaged .*; delete the file"):
+        load_backbone(named, pretrained="openai")
 
 
 def test_a_torchvision_of_another_torch_is_one_clear_line(monkeypatch):
