@@ -166,7 +166,7 @@ def _frozen_model(clip: Any, plan: Plan, *, seed: int) -> Any:
             clip.load_checkpoint(model, plan.published)  # strict, and weights_only by its default
         except Exception as error:  # a download that was cut short, in whatever format
             raise BackboneError(
-                f"{plan.published}: the weights of `{plan.name}`, tag `{plan.weights}`, are damaged "
+                f"{plan.published}: weights of `{plan.name}`, tag `{plan.weights}`, are damaged "
                 f"({type(error).__name__}); delete the file, so that it is fetched again"
             ) from None
     if hasattr(model.visual, "layer1"):  # a ResNet: a sixth faster on the CPU, more on CUDA
