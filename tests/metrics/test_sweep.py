@@ -230,3 +230,10 @@ def test_refusals_name_the_argument():
         accumulator.merge(other)
     with pytest.raises(ShapeError, match=r"saved `sums` is .*; expected"):
         accumulator.load_state_dict({"sums": torch.zeros(4, 7), "bins": torch.zeros(5, 15, 3)})
+
+
+def test_equally_near_centres_are_all_nearest():
+    # Integers, so that both means and all distances are exact.
+    rows = torch.tensor([[4.0, 0], [8, 0], [4, 0], [8, 0], [0, 4], [0, 8]]).double()
+    found = accumulate(rows, torch.tensor([0, 0, 1, 1, 2, 2]), num_classes=3).compute()
+    assert found.ncc_correct.tolist() == [1, 1, 1]
