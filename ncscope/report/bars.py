@@ -42,7 +42,8 @@ def bar_parts(record: Mapping[str, Any], *, measure: str, title: str | None) -> 
         start += len(members)
     without = len(rows) - len(known)
     said = f"{number(len(known))} classes, {order}."
-    said += f" {number(without)} classes have no value." if without else ""
+    if without:
+        said += f" {number(without)} {'class has' if without == 1 else 'classes have'} no value."
     layout = base_layout(title or f"{words} by class", [(None, said)])
     layout["bargap"] = 0.15 if named else 0.0
     layout["xaxis"] = {

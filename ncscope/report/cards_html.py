@@ -37,14 +37,14 @@ def _card(key: str, records: Sequence[dict[str, Any]], names: Sequence[str]) -> 
         _line(record, key, forms, name if len(records) > 1 else None)
         for record, name in zip(records, names, strict=True)
     ]
-    way = {"lower": "lower is nearer", "higher": "higher is better", None: ""}[entry.better]
+    way = {"lower": " · lower is nearer", "higher": " · higher is better", None: ""}[entry.better]
     many = len(records) > 3  # a line a run, without room for the forms' names
     kind = "card many" if many else "card"
     key_words = f"● {forms[0]}, ○ {forms[1]} · " if many and len(forms) > 1 else ""
     return (
         f'<section class="{kind}"><h3>{in_html(entry.title)}</h3>'
         f'<p class="meaning">{in_html(entry.meaning)}</p>{"".join(lines)}'
-        f'<p class="foot">{key_words}ideal {in_html(entry.ideal)}{" · " + way if way else ""}</p></section>'
+        f'<p class="foot">{key_words}ideal {in_html(entry.ideal)}{way}</p></section>'
     )
 
 

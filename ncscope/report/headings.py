@@ -22,11 +22,11 @@ def run_names(records: Sequence[dict[str, Any]]) -> list[str]:
         f"{name} on {where}" if where and names.count(name) > 1 and len(set(data)) > 1 else name
         for name, where in zip(names, data, strict=True)
     ]
+    names = [short(name, _LIMIT) for name in names]
     return [
-        short(name, _LIMIT) if names.count(name) == 1
-        else f"{short(name, _LIMIT - 4)} ({names[: place + 1].count(name)})"
+        name if names.count(name) == 1 else f"{name} ({names[: place + 1].count(name)})"
         for place, name in enumerate(names)
-    ]  # fmt: skip
+    ]
 
 
 def _own(paths: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:

@@ -1,5 +1,7 @@
 """Order and block means of the heat maps, against loops."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 
@@ -14,7 +16,7 @@ def test_alike_classes_become_neighbours():
     member = torch.arange(4).repeat(5)  # 0 1 2 3 0 1 2 3 ...
     order = cluster_order(pairwise_cosines(families[member] + 0.05 * normal(20, 16)))
     found = member[order].tolist()
-    assert sum(a != b for a, b in zip(found[:-1], found[1:], strict=True)) == 3
+    assert sum(a != b for a, b in pairwise(found)) == 3
 
 
 def test_classes_without_vectors_come_last():

@@ -4,7 +4,7 @@ import json
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ncscope.report.plain import in_html, in_plot, in_script, number, percent, short
@@ -25,6 +25,7 @@ def test_plotly_sees_no_tag_and_decodes_to_the_name():
 
 
 @given(st.text())
+@example("</script><!--\u2028&")
 def test_a_script_holds_any_text_and_gives_it_back(text):
     found = in_script({"name": text})
     assert "<" not in found

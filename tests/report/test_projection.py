@@ -1,5 +1,9 @@
 """The three-dimensional view: exact where it says so, and honest about what it leaves out."""
 
+# What is None where a test expects a tensor fails the test by itself.
+# pyright: reportOptionalMemberAccess=false, reportOptionalSubscript=false
+# pyright: reportOptionalOperand=false, reportArgumentType=false
+
 import math
 
 import numpy as np
