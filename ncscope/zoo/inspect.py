@@ -43,7 +43,6 @@ def inspect(
     names, names_from, complaint = _names(checkpoint.tensors, decode, token_embedding, log)
     named = names is not None or holds_names(checkpoint.tensors)
     notes = (*located.notes, *checkpoint.notes, *(log.notes if log else ()))
-    notes += fixed_words_note(facts, log)
     return Inspection(
         checkpoint=checkpoint,
         located=located,
@@ -57,7 +56,7 @@ def inspect(
         log=log,
         needs=needs_of(method, facts, log, named=named),
         warnings=(*complaint, *checks(checkpoint, recognition, method, facts, names, log)),
-        notes=notes,
+        notes=(*notes, *fixed_words_note(facts, log)),
     )
 
 
