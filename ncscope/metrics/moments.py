@@ -25,7 +25,7 @@ class ClassMoments:
     """Counts (K,), class means h_k (K, D) and spreads v_k = tr Sigma_W,k (K,), population moments.
 
     An empty class has NaN for its mean and spread, never zeros. `ignored` counts labels of -1;
-    `resolution` is the machine epsilon of the features as they were stored.
+    `resolution` is the relative rounding of the features: as stored, and as summed in batches.
     """
 
     counts: Tensor
@@ -117,32 +117,38 @@ class MomentsAccumulator:
         """Add a batch of (B, D) features and (B,) labels; the batch's own dtype and device.
 
         Raises:
-            ShapeError: wrong shapes, labels out of range, NaN or inf (rows named).
+            ShapeError: wrong shapes, labels out of range; NaN, inf or, to be normalised, zero
+                rows (named). A refused batch adds nothing if it is of at most 8192 rows.
         """
         num_classes = len(self.counts)
         check_samples(features, labels, num_classes)
+        labels = labels.long()
         if features.shape[1] != self.sums.shape[1]:
             raise ShapeError(
                 f"`features` are {features.shape[1]} wide; expected D = {self.sums.shape[1]}"
             )
-        self.resolution = max(self.resolution, resolution(features.dtype))
         rows, targets = features.detach(), labels
         kept = targets >= 0
-        if not bool(kept.all()):
-            self.ignored += int((~kept).sum())
+        ignored = int((~kept).sum())
+        if ignored:
             rows, targets = rows[kept], targets[kept]
         for start in range(0, len(rows), _FLUSH_ROWS):
             chunk = slice(start, start + _FLUSH_ROWS)
             if not self._add(working(rows[chunk]), targets[chunk]):
-                check_finite("features", features)  # names the rows, or finds mere zero rows
+                _refuse(features)
         self.counts += torch.bincount(targets, minlength=num_classes)
+        self.ignored += ignored
+        # Sums within a chunk carry the rounding of a few operations in the working precision.
+        worked = 8 * resolution(working(features[:0]).dtype)
+        self.resolution = max(self.resolution, worked, resolution(features.dtype))
 
     def _add(self, rows: Tensor, targets: Tensor) -> bool:
-        """Add labelled rows; says whether all that went into the sums was finite."""
-        if self.shift is None:
+        """Add labelled rows unless they hold what is not finite; says whether they were added."""
+        shift, dtype = self.shift, self.sums.dtype
+        if shift is None:
             first = rows[: block_rows(rows)]
-            self.shift = (normalise_rows(first) if self.normalise else first).mean(dim=0)
-        shift, dtype = self.shift.to(rows.dtype), self.sums.dtype
+            shift = (normalise_rows(first) if self.normalise else first).mean(dim=0)
+        shift = shift.to(rows.dtype)
         # Within a chunk in the data's own precision, at memory speed; between chunks in float64.
         partial = rows.new_zeros(self.sums.shape)
         buffer = torch.empty_like(rows[: block_rows(rows)])
@@ -155,10 +161,13 @@ class MomentsAccumulator:
                 torch.sub(block, shift, out=offset)
             partial.index_add_(0, classes, offset)
             norms.append(torch.linalg.vector_norm(offset, dim=1))
-        self.sums += partial.to(dtype)
         squares = torch.cat(norms).to(dtype).square()
+        if not bool(torch.isfinite(squares.sum())):
+            return False
+        self.shift = shift if self.shift is None else self.shift
+        self.sums += partial.to(dtype)
         self.squares.index_add_(0, targets, squares)
-        return bool(torch.isfinite(squares.sum()))
+        return True
 
     def merge(self, other: "MomentsAccumulator") -> None:
         """Add what another accumulator of the same K, D and `normalise` has seen."""
@@ -223,6 +232,16 @@ class MomentsAccumulator:
         self.squares = state["squares"].to(device)
         self.shift = None if state["shift"] is None else state["shift"].to(device)
         self.ignored, self.resolution = int(state["ignored"]), float(state["resolution"])
+
+
+def _refuse(features: Tensor) -> None:
+    """Name the rows of (N, D) that cannot be summed: NaN or inf, else zero vectors."""
+    check_finite("features", features)
+    zero = (features == 0).all(dim=1).nonzero().flatten().tolist()
+    raise ShapeError(
+        f"`features` has {len(zero)} zero rows, which have no direction: "
+        f"{', '.join(map(str, zero[:5]))}; expected none, or normalise=False"
+    )
 
 
 def block_rows(features: Tensor) -> int:

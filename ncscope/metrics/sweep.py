@@ -130,9 +130,23 @@ class SampleAccumulator:
         """Add a batch of (B, D) features and (B,) labels.
 
         Raises:
-            ShapeError: wrong shapes, or labels out of range.
+            ShapeError: wrong shapes, labels out of range or of a class the first sweep lacked.
         """
         check_samples(features, labels, len(self.sums))
+        if features.shape[1] != self.moments.means.shape[1]:
+            raise ShapeError(
+                f"`features` are {features.shape[1]} wide; "
+                f"expected D = {self.moments.means.shape[1]} of the moments"
+            )
+        labels = labels.long()
+        unseen = (torch.bincount(labels[labels >= 0], minlength=len(self.sums)) > 0) & (
+            self.moments.counts == 0
+        )
+        if bool(unseen.any()):
+            raise ShapeError(
+                f"class {int(unseen.nonzero()[0])} has samples here but none in the moments: both "
+                f"sweeps must see the same samples"
+            )
         rows, targets = features.detach(), labels
         kept = targets >= 0
         if not bool(kept.all()):
@@ -272,6 +286,11 @@ def _classifier(text: Tensor, moments: ClassMoments, normalise: bool) -> Tensor:
             f"one row a class of the moments"
         )
     check_finite("text", text)
+    zero = (text == 0).all(dim=1).nonzero().flatten().tolist()
+    if zero and normalise:
+        raise ShapeError(
+            f"`text` has zero rows, which have no direction: {', '.join(map(str, zero[:5]))}"
+        )
     return normalise_rows(text) if normalise else working(text)
 
 

@@ -8,6 +8,7 @@ from torch.testing import assert_close
 
 from ncscope.errors import ShapeError
 from ncscope.metrics import (
+    MomentsAccumulator,
     SampleAccumulator,
     binned_ece,
     class_moments,
@@ -19,7 +20,7 @@ from ncscope.metrics import (
     top1,
 )
 from tests import reference
-from tests.shapes import noisy_samples, normal, unit_rows
+from tests.shapes import noisy_samples, normal, random_rows, unit_rows
 
 COUNTS = (40, 1, 0, 9, 300)
 
@@ -237,3 +238,52 @@ def test_equally_near_centres_are_all_nearest():
     rows = torch.tensor([[4.0, 0], [8, 0], [4, 0], [8, 0], [0, 4], [0, 8]]).double()
     found = accumulate(rows, torch.tensor([0, 0, 1, 1, 2, 2]), num_classes=3).compute()
     assert found.ncc_correct.tolist() == [1, 1, 1]
+
+
+def test_a_refused_batch_leaves_the_sums_as_they_were():
+    rows, labels = random_rows(12, 4), torch.arange(12) % 3
+    accumulator = MomentsAccumulator(3, 4)
+    accumulator.update(rows, labels)
+    before = {n: v.clone() for n, v in accumulator.state_dict().items() if torch.is_tensor(v)}
+    for bad in (torch.nan, torch.inf):
+        spoilt = rows.clone()
+        spoilt[5, 1] = bad
+        with pytest.raises(ShapeError, match="NaN or inf in 1 of 12 rows: 5"):
+            accumulator.update(spoilt, labels)
+    spoilt = rows.clone()
+    spoilt[7] = 0
+    with pytest.raises(ShapeError, match="1 zero rows, which have no direction: 7"):
+        accumulator.update(spoilt, labels)
+    for name, value in before.items():
+        assert_close(accumulator.state_dict()[name], value, rtol=0, atol=0)
+
+
+def test_two_collapsed_classes_at_one_point_are_flagged_in_float32():
+    rows = unit_rows(4, 32).float()
+    rows[3] = rows[1]
+    labels = torch.arange(4).repeat_interleave(300)
+    accumulator = MomentsAccumulator(4, 32)
+    accumulator.update(rows[labels], labels)
+    second = SampleAccumulator(accumulator.compute())
+    second.update(rows[labels], labels)
+    measured = second.compute()
+    assert measured.white.rank == 2
+    assert measured.white.full_rank == 3
+    assert float(measured.nc1) < 1e-8
+
+
+def test_the_second_sweep_refuses_samples_that_the_first_did_not_see():
+    rows, labels = random_rows(9, 4), torch.arange(9) % 3
+    moments = class_moments(rows[labels < 2], labels[labels < 2], 3)
+    with pytest.raises(ShapeError, match="class 2 has samples here but none in the moments"):
+        SampleAccumulator(moments).update(rows, labels)
+    with pytest.raises(ShapeError, match="5 wide; expected D = 4"):
+        SampleAccumulator(moments).update(random_rows(9, 5), labels)
+
+
+def test_a_zero_text_row_is_refused_instead_of_winning_every_decision():
+    rows, labels = random_rows(9, 4), torch.arange(9) % 3
+    text = random_rows(3, 4, seed=1)
+    text[1] = 0
+    with pytest.raises(ShapeError, match="`text` has zero rows, which have no direction: 1"):
+        SampleAccumulator(class_moments(rows, labels, 3), text=text)
