@@ -44,7 +44,7 @@ def bar_parts(record: Mapping[str, Any], *, measure: str, title: str | None) -> 
     said = f"{number(len(known))} classes, {order}."
     if without:
         said += f" {number(without)} {'class has' if without == 1 else 'classes have'} no value."
-    layout = base_layout(title or f"{words} by class", [(None, said)])
+    layout = base_layout(title or f"{words[0].upper()}{words[1:]} by class", [(None, said)], top=20)
     layout["bargap"] = 0.15 if named else 0.0
     layout["xaxis"] = {
         **axis(), "showgrid": False, "showticklabels": named, "tickangle": -45,

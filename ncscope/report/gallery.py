@@ -32,7 +32,7 @@ class Plot:
     run: str
     title: str
     caption: tuple[tuple[str | None, str], ...]  # with the form a sentence speaks of
-    kind: str  # "scene", "square" or "wide": how much room it gets
+    kind: str  # "scene", "square", "square named" or "wide": how much room it gets
     json: dict[str, Any]
 
 
@@ -129,9 +129,9 @@ def _heatmaps(points: Sequence[Points], names: Sequence[str]) -> list[Plot]:
             )  # fmt: skip
             figure.update_traces(showscale=False)  # one scale for all stands above them
             figure.update_xaxes(showticklabels=False)  # they would repeat the rows' names
-            if len(one.names) > NAMED:
-                figure.update_yaxes(showticklabels=False)
-            plots.append(_plot(figure, name, "square"))
+            named = len(one.names) <= NAMED
+            figure.update_yaxes(showticklabels=named)
+            plots.append(_plot(figure, name, "square named" if named else "square"))
     return plots
 
 
@@ -160,9 +160,9 @@ def _bars(records: Sequence[dict[str, Any]], names: Sequence[str]) -> list[Plot]
     for record, name in zip(records, names, strict=True):
         for measure in ("accuracy", "cosine_centred", "ncc_accuracy", "nearest_cosine"):
             if any(row.get(measure) is not None for row in record["per_class"]):
-                figure = figures.per_class_bars(
-                    record, measure=measure, title=COLUMNS[measure].title.capitalize()
-                )
+                words = COLUMNS[measure].title
+                title = words[0].upper() + words[1:]
+                figure = figures.per_class_bars(record, measure=measure, title=title)
                 plots.append(_plot(figure, name, "wide"))
                 break
     return plots
@@ -184,7 +184,7 @@ def _plot(figure: Any, run: str, kind: str) -> Plot:
     for part in ("title", "updatemenus", "template"):
         layout.pop(part, None)
     layout["margin"] |= {"t": 8}
-    if kind == "square":
+    if kind.startswith("square"):
         layout["margin"] |= {"l": 4, "r": 4, "t": 4, "b": 4}
     caption = tuple((form, words) for form, words in meta.pop("caption"))
     return Plot(run, meta.pop("title"), caption, kind, content)

@@ -73,6 +73,6 @@ def form_buttons(
     return [{
         "type": "buttons", "direction": "right", "buttons": buttons,
         "active": forms.index(shown), "x": 1, "xanchor": "right", "y": 1.0, "yanchor": "bottom",
-        "pad": {"b": 4}, "showactive": True, "bgcolor": CLEAR, "bordercolor": palette.FAINT,
-        "font": {"size": 12},
+        "pad": {"b": 4, "r": 10}, "showactive": True, "bgcolor": CLEAR,
+        "bordercolor": palette.FAINT, "font": {"size": 12},
     }]  # fmt: skip

@@ -118,7 +118,16 @@
     }
   }, { rootMargin: "600px 0px" });
   all(".plot").forEach((div) => watcher.observe(div));
-  addEventListener("beforeprint", () => all(".plot").forEach(draw));
+  let chosen; // on paper the light theme, whatever the screen has
+  addEventListener("beforeprint", () => {
+    all(".plot").forEach(draw);
+    chosen = root.dataset.theme;
+    setTheme("light");
+  });
+  addEventListener("afterprint", () => {
+    if (chosen) setTheme(chosen);
+    else { delete root.dataset.theme; setTheme(); }
+  });
 
   // Class tables: sort by a column, find by name, choose the run.
   function value(row, column) {
