@@ -17,7 +17,8 @@ def analyze(
         list[str],
         typer.Argument(
             metavar="SOURCE...",
-            help="Feature files (.safetensors, .npz), or `zero-shot` together with --data.",
+            help="Feature files (.safetensors, .npz), or together with --data checkpoints, folders "
+            "of their runs, and `zero-shot`.",
         ),
     ],
     out: Annotated[
@@ -31,6 +32,14 @@ def analyze(
     backbone: options.Backbone = "auto",
     pretrained: options.Pretrained = None,
     trust_backbone: options.TrustBackbone = False,
+    class_token_position: options.ClassTokenPosition = None,
+    condition: options.Condition = None,
+    image_feature: options.ImageFeature = None,
+    data_name: options.DataName = None,
+    residual_scale: options.ResidualScale = None,
+    adapter_scale: options.AdapterScale = None,
+    teacher: options.Teacher = None,
+    base: options.Base = None,
     device: options.Device = "auto",
     precision: options.Precision = "fp32",
     batch_size: options.BatchSize = 64,
@@ -66,6 +75,7 @@ def analyze(
     from ncscope.data.classes import read_classnames
     from ncscope.report.counts import read_counts
     from ncscope.report.tables import make_folder
+    from ncscope.zoo.learner_options import LearnerOptions
 
     def extract(source: str) -> "Features":
         if data is None:
@@ -91,6 +101,16 @@ def analyze(
                 cache=cache,
                 trust_backbone=trust_backbone,
                 seed=seed,
+                options=LearnerOptions(
+                    class_token_position=class_token_position,
+                    condition=condition,
+                    image_feature=image_feature,
+                    data_name=data_name,
+                    residual_scale=residual_scale,
+                    adapter_scale=adapter_scale,
+                    teacher=teacher,
+                    base=base,
+                ),
                 progress=progress,
             )
 

@@ -10,7 +10,10 @@ from ncscope_cli.progress import progress_bar
 
 
 def extract(
-    source: Annotated[str, typer.Argument(metavar="SOURCE", help="`zero-shot`.")],
+    source: Annotated[
+        str,
+        typer.Argument(metavar="SOURCE", help="A checkpoint or its run's folder, or `zero-shot`."),
+    ],
     data: options.RequiredData,
     out: Annotated[Path, typer.Option(metavar="FILE", help="A .safetensors or .npz file.")],
     backbone: options.Backbone = "auto",
@@ -26,6 +29,14 @@ def extract(
     cache: options.Cache = "auto",
     skip_bad: options.SkipBad = False,
     trust_backbone: options.TrustBackbone = False,
+    class_token_position: options.ClassTokenPosition = None,
+    condition: options.Condition = None,
+    image_feature: options.ImageFeature = None,
+    data_name: options.DataName = None,
+    residual_scale: options.ResidualScale = None,
+    adapter_scale: options.AdapterScale = None,
+    teacher: options.Teacher = None,
+    base: options.Base = None,
     seed: options.Seed = None,
     quiet: options.Quiet = False,
 ) -> None:
@@ -33,6 +44,7 @@ def extract(
     import ncscope  # here, so that --help does not wait for torch
     from ncscope.data.classes import read_classnames
     from ncscope.features.arrays import check_target
+    from ncscope.zoo.learner_options import LearnerOptions
 
     check_target(out)
     with progress_bar("extract", quiet=quiet) as progress:
@@ -53,6 +65,16 @@ def extract(
             cache=cache,
             trust_backbone=trust_backbone,
             seed=seed,
+            options=LearnerOptions(
+                class_token_position=class_token_position,
+                condition=condition,
+                image_feature=image_feature,
+                data_name=data_name,
+                residual_scale=residual_scale,
+                adapter_scale=adapter_scale,
+                teacher=teacher,
+                base=base,
+            ),
             progress=progress,
         )
     ncscope.write_features(features, out)

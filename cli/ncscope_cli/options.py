@@ -33,8 +33,9 @@ Template = Annotated[
 Backbone = Annotated[
     str,
     typer.Option(
-        metavar="NAME|PATH",
-        help="An open_clip model name, an open_clip folder, or OpenAI's .pt file.",
+        metavar="NAME|PATH|checkpoint",
+        help="An open_clip model name, an open_clip folder, or OpenAI's .pt file; checkpoint takes "
+        "the towers in SOURCE; auto what its log.txt or shapes say.",
     ),
 ]
 Pretrained = Annotated[
@@ -45,6 +46,39 @@ TrustBackbone = Annotated[
     bool,
     typer.Option(
         "--trust-backbone", help="Open a TorchScript archive of unknown origin; it may run code."
+    ),
+]
+ClassTokenPosition = Annotated[
+    str | None,
+    typer.Option(metavar="end|middle|front", help="Where CoOp's class name stands, if no log."),
+]
+Condition = Annotated[
+    str | None,
+    typer.Option(
+        metavar="mean|class|none|per-image", help="Which images CoCoOp's prompts depend on; mean."
+    ),
+]
+ImageFeature = Annotated[
+    str | None,
+    typer.Option(metavar="fused|class|representation", help="Which of MMRL's features; fused."),
+]
+DataName = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Data set whose templates are meant: EuroSAT, ..."),
+]
+ResidualScale = Annotated[
+    float | None, typer.Option(help="Of TaskRes, if there is no log.txt to tell.")
+]
+AdapterScale = Annotated[
+    float | None, typer.Option(help="Of MMA, if there is no log.txt to tell; usually 0.001.")
+]
+Teacher = Annotated[
+    str | None, typer.Option(metavar="CHECKPOINT", help="With PromptKD's text side.")
+]
+Base = Annotated[
+    str | None,
+    typer.Option(
+        metavar="CHECKPOINT", help="That belongs to SOURCE: DPC's prompt, AnchorOPT's anchor."
     ),
 ]
 Device = Annotated[str, typer.Option(metavar="auto|cpu|cuda|cuda:N|mps", help="Where to run.")]

@@ -5,6 +5,7 @@ N samples, C classes, D width.
 
 import platform
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,16 @@ from ncscope.data.images import ImageSet
 from ncscope.features.bundle import Features
 from ncscope.features.cache import cache_folder, cache_path, keep, read_cached
 from ncscope.features.forward import ImageFeatures, check_bad, encode_images
+from ncscope.features.learned_text import (
+    frozen_text,
+    in_trained_order,
+    text_after_images,
+    text_before_images,
+)
 from ncscope.features.sources import open_backbone, open_data, open_source, toy_defaults
 from ncscope.zoo.backbone import Backbone
 from ncscope.zoo.base import PromptedClip
-from ncscope.zoo.prompts import DEFAULT_TEMPLATE
-from ncscope.zoo.zero_shot import ZeroShot
+from ncscope.zoo.learner_options import LearnerOptions
 
 
 def extract(
@@ -42,22 +48,28 @@ def extract(
     trust_backbone: bool = False,
     seed: int | None = None,
     progress: Callable[[int, int], object] | None = None,
+    options: LearnerOptions | None = None,
 ) -> Features:
     """Encode a data set's images and its class names with a prompt learner.
 
     Args:
-        source: `zero-shot`, or any object with the members of `ncscope.zoo.base.PromptedClip`.
+        source: `zero-shot`, a checkpoint or a folder of its run, or any object with the members
+            of `ncscope.zoo.base.PromptedClip`.
         data: a folder of class folders, or of parts holding them, a `.csv`, `toy:NAME` or
             `toy:NAME@DOMAIN` of the embedded toy suite, or an `ImageSet`.
-        backbone, pretrained, trust_backbone: as for `load_backbone`; or a loaded `Backbone`.
+        backbone, pretrained, trust_backbone: as for `load_backbone`; or a loaded `Backbone`;
+            `auto` leaves it to the checkpoint, `checkpoint` takes the towers in its file (then
+            `pretrained` may name a CLIP for the vocabulary, which files lack).
         template: the prompt of zero-shot features, with one `{}`; several are averaged.
-        classnames: the class order, matched with the data's by name; None takes the data's.
+        classnames: the class order, matched with the data's by name; None takes the
+            checkpoint's, or else the data's.
         split: `base`, `new` (first and second half of the classes) or `all`.
         part: `train`, `val` or `test`; None is test where the data are divided.
         device, precision: where and how images are encoded; as for `load_backbone`.
         batch_size, workers, skip_bad, progress: as for `encode_images`.
         cache: a folder for image features, `auto` for the user's cache, `off` for none.
         seed: of `random` weights.
+        options: what a checkpoint may not tell.
 
     Returns:
         Features on the CPU, rows in the order of the data's files.
@@ -78,10 +90,22 @@ def extract(
         seed=seed,
         cache_dir=folder,
     )
-    learner = open_source(source, backbone=clip, templates=templates)
-    with torch.no_grad():
-        text = learner.text_features(images.classnames)  # first: prompts are refused in no time
-        frozen = _frozen_text(learner, clip, images.classnames, templates)
+    options = options or LearnerOptions()
+    given = replace(
+        options,
+        template=templates or options.template,
+        classnames=options.classnames if classnames is None else classnames,
+    )
+    learner = open_source(
+        source,
+        backbone=clip,
+        options=given,
+        towers="checkpoint" if str(backbone) == "checkpoint" else "auto",
+        device=device,
+        precision=precision,
+    )
+    images = images if classnames is not None else in_trained_order(images, learner)
+    text = text_before_images(learner, images.classnames)  # prompts are refused in no time
     encoded, notes = _kept_or_encoded(
         learner,
         images,
@@ -91,10 +115,14 @@ def extract(
         skip_bad=skip_bad,
         progress=progress,
     )
+    text, how = text_after_images(learner, text, images, encoded)
+    width = encoded.rows.shape[1]
+    frozen = frozen_text(learner, clip, images.classnames, templates, width=width)
+    notes = [*how, *notes]
     return Features(
         image=encoded.rows,
         label=torch.tensor(images.labels)[encoded.kept],
-        text=text.cpu(),
+        text=None if text is None else text.cpu(),
         classnames=images.classnames,
         logit_scale=learner.logit_scale.detach().cpu(),
         text_frozen=None if frozen is None else frozen.cpu(),
@@ -132,19 +160,6 @@ def _kept_or_encoded(
         names = shown([images.items[i] for i in bad])
         notes.append(f"left out {len(bad)} unreadable image(s): {names}")
     return encoded, notes
-
-
-def _frozen_text(
-    learner: PromptedClip,
-    clip: Backbone | None,
-    classnames: Sequence[str],
-    templates: Sequence[str],
-) -> torch.Tensor | None:
-    """The backbone's own zero-shot features beside a learner's; None where they are the same."""
-    clip = clip or getattr(learner, "backbone", None)
-    if isinstance(learner, ZeroShot) or not isinstance(clip, Backbone):
-        return None
-    return ZeroShot(clip, tuple(templates) or (DEFAULT_TEMPLATE,)).text_features(classnames)
 
 
 def _provenance(

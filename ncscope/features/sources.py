@@ -5,24 +5,36 @@ from pathlib import Path
 
 from ncscope.data.classes import folded, reorder_classes, select_classes
 from ncscope.data.images import ImageSet, open_images
-from ncscope.errors import BackboneError, CheckpointError, DataError
+from ncscope.errors import BackboneError, DataError
 from ncscope.toy.images import toy_images
 from ncscope.toy.model import load_toy_clip
 from ncscope.toy.tasks import find_task
 from ncscope.zoo.backbone import Backbone, load_backbone
 from ncscope.zoo.base import PromptedClip
+from ncscope.zoo.learner_options import LearnerOptions
+from ncscope.zoo.load import load_learner
 from ncscope.zoo.prompts import DEFAULT_TEMPLATE
 from ncscope.zoo.zero_shot import ZeroShot
 
 
 def open_source(
-    source: str | Path | PromptedClip, *, backbone: Backbone | None, templates: Sequence[str]
+    source: str | Path | PromptedClip,
+    *,
+    backbone: Backbone | None,
+    options: LearnerOptions,
+    towers: str = "auto",
+    device: str = "cpu",
+    precision: str = "fp32",
 ) -> PromptedClip:
-    """Turn `zero-shot` into a learner; a learner stays what it is.
+    """Turn `zero-shot` or a checkpoint into a learner; a learner stays what it is.
+
+    Args:
+        backbone: None leaves it to the checkpoint.
+        towers, device, precision: as for `load_learner`.
 
     Raises:
-        BackboneError: `zero-shot` without a backbone.
-        CheckpointError: a checkpoint, which this version does not read.
+        BackboneError: no backbone, or one that does not fit.
+        CheckpointError: a checkpoint that no learner can be made of.
         DataError: anything else.
     """
     if not isinstance(source, str | Path):
@@ -33,14 +45,18 @@ def open_source(
                 "zero-shot has no checkpoint that tells the backbone; name it: --backbone ViT-B-16 "
                 "--pretrained openai, or --backbone PATH of a weight file or open_clip folder"
             )
-        return ZeroShot(backbone, tuple(templates) or (DEFAULT_TEMPLATE,))
+        return ZeroShot(backbone, options.templates or (DEFAULT_TEMPLATE,))
     path = Path(source)
-    if path.suffix in (".npz", ".safetensors") and path.is_file():
-        raise DataError(f"{source}: holds features (or tensors) already; analyze reads it as it is")
+    if path.suffix == ".npz" and path.is_file():
+        raise DataError(f"{source}: holds features already; analyze reads it as it is")
     if path.exists():
-        raise CheckpointError(
-            f"{source}: checkpoints of prompt learners are not read by this version; sources are "
-            f"zero-shot and, from Python, any object with the members of PromptedClip"
+        return load_learner(
+            path,
+            backbone=backbone,
+            towers=towers,
+            device=device,
+            precision=precision,
+            options=options,
         )
     raise DataError(f"`source` {str(source)!r} is neither zero-shot nor a file or folder")
 
@@ -55,11 +71,18 @@ def open_backbone(
     seed: int | None,
     cache_dir: Path | None,
 ) -> Backbone | None:
-    """Load the backbone that was named; None for `auto`, which leaves it to the source."""
+    """Load the backbone that was named; None for `auto`, which leaves it to the source.
+
+    `checkpoint` is None, too, or the CLIP in `pretrained` that the checkpoint's vocabulary is of.
+    """
     if isinstance(backbone, Backbone):
         return backbone
     if str(backbone) == "toy":
         return load_toy_clip(device=device, precision=precision)
+    if str(backbone) == "checkpoint":
+        if pretrained is None:
+            return None
+        backbone, pretrained = pretrained, None
     if str(backbone) == "auto":
         if pretrained is not None:
             raise BackboneError(f"`pretrained` {pretrained!r} is given without a backbone's name")

@@ -1,9 +1,5 @@
-"""From a checkpoint to a learner that gives features: inspection, backbone and settings together.
+"""From a checkpoint to a learner that gives features: inspection, backbone and settings."""
 
-The options for what a file may not tell are the keyword arguments of `load_learner`.
-"""
-
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,11 +14,12 @@ from ncscope.zoo.choose_backbone import choose_backbone
 from ncscope.zoo.class_names import ClassNames, recover_class_names
 from ncscope.zoo.inspect import inspect
 from ncscope.zoo.inspection import Inspection
+from ncscope.zoo.learner_options import LearnerOptions
 from ncscope.zoo.learners import LEARNERS, REFUSED
 from ncscope.zoo.learners.learner import Learner
 from ncscope.zoo.locate import locate
 from ncscope.zoo.method_notes import NOT_LEARNERS
-from ncscope.zoo.resolve import Options, resolve
+from ncscope.zoo.resolve import resolve
 from ncscope.zoo.text_tower import text_tower
 from ncscope.zoo.trainers import plain_method
 
@@ -34,16 +31,7 @@ def load_learner(
     towers: str = "auto",
     device: str = "cpu",
     precision: str = "fp32",
-    classnames: Sequence[str] | None = None,
-    class_token_position: str | None = None,
-    condition: str | None = None,
-    image_feature: str | None = None,
-    data_name: str | None = None,
-    template: str | Sequence[str] | None = None,
-    residual_scale: float | None = None,
-    adapter_scale: float | None = None,
-    teacher: str | Path | PromptedClip | None = None,
-    base: str | Path | None = None,
+    options: LearnerOptions | None = None,
 ) -> Learner:
     """Load a prompt learner from its checkpoint file, or a folder of its run.
 
@@ -53,41 +41,27 @@ def load_learner(
         towers: whose weights are used where the file holds CLIP's towers, too: `backbone`'s,
             the `checkpoint`'s own, or `auto`: the backbone's if one is given, else the file's.
         device, precision: of a backbone that is found here.
-        classnames: training classes in the checkpoint's order, where the file does not tell.
-        class_token_position: end, middle or front (CoOp).
-        condition: mean, class, none or per-image (CoCoOp).
-        image_feature: fused, class or representation (MMRL).
-        data_name: the data set, for methods whose templates depend on it.
-        template: the prompt of methods without a learned one; several are averaged.
-        residual_scale, adapter_scale: of TaskRes and MMA.
-        teacher: checkpoint or learner that has PromptKD's text side.
-        base: checkpoint of the CoOp prompt that a DPC prompt is mixed with.
+        options: what the checkpoint may not tell.
 
     Raises:
         CheckpointError: no known learner, damaged, or in need of something that is not given.
         BackboneError: no backbone, or one that the method cannot be put on.
     """
     seen = source if isinstance(source, Inspection) else inspect(source)
+    options = options or LearnerOptions()
     load = LEARNERS[_method(seen)]
     clip, stored, doubts = choose_backbone(
         seen, backbone, towers=towers, device=device, precision=precision
     )
-    options = Options(
-        classnames=None if classnames is None else tuple(classnames),
-        class_token_position=class_token_position,
-        condition=condition,
-        image_feature=image_feature,
-        data_name=data_name,
-        templates=(template,) if isinstance(template, str) else tuple(template or ()),
-        residual_scale=residual_scale,
-        adapter_scale=adapter_scale,
-        teacher=_teacher(teacher, device=device, precision=precision),
-        base={} if base is None else read_checkpoint(locate(base).path).tensors,
-        companions=_companions(seen),
-    )
     settings = resolve(seen, _names(seen, clip, stored=stored), options, stored=stored)
-    warnings = (*seen.warnings, *doubts, *settings.warnings)
-    return load(seen.checkpoint.tensors, clip, replace(settings, warnings=warnings))
+    settings = replace(
+        settings,
+        teacher=_teacher(options.teacher, device=device, precision=precision),
+        base={} if options.base is None else read_checkpoint(locate(options.base).path).tensors,
+        companions=_companions(seen),
+        warnings=(*seen.warnings, *doubts, *settings.warnings),
+    )
+    return load(seen.checkpoint.tensors, clip, settings)
 
 
 def _method(seen: Inspection) -> str:

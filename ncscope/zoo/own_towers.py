@@ -18,6 +18,7 @@ from ncscope.zoo.plan import Plan
 from ncscope.zoo.state import fill, state_digest
 
 DRIFT_OF_ANOTHER = 0.02  # relative; averaging in half precision gives about 4e-4
+NO_VOCABULARY = "lacks"
 _LEARNED_PARTS = ("VPT", "prompt_learner")
 _LEARNED = ("image_encoder.proj_rep", "image_encoder.A", "image_encoder.B")
 _OWN_VOCABULARY = ("text_encoder.token_embedding.weight", "model_distill.token_embedding.weight")
@@ -97,7 +98,10 @@ def backbone_of_file(
     full.setdefault("logit_scale", torch.tensor(100.0).log())
     config = architecture(full, where=where)
     plan = Plan(name="checkpoint", weights=where, config=config, tensors=full)
-    return build_backbone(plan, device=device, precision=precision)
+    backbone = build_backbone(plan, device=device, precision=precision)
+    if not has_vocabulary(state):
+        backbone.description[NO_VOCABULARY] = "token embedding: text cannot be tokenised"
+    return backbone
 
 
 def has_vocabulary(state: Mapping[str, Tensor]) -> bool:

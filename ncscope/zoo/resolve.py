@@ -3,16 +3,13 @@
 Every fact is reported with its origin; a default that may be wrong comes with a warning.
 """
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from torch import Tensor
-
-from ncscope.errors import CheckpointError
-from ncscope.zoo.base import PromptedClip
-from ncscope.zoo.class_names import ClassNames
+from ncscope.errors import CheckpointError, DataError
+from ncscope.zoo.class_names import ClassNames, check_class_names
 from ncscope.zoo.inspection import Inspection
+from ncscope.zoo.learner_options import LearnerOptions
 from ncscope.zoo.learners.settings import Settings
 from ncscope.zoo.templates import TCP_PROMPTS, TEMPLATES, known_data
 from ncscope.zoo.trainers import plain_method
@@ -23,23 +20,6 @@ _POSITIONED = ("CoOp", "ProGrad", "Nemesis", "PLOT", "PLOTNemesis", "DPC")
 _OWN_TEMPLATE = ("MMRL", "MMRL++")
 _NO_WORDS = ("_ATP", "AnchorOPT")  # they ignore CTX_INIT
 _TCP = ("TCP", "DeKg_TCP")
-
-
-@dataclass(frozen=True, eq=False)
-class Options:
-    """What the caller says; None where nothing is said. Names as on the command line."""
-
-    classnames: Sequence[str] | None = None
-    class_token_position: str | None = None
-    condition: str | None = None
-    image_feature: str | None = None
-    data_name: str | None = None
-    templates: tuple[str, ...] = ()
-    residual_scale: float | None = None
-    adapter_scale: float | None = None
-    teacher: PromptedClip | None = None
-    base: Mapping[str, Tensor] = field(default_factory=dict)
-    companions: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass(eq=False)
@@ -59,65 +39,73 @@ class _Found:
 
 
 def resolve(
-    seen: Inspection, names: ClassNames | None, options: Options, *, stored: bool
+    seen: Inspection, names: ClassNames | None, options: LearnerOptions, *, stored: bool
 ) -> Settings:
-    """Settle everything a learner needs beside its tensors.
+    """Settle everything a learner needs beside its tensors, other checkpoints aside.
 
     Args:
         names: the training classes recovered from the file, if they were.
         stored: the file's own token vectors are used.
     """
     assert seen.method is not None
-    method, log, found = plain_method(seen.method), seen.log, _Found()
-    data = found.settle(
-        "data_name",
-        (options.data_name, "option"),
-        (log.dataset if log else None, "log.txt"),
-    )
-    position = None
-    if method in _POSITIONED:
-        position = found.settle(
-            "class_token_position",
-            (options.class_token_position, "option"),
-            (log.class_token_position if log else None, "log.txt"),
-        )
-        if position is None:
-            found.origins["class_token_position"] = "default"
-            found.warnings.append(
-                "where the class name stands in the prompt is not in the file and there is no "
-                "log.txt: `end` is taken; --class-token-position says otherwise"
-            )
+    log, found = seen.log, _Found()
+    logged = log.dataset if log else None
+    data = found.settle("data_name", (options.data_name, "option"), (logged, "log.txt"))
     wording = _wording(seen, names, data, found)
-    found.warnings += wording.warnings
-    classnames = found.settle(
-        "classnames",
-        (tuple(options.classnames) if options.classnames is not None else None, "option"),
-        (wording.classnames, seen.names_from),
-    )
     return Settings(
         where=str(seen.checkpoint.path),
         method=seen.method,
-        classnames=classnames,
+        classnames=_classnames(seen, wording, options, found),
         words=wording.before,
         after=wording.after,
         stored=stored,
-        class_token_position=position,
+        class_token_position=_position(seen, options, found),
+        condition=found.settle("condition", (options.condition, "option")),
+        image_feature=found.settle("image_feature", (options.image_feature, "option")),
         data_name=data,
         templates=options.templates,
         residual_scale=_number(
             found, "residual_scale", options.residual_scale, seen, "RESIDUAL_SCALE"
         ),
         adapter_scale=_number(found, "adapter_scale", options.adapter_scale, seen, "ADAPTER_SCALE"),
-        condition=found.settle("condition", (options.condition, "option")),
-        teacher=options.teacher,
-        base=options.base,
-        companions=options.companions,
         extras=seen.checkpoint.extras,
         logged=log.settings if log else {},
-        image_feature=found.settle("image_feature", (options.image_feature, "option")),
         origins=found.origins,
-        warnings=tuple(found.warnings),
+        warnings=(*wording.warnings, *found.warnings),
     )
+
+
+def _classnames(
+    seen: Inspection, wording: Wording, options: LearnerOptions, found: _Found
+) -> tuple[str, ...] | None:
+    """The training classes: the file's, or else the caller's."""
+    given = options.classnames
+    if wording.classnames is None:
+        return found.settle("classnames", (None if given is None else tuple(given), "option"))
+    if given is not None:
+        try:
+            check_class_names(ClassNames(wording.classnames, "", "", (), 0.0), given)
+        except DataError as error:
+            found.warnings.append(f"the class list given is not the training classes': {error}")
+    return found.settle("classnames", (wording.classnames, seen.names_from))
+
+
+def _position(seen: Inspection, options: LearnerOptions, found: _Found) -> str | None:
+    """Where the class name stands, for methods that have a choice."""
+    assert seen.method is not None
+    if plain_method(seen.method) not in _POSITIONED:
+        return None
+    logged = seen.log.class_token_position if seen.log else None
+    position = found.settle(
+        "class_token_position", (options.class_token_position, "option"), (logged, "log.txt")
+    )
+    if position is None:
+        found.origins["class_token_position"] = "default"
+        found.warnings.append(
+            "where the class name stands in the prompt is not in the file and there is no "
+            "log.txt: `end` is taken; --class-token-position says otherwise"
+        )
+    return position
 
 
 def _wording(

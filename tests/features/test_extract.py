@@ -246,8 +246,8 @@ def test_sources_that_cannot_be_read_say_what_can(run, tmp_path):
     (tmp_path / "model.pth.tar-50").touch()
     np.savez(tmp_path / "f.npz", x=np.ones(1))
     for source, error, message in [
-        (tmp_path / "model.pth.tar-50", CheckpointError, "not read by this version; sources are"),
-        (tmp_path, CheckpointError, "not read by this version"),
+        (tmp_path / "model.pth.tar-50", CheckpointError, "empty file: an interrupted download"),
+        (tmp_path, CheckpointError, "empty file"),
         (tmp_path / "f.npz", DataError, "analyze reads it as it is"),
         ("zeroshot", DataError, "'zeroshot' is neither zero-shot nor a file or folder"),
     ]:

@@ -5,6 +5,7 @@ from ncscope.errors import BackboneError, CheckpointError
 from ncscope.zoo import choose_backbone
 from ncscope.zoo.base import PromptedClip
 from ncscope.zoo.inspect import inspect
+from ncscope.zoo.learner_options import LearnerOptions
 from ncscope.zoo.learners import LEARNERS, REFUSED
 from ncscope.zoo.load import load_learner
 from ncscope.zoo.method_notes import NOT_LEARNERS
@@ -106,7 +107,7 @@ def test_towers_of_another_model_are_refused(tmp_path, backbone):
 
 def test_a_whole_model_needs_no_backbone_for_its_training_classes(tmp_path):
     run, state = maple(tmp_path)
-    learner = load_learner(run, classnames=case.NAMES)
+    learner = load_learner(run, options=LearnerOptions(classnames=case.NAMES))
     case.matches(learner, *sides(state, "a photo of a"))
     order = ("oak tree", "cat")
     assert (

@@ -19,7 +19,6 @@ from ncscope.zoo.learners.learner import Learner, Sides, build
 from ncscope.zoo.learners.plain_text import plain_text, templates_of
 from ncscope.zoo.learners.settings import Settings
 from ncscope.zoo.learners.tensors import take
-from ncscope.zoo.state import state_digest
 from ncscope.zoo.templates import TEMPLATES
 from ncscope.zoo.text_tower import text_tower
 
@@ -55,16 +54,17 @@ def load_clip_lora(
     with torch.no_grad():
         for index, block in enumerate(blocks):
             _merge(block.attn, tensors, f"weights.layer_{index}.", alpha / rank**0.5, settings)
-    state = {key: value.cpu() for key, value in merged.state_dict().items()}
-    digest = state_digest(backbone.description["architecture"], state)
-    tuned = dataclasses.replace(backbone, model=merged, digest=digest)
+    tuned = dataclasses.replace(backbone, model=merged)
+    parts = {key: value for key, value in tensors.items() if ".w_lora_" in key}
+    parts["scale"] = torch.tensor(alpha / rank**0.5)
     facts = {
         "rank": rank,
         "alpha": alpha,
         "layers": len(blocks),
         "templates": list(templates_of(settings, TEMPLATES)),
     }
-    return build(tuned, settings, Sides(plain_text(tuned, settings, TEMPLATES), facts=facts))
+    text = plain_text(tuned, settings, TEMPLATES)
+    return build(backbone, settings, Sides(text, tuned.encode_image, parts, facts))
 
 
 def _blocks(model, tensors: Mapping[str, Tensor], settings: Settings) -> Sequence:

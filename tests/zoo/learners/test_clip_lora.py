@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from ncscope.errors import CheckpointError
+from ncscope.zoo.learner_options import LearnerOptions
 from ncscope.zoo.load import load_learner
 from tests import learner_states
 from tests.dassl_files import save_lora
@@ -26,7 +27,7 @@ def changed(flat, blocks, scale):
 def test_features_are_those_of_the_changed_weights(tmp_path, backbone):
     flat = {k: 20 * v for k, v in learner_states.clip_lora(case.SIZES).items()}
     path = save_lora(tmp_path / "lora_weights.pt", flat, rank=2, alpha=3)
-    learner = load_learner(path, backbone=backbone, data_name="OxfordPets")
+    learner = load_learner(path, backbone=backbone, options=LearnerOptions(data_name="OxfordPets"))
     names = [f"transformer.resblocks.{i}." for i in range(4)]
     state = changed(flat, [*names, *(f"visual.{name}" for name in names)], 3 / math.sqrt(2))
     texts = [f"a photo of a {name}, a type of pet." for name in case.sentences(case.NAMES, "")]
@@ -43,7 +44,7 @@ def test_layers_that_do_not_fit_the_towers_are_refused(tmp_path, backbone):
     flat = learner_states.clip_lora(learner_states.Sizes(layers=5))
     path = save_lora(tmp_path / "lora_weights.pt", flat)
     with pytest.raises(CheckpointError, match=r"changes of 10 layers .* the backbone, which has 8"):
-        load_learner(path, backbone=backbone, data_name="OxfordPets")
+        load_learner(path, backbone=backbone, options=LearnerOptions(data_name="OxfordPets"))
 
 
 def test_a_file_without_rank_is_refused(tmp_path, backbone):
@@ -52,4 +53,4 @@ def test_a_file_without_rank_is_refused(tmp_path, backbone):
     blob = torch.load(path)
     torch.save({"weights": blob["weights"], "metadata": {}}, path)
     with pytest.raises(CheckpointError, match="`metadata` with `r` and `alpha`"):
-        load_learner(path, backbone=backbone, data_name="OxfordPets")
+        load_learner(path, backbone=backbone, options=LearnerOptions(data_name="OxfordPets"))

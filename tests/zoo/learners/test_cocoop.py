@@ -3,6 +3,7 @@ import torch
 from torch.testing import assert_close
 
 from ncscope.errors import CheckpointError, DataError
+from ncscope.zoo.learner_options import LearnerOptions
 from ncscope.zoo.learners.condition import conditioned
 from ncscope.zoo.load import load_learner
 from tests import learner_states
@@ -34,7 +35,7 @@ def text(state, feature, names=case.NAMES):
 
 
 def test_every_image_shifts_all_context_tokens(run, backbone):
-    learner = load_learner(run[0], backbone=backbone, condition="per-image")
+    learner = load_learner(run[0], backbone=backbone, options=LearnerOptions(condition="per-image"))
     got = conditioned(learner, list(case.NAMES), FEATURES, LABELS)
     wanted = torch.stack([text(run[1], feature) for feature in FEATURES])
     assert case.relative(got, wanted) < 1e-5
@@ -42,7 +43,7 @@ def test_every_image_shifts_all_context_tokens(run, backbone):
 
 
 def test_parts_of_the_images_give_the_same_features(run, backbone, monkeypatch):
-    learner = load_learner(run[0], backbone=backbone, condition="per-image")
+    learner = load_learner(run[0], backbone=backbone, options=LearnerOptions(condition="per-image"))
     whole = conditioned(learner, list(case.NAMES), FEATURES, LABELS)
     monkeypatch.setattr("ncscope.zoo.learners.cocoop._PROMPTS_AT_ONCE", 11)
     assert_close(conditioned(learner, list(case.NAMES), FEATURES, LABELS), whole)
@@ -55,13 +56,13 @@ def test_mean_is_the_mean_direction_and_none_is_no_shift(run, backbone):
     got = conditioned(learner, list(case.NAMES), FEATURES, LABELS)
     assert case.relative(got, text(run[1], mean)) < 1e-5
     case.matches(learner, text(run[1], None), case.reference_image())
-    none = load_learner(run[0], backbone=backbone, condition="none")
+    none = load_learner(run[0], backbone=backbone, options=LearnerOptions(condition="none"))
     got = conditioned(none, list(case.NAMES), FEATURES, LABELS)
     assert_close(got, learner.text_features(case.NAMES))
 
 
 def test_class_shifts_each_class_by_its_own_images(run, backbone):
-    learner = load_learner(run[0], backbone=backbone, condition="class")
+    learner = load_learner(run[0], backbone=backbone, options=LearnerOptions(condition="class"))
     got = conditioned(learner, list(case.NAMES), FEATURES, LABELS)
     for k, name in enumerate(case.NAMES):
         own = [f / f.norm() for f, label in zip(FEATURES, LABELS, strict=True) if label == k]
@@ -70,13 +71,13 @@ def test_class_shifts_each_class_by_its_own_images(run, backbone):
 
 
 def test_what_cannot_be_conditioned_is_refused(run, backbone):
-    learner = load_learner(run[0], backbone=backbone, condition="class")
+    learner = load_learner(run[0], backbone=backbone, options=LearnerOptions(condition="class"))
     with pytest.raises(DataError, match="'7_spot ladybird' has none; use --condition mean"):
         conditioned(learner, list(case.NAMES), FEATURES[:4], LABELS[:4])
     with pytest.raises(DataError, match="needs image features; there are none"):
         conditioned(learner, list(case.NAMES), FEATURES[:0], LABELS[:0])
     with pytest.raises(CheckpointError, match="`condition` is 'some'; expected mean, class, none"):
-        load_learner(run[0], backbone=backbone, condition="some")
+        load_learner(run[0], backbone=backbone, options=LearnerOptions(condition="some"))
 
 
 def test_attributes_are_not_shifted(tmp_path, backbone):
@@ -85,7 +86,7 @@ def test_attributes_are_not_shifted(tmp_path, backbone):
     state |= {"token_prefix": rows[:, :1], "token_suffix": rows[:, 8:]}
     state["token_middle1"] = rows[:, 3:4]
     run = case.save(tmp_path, state, trainer="CoCoOp_ATP", section="COCOOP")
-    learner = load_learner(run, backbone=backbone, condition="per-image")
+    learner = load_learner(run, backbone=backbone, options=LearnerOptions(condition="per-image"))
     got = conditioned(learner, list(case.NAMES), FEATURES[:2], LABELS[:2])
     for feature, features in zip(FEATURES, got, strict=False):
         shifted = state["ctx"].float() + bias(state, feature)

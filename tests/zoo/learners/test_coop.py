@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from ncscope.errors import CheckpointError
+from ncscope.zoo.learner_options import LearnerOptions
 from ncscope.zoo.load import load_learner
 from tests import learner_states
 from tests.learner_states import Sizes
@@ -90,12 +91,14 @@ def test_without_a_log_the_position_is_a_default_with_a_warning(tmp_path, backbo
     run = case.save(tmp_path, state, log=None)
     learner = load_learner(run, backbone=backbone)
     assert any("`end` is taken" in w for w in learner.description["warnings"])
-    learner = load_learner(run, backbone=backbone, class_token_position="front")
+    learner = load_learner(
+        run, backbone=backbone, options=LearnerOptions(class_token_position="front")
+    )
     assert learner.description["settings_from"]["class_token_position"] == "option"
     wanted = reference_text(state["ctx"], case.NAMES, "front")
     assert case.relative(learner.text_features(case.NAMES), wanted) < 1e-5
     with pytest.raises(CheckpointError, match="position 'side'; expected end, middle, front"):
-        load_learner(run, backbone=backbone, class_token_position="side")
+        load_learner(run, backbone=backbone, options=LearnerOptions(class_token_position="side"))
 
 
 def test_context_of_another_width_is_refused(tmp_path, backbone):

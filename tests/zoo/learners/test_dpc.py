@@ -1,3 +1,4 @@
+from ncscope.zoo.learner_options import LearnerOptions
 from ncscope.zoo.load import load_learner
 from tests import learner_states
 from tests.dassl_files import save_dassl
@@ -21,7 +22,7 @@ def test_new_classes_have_a_mixture_of_their_own(tmp_path, backbone):
     run, mixed = dpc(tmp_path)
     plain = learner_states.coop(case.SIZES, 1)
     base = save_dassl(tmp_path / "base" / "model.pth.tar-50", plain)
-    learner = load_learner(run, backbone=backbone, base=base)
+    learner = load_learner(run, backbone=backbone, options=LearnerOptions(base=base))
     assert learner.description["method"] == "DPC"
     other = (mixed - 0.8 * plain["ctx"].float()) / 0.2
     new = 0.5 * other + 0.5 * plain["ctx"].float()

@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from ncscope.errors import CheckpointError
+from ncscope.zoo.learner_options import LearnerOptions
 from ncscope.zoo.load import load_learner
 from tests import learner_states
 from tests.learner_states import Sizes
@@ -69,7 +70,7 @@ def test_vpt_has_written_text_prompts(tmp_path, backbone):
     wanted = reference.text_forward(case.state(), rows, eot, heads=case.TEXT_HEADS)
     case.matches(learner, wanted, image(state))
     assert learner.classnames is None
-    other = load_learner(run, backbone=backbone, template="itap of a {}.")
+    other = load_learner(run, backbone=backbone, options=LearnerOptions(template="itap of a {}."))
     assert not torch.allclose(other.text_features(["cat"]), learner.text_features(["cat"]))
 
 

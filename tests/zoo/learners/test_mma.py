@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from ncscope.errors import CheckpointError
+from ncscope.zoo.learner_options import LearnerOptions
 from ncscope.zoo.load import load_learner
 from tests import learner_states
 from tests.zoo.learners import case, reference
@@ -54,7 +55,10 @@ def test_features_are_those_of_the_plain_pass(tmp_path, backbone, scale):
 
 def test_the_scale_changes_the_image_digest(tmp_path, backbone):
     run = case.save(tmp_path, mma(), log=None)
-    first, second = (load_learner(run, backbone=backbone, adapter_scale=s) for s in (0.1, 0.2))
+    first, second = (
+        load_learner(run, backbone=backbone, options=LearnerOptions(adapter_scale=s))
+        for s in (0.1, 0.2)
+    )
     assert first.image_digest != second.image_digest
 
 

@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from ncscope.errors import CheckpointError
+from ncscope.zoo.learner_options import LearnerOptions
 from ncscope.zoo.load import load_learner
 from tests import learner_states
 from tests.learner_states import Sizes
@@ -83,7 +84,7 @@ def test_features_are_those_of_the_plain_pass(tmp_path, backbone, make, trainer,
     fused = 0.7 * reference.normalise(plain) + 0.3 * reference.normalise(own)
     digests = set()
     for kind, image in (("class", plain), ("representation", own), ("fused", fused)):
-        learner = load_learner(run, backbone=backbone, image_feature=kind)
+        learner = load_learner(run, backbone=backbone, options=LearnerOptions(image_feature=kind))
         case.matches(learner, text, image)
         digests.add(learner.image_digest)
     assert len(digests) == 3
@@ -91,7 +92,7 @@ def test_features_are_those_of_the_plain_pass(tmp_path, backbone, make, trainer,
     case.matches(learner, reference_text(state, case.NEW, beta), fused, names=case.NEW)
     assert learner.logit_scale == 100
     with pytest.raises(CheckpointError, match="expected fused, class, representation"):
-        load_learner(run, backbone=backbone, image_feature="both")
+        load_learner(run, backbone=backbone, options=LearnerOptions(image_feature="both"))
 
 
 def test_the_template_is_read_off_the_file(tmp_path, backbone):

@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from ncscope.errors import CheckpointError
+from ncscope.zoo.learner_options import LearnerOptions
 from ncscope.zoo.load import load_learner
 from tests import learner_states
 from tests.learner_states import Sizes
@@ -28,7 +29,7 @@ def test_image_features_go_through_the_head_and_text_is_the_teachers(tmp_path, b
         def text_features(self, names):
             return torch.arange(40.0).expand(len(names), -1)
 
-    learner = load_learner(run, backbone=backbone, teacher=Teacher())  # pyright: ignore
+    learner = load_learner(run, backbone=backbone, options=LearnerOptions(teacher=Teacher()))  # pyright: ignore
     head = {k.removeprefix("VPT_image_trans.conv1."): v.float() for k, v in state.items()}
     inner = prompted_image(state) @ head["0.weight"].flatten(1).T + head["0.bias"]
     inner = (inner - head["1.running_mean"]) / (head["1.running_var"] + 1e-5).sqrt()
@@ -61,7 +62,9 @@ def test_a_teacher_checkpoint_runs_on_its_own_towers(tmp_path, backbone):
     state["prompt_learner.token_prefix"] = rows[:, :1]
     state["prompt_learner.token_suffix"] = rows[:, 5:]
     teacher = load_learner(case.save(tmp_path / "t", state, trainer="PromptSRC"), backbone=large)
-    learner = load_learner(student(tmp_path)[0], backbone=backbone, teacher=teacher)
+    learner = load_learner(
+        student(tmp_path)[0], backbone=backbone, options=LearnerOptions(teacher=teacher)
+    )
     assert case.relative(learner.text_features(case.NAMES), teacher.text_features(case.NAMES)) == 0
     small = load_learner(
         case.save(
@@ -70,7 +73,9 @@ def test_a_teacher_checkpoint_runs_on_its_own_towers(tmp_path, backbone):
         ),
         backbone=backbone,
     )
-    wrong = load_learner(student(tmp_path)[0], backbone=backbone, teacher=small)
+    wrong = load_learner(
+        student(tmp_path)[0], backbone=backbone, options=LearnerOptions(teacher=small)
+    )
     with pytest.raises(CheckpointError, match="features are 32 wide; the student was taught 40"):
         wrong.text_features(case.NAMES)
     assert reference.normalise(learner.image_features(case.pixels())).shape == (3, 40)

@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from ncscope.errors import BackboneError, CheckpointError
+from ncscope.zoo.learner_options import LearnerOptions
 from ncscope.zoo.load import load_learner
 from tests import learner_states
 from tests.zoo.learners import case, reference
@@ -61,10 +62,14 @@ def test_without_a_data_set_it_asks_for_one(tmp_path, deep_backbone):
     run = case.save(tmp_path, state, log=None)
     with pytest.raises(CheckpointError, match=r"give --data-name \(Caltech101, .*or --template"):
         load_learner(run, backbone=deep_backbone)
-    load_learner(run, backbone=deep_backbone, data_name="oxfordpets")
+    load_learner(run, backbone=deep_backbone, options=LearnerOptions(data_name="oxfordpets"))
     with pytest.raises(CheckpointError, match="'MyPets' is none of them"):
-        load_learner(run, backbone=deep_backbone, data_name="MyPets")
-    load_learner(run, backbone=deep_backbone, data_name="MyPets", template="a photo of a {}.")
+        load_learner(run, backbone=deep_backbone, options=LearnerOptions(data_name="MyPets"))
+    load_learner(
+        run,
+        backbone=deep_backbone,
+        options=LearnerOptions(data_name="MyPets", template="a photo of a {}."),
+    )
 
 
 def test_a_shallow_text_tower_is_refused(tmp_path, backbone):

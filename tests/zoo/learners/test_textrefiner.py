@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from ncscope.errors import CheckpointError
+from ncscope.zoo.learner_options import LearnerOptions
 from ncscope.zoo.load import load_learner
 from tests import learner_states
 from tests.dassl_files import save_dassl
@@ -32,5 +33,7 @@ def test_text_features_are_refined_and_keep_their_lengths(tmp_path, backbone):
     assert learner.text_features(case.NAMES).norm(dim=1).std() > 1e-4
     with pytest.raises(CheckpointError, match="this is TextRefiner's memory"):
         load_learner(path, backbone=backbone)
-    alone = load_learner(run / "prompt_learner", backbone=backbone, base=path)
+    alone = load_learner(
+        run / "prompt_learner", backbone=backbone, options=LearnerOptions(base=path)
+    )
     assert case.relative(alone.text_features(case.NAMES), learner.text_features(case.NAMES)) == 0

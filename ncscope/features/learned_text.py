@@ -1,0 +1,78 @@
+"""Text features of learners that have none of their own, or others for every image.
+
+N images, C classes, D width.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from ncscope.data.classes import reorder_classes
+from ncscope.data.images import ImageSet
+from ncscope.features.forward import ImageFeatures
+from ncscope.zoo.backbone import Backbone
+from ncscope.zoo.base import PromptedClip
+from ncscope.zoo.learners.condition import conditioned
+from ncscope.zoo.learners.learner import Learner, folded
+from ncscope.zoo.own_towers import NO_VOCABULARY
+from ncscope.zoo.prompts import DEFAULT_TEMPLATE
+from ncscope.zoo.zero_shot import ZeroShot
+
+
+def in_trained_order(images: ImageSet, learner: PromptedClip) -> ImageSet:
+    """The classes in the order the learner was trained on, where they are the same classes."""
+    trained = learner.classnames if isinstance(learner, Learner) else None
+    place = {folded(name): i for i, name in enumerate(trained or ())}
+    if place.keys() != {folded(name) for name in images.classnames}:
+        return images
+    order = sorted(images.classnames, key=lambda name: place[folded(name)])
+    return reorder_classes(images, order)
+
+
+def text_before_images(learner: PromptedClip, classnames: Sequence[str]) -> Tensor | None:
+    """Text features, or None where the learner has no text side."""
+    if isinstance(learner, Learner) and not learner.has_text:
+        return None
+    with torch.no_grad():
+        return learner.text_features(classnames)
+
+
+def text_after_images(
+    learner: PromptedClip, text: Tensor | None, images: ImageSet, encoded: ImageFeatures
+) -> tuple[Tensor | None, list[str]]:
+    """Text features under the learner's condition on the images, and notes on how they came."""
+    if text is None:
+        return None, ["the learner has no text side, so there are no text features"]
+    condition = learner.condition if isinstance(learner, Learner) else None
+    if condition is None:
+        return text, []
+    assert isinstance(learner, Learner)
+    labels = torch.tensor(images.labels)[encoded.kept]
+    rows = conditioned(learner, list(images.classnames), encoded.rows, labels)
+    part = images.part or "all"
+    return rows, [
+        f"prompts depend on the image: text features under condition {condition!r}"
+        + ("" if condition == "none" else f", of the {len(encoded.rows)} images here (part {part})")
+    ]
+
+
+def frozen_text(
+    learner: PromptedClip,
+    clip: Backbone | None,
+    classnames: Sequence[str],
+    templates: Sequence[str],
+    *,
+    width: int,
+) -> Tensor | None:
+    """The backbone's own zero-shot features beside a learner's; None where they are the same.
+
+    None, too, where the backbone has no vocabulary or another width than the learner's features.
+    """
+    clip = clip or getattr(learner, "backbone", None)
+    if isinstance(learner, ZeroShot) or not isinstance(clip, Backbone):
+        return None
+    if NO_VOCABULARY in clip.description or clip.width != width:
+        return None
+    with torch.no_grad():
+        return ZeroShot(clip, tuple(templates) or (DEFAULT_TEMPLATE,)).text_features(classnames)
