@@ -1,5 +1,9 @@
 """The README and the docs tell the truth: tables from the code, commands and code that run."""
 
+# Features made here have both sides, which their type leaves open.
+# pyright: reportOptionalMemberAccess=false, reportOptionalOperand=false
+# pyright: reportOptionalSubscript=false, reportArgumentType=false
+
 import re
 import shlex
 import subprocess

@@ -1,9 +1,9 @@
 """The tasks of the toy suite: which classes, under which names, and how hard.
 
-A class is a name and the factors it fixes; everything else about its scenes is random. The order
-of a task's classes is shuffled by its name; the first half are the base classes, the rest the new
-ones. `camera` is the strength of the task's own camera (`ncscope.toy.camera`), which sets how far
-zero-shot accuracy is from its ceiling. The strengths were set once on the `difficulty` seeds.
+A class is a name and the factors it fixes, one of which is that there is a single object unless
+the task counts; everything else about its scenes is random. The order of a task's classes is
+shuffled by its name; the first half are the base classes, the rest the new ones. `camera` is the
+strength of the task's own camera (`ncscope.toy.camera`), which sets how far zero-shot accuracy is from its ceiling. The strengths were set once on the `difficulty` seeds.
 """
 
 from collections.abc import Mapping
@@ -126,7 +126,8 @@ def _task(name: str, about: str, classes: Classes, template: str, camera: float)
     """A task with its classes in an order that is shuffled by its name."""
     names = list(classes)
     order = stream("world", "class order", name).permutation(len(names))
-    return Task(name, about, {names[i]: classes[names[i]] for i in order}, template, camera)
+    ordered = {names[i]: {"count": 0, **classes[names[i]]} for i in order}
+    return Task(name, about, ordered, template, camera)
 
 
 _A, _OBJECT, _ON, _OF = (
@@ -138,17 +139,17 @@ _A, _OBJECT, _ON, _OF = (
 TASKS: dict[str, Task] = {
     task.name: task
     for task in (
-        _task("shapes", "shapes of any colour", _by("shape", without=("fish",)), _A, 1.2),
+        _task("shapes", "shapes of any colour", _by("shape", without=("fish",)), _A, 1.1),
         _task("colours", "colours of any shape", _by("colour"), _OBJECT, 0.8),
-        _task("textures", "surface patterns", _by("texture"), _OBJECT, 0.8),
-        _task("scenes", "what is behind the object", _by("background"), _ON, 1.1),
-        _task("counts", "how many of which shape", _counts(), _OF, 1.2),
-        _task("places", "which shape where", _places(), _A, 1.3),
+        _task("textures", "surface patterns", _by("texture"), _OBJECT, 0.6),
+        _task("scenes", "what is behind the object", _by("background"), _ON, 0.85),
+        _task("counts", "how many of which shape", _counts(), _OF, 2.4),
+        _task("places", "which shape where", _places(), _A, 1.8),
         _task("colshape", "colour x shape, pairs never seen", _colshape(), _A, 1.6),
-        _task("texshape", "texture x shape, pairs never seen", _texshape(), _A, 1.1),
+        _task("texshape", "texture x shape, pairs never seen", _texshape(), _A, 2.4),
         _task("coltex", "colour x texture of any shape", _coltex(), _OBJECT, 0.8),
-        _task("fish", "fine-grained: twenty kinds of fish", _fish(), _A, 0.8),
-        _task("source", "colour x shape, a large source task", _source(), _A, 1.2),
+        _task("fish", "fine-grained: twenty kinds of fish", _fish(), _A, 1.2),
+        _task("source", "colour x shape, a large source task", _source(), _A, 1.0),
     )
 }
 

@@ -123,7 +123,7 @@ def _free_factors(rows: np.ndarray) -> dict[str, np.ndarray]:
         name: (chance[name] * len(values)).astype(np.int64) for name, values in FACTORS.items()
     }
     patterned = (chance["texture"] - 0.3) / 0.7 * len(TEXTURES)
-    draws["texture"] = np.maximum(patterned, 0).astype(np.int64)
+    draws["texture"] = np.clip(patterned, 0, len(TEXTURES) - 1).astype(np.int64)
     draws["count"] = 1 + ((chance["count"] - 0.65) / 0.35 * 5).astype(np.int64)
     draws["count"][chance["count"] < 0.65] = 0
     draws["style"] = np.maximum((chance["style"] - 0.7) * 10, -1).astype(np.int64) + 1

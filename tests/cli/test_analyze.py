@@ -1,5 +1,9 @@
 """`ncscope analyze`, as a user runs it: files written, table on stdout, the rest on stderr."""
 
+# Features made here have both sides, which their type leaves open.
+# pyright: reportOptionalMemberAccess=false, reportOptionalOperand=false
+# pyright: reportOptionalSubscript=false, reportArgumentType=false
+
 import json
 import subprocess
 import sys

@@ -1,5 +1,9 @@
 """Bootstrap intervals: seeded, around the value, over the same numbers as the report's."""
 
+# Features made here have both sides, which their type leaves open.
+# pyright: reportOptionalMemberAccess=false, reportOptionalOperand=false
+# pyright: reportOptionalSubscript=false, reportArgumentType=false
+
 import torch
 
 from ncscope import metrics

@@ -1,5 +1,9 @@
 """The report's numbers: the ideals of an exact ETF, the metric functions' own values, absences."""
 
+# Features made here have both sides, which their type leaves open.
+# pyright: reportOptionalMemberAccess=false, reportOptionalOperand=false
+# pyright: reportOptionalSubscript=false, reportArgumentType=false
+
 import dataclasses
 import json
 import math

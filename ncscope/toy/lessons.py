@@ -1,0 +1,131 @@
+"""What the toy CLIP is trained on: a pool of rendered scenes and, step by step, batches of it.
+
+A batch depends on the seed and the step alone, so a run that was interrupted goes on with the
+same batches. B batch, L tokens.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ncscope.toy.captions import CHANCES, write_captions
+from ncscope.toy.paint import render
+from ncscope.toy.seeds import stream
+from ncscope.toy.tasks import TASKS
+from ncscope.toy.vocabulary import END, START, Encode, compact_tokens, known_pieces
+from ncscope.toy.world import FACTORS, Scenes, draw_scenes
+
+MEAN = (0.48145466, 0.4578275, 0.40821073)  # CLIP's own normalisation
+STD = (0.26862954, 0.26130258, 0.27577711)
+
+_LONG_EVERY = 10  # every tenth batch has long captions, so that positions up to 32 are trained
+_LONGEST = 32
+
+
+@dataclass(frozen=True, eq=False)
+class Lessons:
+    """The pool and everything needed to cut batches from it."""
+
+    seed: int
+    batch: int
+    scenes: Scenes
+    pictures: Tensor  # (N, P, P, 3) uint8
+    pieces: np.ndarray  # (V,) known CLIP ids
+    encode: Encode
+
+    def indices(self, step: int) -> np.ndarray:
+        """Which scenes of the pool make the batch of a step, (B,): each once an epoch."""
+        size = len(self.scenes)
+        epoch, within = divmod(step, size // self.batch)
+        order = stream("pretraining", self.seed, "epoch", epoch).permutation(size)
+        return order[within * self.batch : (within + 1) * self.batch]
+
+    def pixels(self, index: np.ndarray) -> Tensor:
+        """Normalised pictures, (B, 3, P, P) float32."""
+        return normalised(self.pictures[torch.from_numpy(index)])
+
+    def labels(self, index: np.ndarray) -> dict[str, Tensor]:
+        """The factors of the scenes, (B,) each."""
+        return {name: torch.from_numpy(self.scenes.factors[name][index]) for name in FACTORS}
+
+    def tokens(self, index: np.ndarray, step: int) -> Tensor:
+        """New captions of the scenes in compact ids, (B, L) int64."""
+        generator = stream("pretraining", self.seed, "captions", step)
+        captions = write_captions(self.scenes.take(index), generator.random((len(index), CHANCES)))
+        rows = [self._pieces_of(caption) for caption in captions]
+        long = step % _LONG_EVERY == _LONG_EVERY - 1
+        return compact_tokens(self._sprinkle(rows, generator, long=long), self.pieces)
+
+    def _sprinkle(
+        self, rows: list[list[int]], generator: np.random.Generator, *, long: bool
+    ) -> list[list[int]]:
+        """Put meaningless pieces before some captions, as unlearned context vectors stand there."""
+        chance, most = (1.0, 12) if long else (0.08, 4)
+        extra = generator.integers(1, most + 1, len(rows)) * (generator.random(len(rows)) < chance)
+        repeat = generator.random(len(rows)) < 0.3  # "X X X X", as CoOp initialises
+        mixed = []
+        for row, count, same in zip(rows, extra.tolist(), repeat.tolist(), strict=True):
+            drawn = self._distractors[generator.integers(0, len(self._distractors), count)].tolist()
+            words = self._pieces_of("X") * count if same else drawn
+            mixed.append((words + row)[: _LONGEST - 2])
+        return mixed
+
+    @cached_property
+    def _distractors(self) -> np.ndarray:
+        meaning = {piece for text in all_texts() for piece in self.encode(text)} | {START, END}
+        return np.setdiff1d(self.pieces, np.array(sorted(meaning)))
+
+    @cached_property
+    def _cache(self) -> dict[str, list[int]]:
+        return {}
+
+    def _pieces_of(self, text: str) -> list[int]:
+        """CLIP's ids of a text: pieces never span words, so words are looked up one by one."""
+        pieces = []
+        for word in text.split():
+            if word not in self._cache:
+                self._cache[word] = self.encode(word)
+            pieces += self._cache[word]
+        return pieces
+
+
+def prepare_lessons(
+    seed: int, size: int, *, batch: int, distractors: int, encode: Encode
+) -> Lessons:
+    """Render the pool of `size` scenes and collect the vocabulary."""
+    scenes = draw_scenes(stream("pretraining", seed, "scenes"), size, seen_only=True)
+    pieces = known_pieces(all_texts(), encode, distractors=distractors)
+    return Lessons(seed, batch, scenes, render(scenes), pieces, encode)
+
+
+def normalised(pictures: Tensor) -> Tensor:
+    """(B, P, P, 3) uint8 to the (B, 3, P, P) float32 that the tower takes."""
+    pixels = pictures.permute(0, 3, 1, 2).float() / 255
+    return (pixels - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(STD).view(3, 1, 1)
+
+
+def all_texts() -> list[str]:
+    """A few thousand captions, class names and templates that hold every word the toy uses."""
+    generator = stream("pretraining", "words")
+    scenes = draw_scenes(generator, 20_000)
+    texts = write_captions(scenes, generator.random((len(scenes), CHANCES)))
+    for task in TASKS.values():
+        texts += [task.template.replace("{}", name) for name in task.classnames]
+    return [*texts, "X", *_TEMPLATE_WORDS]
+
+
+_TEMPLATE_WORDS = (  # of the prompt templates in use for CLIP, so that they are no surprise
+    "a bad photo of the {}.",
+    "a photo of many {}.",
+    "a low resolution photo of the {}.",
+    "a photo of a {}, a type of pet, flower, food, aircraft.",
+    "a centered satellite photo of {}.",
+    "itap of a {}.",
+    "art of the {}.",
+    "a photo of the small, large, clean, dirty, weird, nice, cool {}.",
+    "a rendering, painting, sculpture, texture, doodle, toy, video game of a {}.",
+    "a jpeg corrupted, pixelated, blurry, black and white, cropped photo of my {}.",
+)

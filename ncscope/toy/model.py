@@ -1,0 +1,97 @@
+"""The shipped toy CLIP: a small file of weights to a backbone like any other.
+
+The file holds a row for each of the few hundred word pieces the toy knows; the table is filled up
+to CLIP's 49,408 here, so that CLIP's own tokenizer and every prompt learner fit.
+"""
+
+import hashlib
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load
+from torch import Tensor
+
+from ncscope.errors import BackboneError
+from ncscope.toy.cone import add_constant
+from ncscope.toy.vocabulary import expand_embedding
+from ncscope.zoo.backbone import Backbone, build_backbone
+from ncscope.zoo.device import check_precision, choose_device
+from ncscope.zoo.openai_format import architecture
+from ncscope.zoo.plan import Plan
+
+SHIPPED = Path(__file__).parent / "weights"
+NAME = "toy_clip.safetensors"
+_NOTE = "a toy: its text cone and modality gap are installed, not learned"
+_MEND = "install ncscope again"
+_BESIDE = ("pieces", "shift.text", "shift.image", "plain_logit_scale")  # no weights of CLIP's
+
+
+def load_toy_clip(
+    *,
+    installed: bool = True,
+    device: str = "cpu",
+    precision: str = "fp32",
+    folder: Path = SHIPPED,
+) -> Backbone:
+    """Load the toy CLIP, frozen.
+
+    Args:
+        installed: False takes out the text cone, the image cone and the modality gap that were
+            installed after training, to see what depends on them.
+        device: as for `load_backbone`.
+        precision: as for `load_backbone`.
+        folder: where `python -m ncscope.toy.pretrain` wrote another one.
+
+    Raises:
+        BackboneError: the weights are missing or damaged.
+    """
+    place = choose_device(device)
+    check_precision(precision, place)
+    stored = read_stored(folder)
+    weights = full_weights(stored, installed=installed)
+    plan = Plan(
+        name="toy" if installed else "toy, without the installed geometry",
+        weights=f"shipped with ncscope, sha256 {provenance(folder)['sha256'][:16]}",
+        config=architecture(weights, where="toy"),
+        tensors=weights,
+        notes=(_NOTE,) if installed else (),
+    )
+    return build_backbone(plan, device=place, precision=precision)
+
+
+def full_weights(stored: dict[str, Tensor], *, installed: bool = True) -> dict[str, Tensor]:
+    """A state dict in OpenAI's format, float32, from the tensors of a shipped file."""
+    weights = {name: t.float() for name, t in stored.items() if name not in _BESIDE}
+    rows, pieces = weights["token_embedding.weight"], stored["pieces"].long()
+    if not installed:
+        for side in ("text", "image"):
+            add_constant(weights, side, -stored[f"shift.{side}"].float())
+        weights["logit_scale"] = stored["plain_logit_scale"].float()
+    return weights | {"token_embedding.weight": expand_embedding(rows, pieces)}
+
+
+def provenance(folder: Path = SHIPPED) -> dict[str, Any]:
+    """How the weights came about: settings, losses, evaluation, sha256."""
+    path = (folder / NAME).with_suffix(".json")
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BackboneError(f"{path}: no provenance of a toy CLIP ({error}); {_MEND}") from None
+
+
+@cache
+def read_stored(folder: Path = SHIPPED) -> dict[str, Tensor]:
+    """The tensors of the weight file, checked against the recorded sha256."""
+    path = folder / NAME
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise BackboneError(f"{path}: the toy CLIP cannot be read ({error}); {_MEND}") from None
+    found, wanted = hashlib.sha256(content).hexdigest(), provenance(folder)["sha256"]
+    if found != wanted:
+        raise BackboneError(
+            f"{path}: sha256 {found[:16]}…, expected {wanted[:16]}…: the file is damaged; {_MEND}"
+        )
+    return load(content)
