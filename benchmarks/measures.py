@@ -4,10 +4,10 @@
 
 "apart": within-class spread small against the distance of class means, as in collapsed features;
 the library then decides most samples by the triangle inequality. "mixed": classes overlap and no
-such short cut applies. Both compute NC1, equinorm, equiangular, NC3, CDNV and NC4 on the same
-(N, D) float32 features in memory, one thread. Each measurement runs in a fresh process; the two
-alternate, and the median of the repeats is printed with the ratio reference / ours. Extra memory is the peak resident size
-above what was held once the features and torch were loaded.
+such short cut applies. Both compute NC1, equinorm, equiangular, NC3, CDNV and NC4 on the same (N,
+D) float32 features in memory, one thread. Each measurement runs in a fresh process; the two
+alternate, and the median of the repeats is printed with the ratio reference / ours. Extra memory
+is the peak resident size above what was held once the features and torch were loaded.
 """
 
 import argparse

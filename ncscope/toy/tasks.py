@@ -3,7 +3,8 @@
 A class is a name and the factors it fixes, one of which is that there is a single object unless
 the task counts; everything else about its scenes is random. The order of a task's classes is
 shuffled by its name; the first half are the base classes, the rest the new ones. `camera` is the
-strength of the task's own camera (`ncscope.toy.camera`), which sets how far zero-shot accuracy is from its ceiling. The strengths were set once on the `difficulty` seeds.
+strength of the task's own camera (`ncscope.toy.camera`), which sets how far zero-shot accuracy is
+from its ceiling. The strengths were set once, on the `difficulty` seeds.
 """
 
 from collections.abc import Mapping

@@ -57,7 +57,7 @@ def test_there_are_as_many_objects_as_are_counted(count):
         style=0,
     )
     dark = (render(drawn).float().mean(dim=-1) < 100).numpy()
-    found = [ndimage.label(picture)[1] for picture in dark]
+    found = [ndimage.label(p)[1] for p in dark]  # pyright: ignore[reportIndexIssue]
     assert np.mean(np.array(found) == count + 1) > 0.9
 
 
