@@ -6,6 +6,7 @@ to CLIP's 49,408 here, so that CLIP's own tokenizer and every prompt learner fit
 
 import hashlib
 import json
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from torch import Tensor
 
 from ncscope.errors import BackboneError
 from ncscope.toy.cone import add_constant
-from ncscope.toy.vocabulary import expand_embedding
+from ncscope.toy.vocabulary import END, START, expand_embedding
 from ncscope.zoo.backbone import Backbone, build_backbone
 from ncscope.zoo.device import check_precision, choose_device
 from ncscope.zoo.openai_format import architecture
@@ -59,6 +60,14 @@ def load_toy_clip(
         notes=(_NOTE,) if installed else (),
     )
     return build_backbone(plan, device=place, precision=precision)
+
+
+def unknown_names(classnames: Sequence[str], backbone: Backbone) -> list[str]:
+    """Class names without any word piece the toy knows: their text features mean nothing."""
+    special = {0, START, END}
+    known = set(read_stored()["pieces"].tolist()) - special
+    rows = backbone.tokenizer(list(classnames)).tolist()
+    return [name for name, row in zip(classnames, rows, strict=True) if known.isdisjoint(row)]
 
 
 def full_weights(stored: dict[str, Tensor], *, installed: bool = True) -> dict[str, Tensor]:

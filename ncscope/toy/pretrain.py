@@ -86,7 +86,6 @@ def train(
     say: Callable[[str], None] = print,
 ) -> tuple[dict[str, Tensor], Lessons, Log]:
     """Run the curriculum, or what is left of it: the weights, what was taught, the losses."""
-    torch.set_num_threads(curriculum.threads)
     lessons = prepare_lessons(
         curriculum.seed,
         curriculum.pool,
@@ -182,6 +181,7 @@ def main() -> None:
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
     curriculum = Curriculum(seed=arguments.seed, threads=arguments.threads)
+    torch.set_num_threads(curriculum.threads)
     weights, lessons, log = train(curriculum, arguments.out, resume=arguments.resume, say=_say)
     finish(arguments.out, weights, lessons, curriculum=curriculum, log=log)
     _say(f"wrote {arguments.out / NAME} and its provenance")

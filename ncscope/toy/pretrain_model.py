@@ -13,7 +13,6 @@ PATCH = 8
 
 def new_weights(curriculum: Curriculum, vocabulary: int) -> dict[str, Tensor]:
     """A freshly initialised toy CLIP as open_clip initialises it, and the training heads."""
-    torch.manual_seed(curriculum.seed)
     width, layers = curriculum.width, curriculum.layers
     vision = CLIPVisionCfg(
         layers=layers,
@@ -23,7 +22,9 @@ def new_weights(curriculum: Curriculum, vocabulary: int) -> dict[str, Tensor]:
         image_size=PIXELS,
     )
     text = CLIPTextCfg(vocab_size=vocabulary, width=width, heads=width // HEAD_WIDTH, layers=layers)
-    model = CLIP(embed_dim=width, vision_cfg=vision, text_cfg=text, quick_gelu=True)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(curriculum.seed)
+        model = CLIP(embed_dim=width, vision_cfg=vision, text_cfg=text, quick_gelu=True)
     weights = {name: parameter.detach() for name, parameter in model.named_parameters()}
     # in the order in which a save is read, so that sums over all weights round the same
     return dict(sorted((weights | new_heads(width, curriculum.seed)).items()))
