@@ -17,6 +17,7 @@ from ncscope.zoo.class_tokens import with_context
 from ncscope.zoo.learners.attributes import attributed
 from ncscope.zoo.learners.condition import CONDITIONS
 from ncscope.zoo.learners.learner import Learner, Sides, build
+from ncscope.zoo.learners.meta_net import meta_net
 from ncscope.zoo.learners.settings import Settings
 from ncscope.zoo.learners.tensors import as_used, prompt_part, take
 from ncscope.zoo.learners.text import class_source
@@ -40,7 +41,7 @@ def load_cocoop(tensors: Mapping[str, Tensor], backbone: Backbone, settings: Set
     tower = text_tower(backbone.model)
     learner, width = prompt_part(tensors), tower.positions.shape[1]
     context = as_used(take(learner, "ctx", ("n", width), settings), backbone, half=False)
-    meta = _meta_net(learner, backbone, width, settings)
+    meta = meta_net(learner, backbone, settings, rows=width, activation=F.relu)
     head, place = attributed(tensors, context, backbone, settings)
     source = class_source(
         tensors, backbone, settings, num_context=len(head), dtype=learner["ctx"].dtype
@@ -60,20 +61,3 @@ def load_cocoop(tensors: Mapping[str, Tensor], backbone: Backbone, settings: Set
     return build(
         backbone, settings, Sides(text, facts=facts, condition=condition, by_feature=by_feature)
     )
-
-
-def _meta_net(learner: Mapping[str, Tensor], backbone: Backbone, width: int, settings: Settings):
-    """(B, D) image features to the (B, W) shifts of all context tokens."""
-    first = take(learner, "meta_net.linear1.weight", ("h", backbone.width), settings)
-    first_bias = take(learner, "meta_net.linear1.bias", (len(first),), settings)
-    second = take(learner, "meta_net.linear2.weight", (width, len(first)), settings)
-    second_bias = take(learner, "meta_net.linear2.bias", (width,), settings)
-    parts = [
-        as_used(value, backbone, half=False) for value in (first, first_bias, second, second_bias)
-    ]
-
-    def shift(image_features: Tensor) -> Tensor:
-        directions = F.normalize(image_features.to(parts[0]), dim=-1)
-        return F.linear(F.relu(F.linear(directions, parts[0], parts[1])), parts[2], parts[3])
-
-    return shift

@@ -40,12 +40,9 @@ def load_mmrl(tensors: Mapping[str, Tensor], backbone: Backbone, settings: Setti
     first = len(tower.blocks) - len(text_tokens)
     check_depth(len(text_tokens), backbone, settings)
     keep, warnings = kept_share(settings)
-    before = {
-        block: on_shared(change)
-        for block, change in enumerate(changes(text_tokens, keep=keep), start=first)
-    }
-    blocks = len(backbone.model.visual.transformer.resblocks)
-    visual_first = blocks - len(visual_tokens)
+    shared = (on_shared(change) for change in changes(text_tokens, keep=keep))
+    before = dict(enumerate(shared, start=first))
+    visual_first = len(backbone.model.visual.transformer.resblocks) - len(visual_tokens)
     image_before = dict(enumerate(changes(visual_tokens, keep=keep), start=visual_first))
     source = whole_prompts(tensors, "prompt_embeddings", backbone, settings)
     projection = _projection(tensors, backbone, vision, settings)

@@ -45,20 +45,15 @@ def load_promptkd(tensors: Mapping[str, Tensor], backbone: Backbone, settings: S
             )
         return features
 
-    scale = tensors.get("logit_scale")
-    facts = {"teacher": teacher.description if teacher else None}
-    return build(
-        backbone,
-        settings,
-        Sides(
-            text,
-            image,
-            {**parts, **head_parts},
-            facts,
-            logit_scale=None if scale is None else float(scale.float().exp()),
-            has_text=teacher is not None,
-        ),
+    sides = Sides(
+        text,
+        image,
+        {**parts, **head_parts},
+        {"teacher": teacher.description if teacher else None},
+        logit_scale=_scale(tensors),
+        has_text=teacher is not None,
     )
+    return build(backbone, settings, sides)
 
 
 def _head(
@@ -90,3 +85,9 @@ def _head(
         return F.linear(F.relu(inner), parts["out_weight"].flatten(1), parts["out_bias"])
 
     return head, parts
+
+
+def _scale(tensors: Mapping[str, Tensor]) -> float | None:
+    """The multiplier of the cosine that the student was taught with."""
+    stored = tensors.get("logit_scale")
+    return None if stored is None else float(stored.float().exp())

@@ -7,13 +7,13 @@ n context tokens, K classes, W token width, D embedding width.
 from collections.abc import Mapping
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from ncscope.errors import BackboneError, CheckpointError
+from ncscope.errors import BackboneError
 from ncscope.zoo.backbone import Backbone
 from ncscope.zoo.class_tokens import with_context
 from ncscope.zoo.learners.learner import Learner, Sides, build
+from ncscope.zoo.learners.meta_net import meta_net
 from ncscope.zoo.learners.plain_text import plain_text
 from ncscope.zoo.learners.settings import Settings
 from ncscope.zoo.learners.tensors import as_used, take
@@ -41,29 +41,20 @@ def load_tcp(tensors: Mapping[str, Tensor], backbone: Backbone, settings: Settin
     width = tower.positions.shape[1]
     context = take(tensors, "ctx", ("n", width), settings)
     count = len(context)
-    first = take(tensors, "meta_net.linear1.weight", ("h", backbone.width), settings)
-    first_bias = take(tensors, "meta_net.linear1.bias", (len(first),), settings)
-    second = take(tensors, "meta_net.linear2.weight", ("r", len(first)), settings)
-    second_bias = take(tensors, "meta_net.linear2.bias", (len(second),), settings)
-    if len(second) != count * width:
-        raise CheckpointError(
-            f"{settings.where}: `meta_net.linear2.weight` makes {len(second)} numbers a class; "
-            f"expected {count} x {width}, one prompt for each context token"
-        )
+    meta = meta_net(tensors, backbone, settings, rows=count * width, activation=_quick_gelu)
     zero_shot = plain_text(backbone, settings, TCP_ZERO_SHOT)
     source = class_source(
         tensors, backbone, settings, num_context=count, dtype=tensors["ctx"].dtype
     )
-    parts = (context, first, first_bias, second, second_bias)
-    context, first, first_bias, second, second_bias = (
-        as_used(part, backbone, half=False) for part in parts
-    )
+    context = as_used(context, backbone, half=False)
 
     def text(names: list[str]) -> Tensor:
-        hidden = F.linear(F.normalize(zero_shot(names), dim=-1), first, first_bias)
-        hidden = hidden * torch.sigmoid(1.702 * hidden)  # QuickGELU
-        own = F.linear(hidden, second, second_bias).view(len(names), count, width)
+        own = meta(zero_shot(names)).view(len(names), count, width)
         prompts = with_context(source(names), context)
         return encode_prompts(tower, prompts, before={_BLOCK: class_specific(own)})
 
     return build(backbone, settings, Sides(text, facts={"context": [count, width]}))
+
+
+def _quick_gelu(x: Tensor) -> Tensor:
+    return x * torch.sigmoid(1.702 * x)
