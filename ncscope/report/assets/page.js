@@ -41,6 +41,11 @@
       if (layout[axis]) { change[axis + ".gridcolor"] = line; change[axis + ".linecolor"] = line; }
     }
     if (crowded(div, layout.xaxis)) change["xaxis.showticklabels"] = false;
+    if (layout.scene) { // in a narrow window the legend lies under the scene, not on it
+      const narrow = div.clientWidth < 520;
+      change["legend.orientation"] = narrow ? "h" : "v";
+      change["scene.domain.y"] = narrow ? [0.16, 1] : [0, 1];
+    }
     return change;
   }
 
