@@ -66,6 +66,10 @@ DataName = Annotated[
     str | None,
     typer.Option(metavar="NAME", help="Data set whose templates are meant: EuroSAT, ..."),
 ]
+Transform = Annotated[
+    str | None,
+    typer.Option(metavar="current|squash", help="Of the run's images, if there is no log.txt."),
+]
 ResidualScale = Annotated[
     float | None, typer.Option(help="Of TaskRes, if there is no log.txt to tell.")
 ]

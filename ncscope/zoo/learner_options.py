@@ -18,6 +18,7 @@ class LearnerOptions:
         image_feature: fused, class or representation (MMRL).
         data_name: the data set, for methods whose templates depend on it.
         template: the prompt of methods without a learned one; several are averaged.
+        transform: current (shorter edge resized, centre cropped) or squash (before October 2021).
         residual_scale: of TaskRes.
         adapter_scale: of MMA.
         teacher: checkpoint or learner that has PromptKD's text side.
@@ -31,6 +32,7 @@ class LearnerOptions:
     image_feature: str | None = None
     data_name: str | None = None
     template: str | Sequence[str] | None = None
+    transform: str | None = None
     residual_scale: float | None = None
     adapter_scale: float | None = None
     teacher: str | Path | PromptedClip | None = None

@@ -18,6 +18,7 @@ from ncscope.zoo.learner_options import LearnerOptions
 from ncscope.zoo.learners import LEARNERS, REFUSED
 from ncscope.zoo.learners.learner import Learner
 from ncscope.zoo.locate import locate
+from ncscope.zoo.logged_transform import with_transform
 from ncscope.zoo.method_notes import NOT_LEARNERS
 from ncscope.zoo.resolve import resolve
 from ncscope.zoo.text_tower import text_tower
@@ -53,9 +54,12 @@ def load_learner(
     clip, stored, doubts = choose_backbone(
         seen, backbone, towers=towers, device=device, precision=precision
     )
+    logged = seen.log.transform if seen.log else None
+    clip, origin = with_transform(clip, asked=options.transform, logged=logged)
     settings = resolve(seen, _names(seen, clip, stored=stored), options, stored=stored)
     settings = replace(
         settings,
+        origins={**settings.origins, "transform": origin},
         teacher=_teacher(options.teacher, device=device, precision=precision),
         base={} if options.base is None else read_checkpoint(locate(options.base).path).tensors,
         companions=_companions(seen),

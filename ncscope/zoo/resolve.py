@@ -69,10 +69,19 @@ def resolve(
         ),
         adapter_scale=_number(found, "adapter_scale", options.adapter_scale, seen, "ADAPTER_SCALE"),
         extras=seen.checkpoint.extras,
+        run=_run(seen),
         logged=log.settings if log else {},
         origins=found.origins,
         warnings=(*wording.warnings, *found.warnings),
     )
+
+
+def _run(seen: Inspection) -> dict[str, Any]:
+    """What the run says of itself; `accuracy` (per cent, on its test split) to check against."""
+    known = ("accuracy", "dataset", "subsample", "shots", "seed", "precision", "trainer")
+    said = {name: getattr(seen.log, name) for name in known} if seen.log else {}
+    epoch = seen.checkpoint.extras.get("epoch")
+    return {**said, "epoch": epoch if isinstance(epoch, int) else None}
 
 
 def _classnames(

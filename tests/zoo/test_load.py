@@ -1,5 +1,8 @@
+import json
+
 import pytest
 import torch
+from PIL import Image
 
 from ncscope.errors import BackboneError, CheckpointError
 from ncscope.zoo import choose_backbone
@@ -179,3 +182,27 @@ def test_every_recognised_method_is_loaded_or_refused_with_a_reason():
     methods = {"DePT" if name.startswith("DePT") else plain_method(name) for name in STATES}
     assert methods <= LEARNERS.keys() | REFUSED.keys() | NOT_LEARNERS.keys()
     assert not LEARNERS.keys() & REFUSED.keys()
+
+
+def test_the_transform_in_the_log_is_used_and_an_option_overrules_it(tmp_path, backbone):
+    state = case.prompted(learner_states.coop(case.SIZES), "X X X X")
+    run = case.save(tmp_path, state, squash=True)
+    squashed = load_learner(run, backbone=backbone)
+    wide = Image.new("RGB", (64, 32))
+    wide.paste((255, 255, 255), (0, 0, 8, 32))  # a stripe that the centre crop cuts off
+    assert backbone.preprocess(wide).std() < 0.2 < squashed.preprocess(wide).std()
+    assert squashed.image_digest != backbone.image_digest
+    assert squashed.description["settings_from"]["transform"] == "log.txt"
+    current = load_learner(run, backbone=backbone, options=LearnerOptions(transform="current"))
+    assert torch.equal(current.preprocess(wide), backbone.preprocess(wide))
+    with pytest.raises(CheckpointError, match="`transform` is 'crop'; expected current or squash"):
+        load_learner(run, backbone=backbone, options=LearnerOptions(transform="crop"))
+
+
+def test_what_the_log_says_of_the_run_is_kept(tmp_path, backbone):
+    state = case.prompted(learner_states.coop(case.SIZES), "X X X X")
+    learner = load_learner(case.save(tmp_path, state, accuracy=91.5, seed=3), backbone=backbone)
+    assert learner.description["run"]["accuracy"] == 91.5
+    assert learner.description["run"]["seed"] == 3
+    assert learner.description["run"]["epoch"] == 50
+    assert json.dumps(learner.description)

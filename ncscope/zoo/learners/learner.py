@@ -96,6 +96,7 @@ def build(backbone: Backbone, settings: Settings, sides: Sides) -> Learner:
             "method": settings.method,
             "checkpoint": settings.where,
             **sides.facts,
+            "run": dict(settings.run),
             "settings_from": dict(settings.origins),
             "backbone": backbone.description,
             "warnings": warnings,

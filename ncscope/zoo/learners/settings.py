@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from torch import Tensor
 
@@ -35,6 +36,7 @@ class Settings:
     companions: Mapping[str, Tensor] = field(default_factory=dict)  # of models saved beside it
     base: Mapping[str, Tensor] = field(default_factory=dict)  # of `--base CHECKPOINT`
     extras: Mapping[str, object] = field(default_factory=dict)  # plain values in the file
+    run: Mapping[str, Any] = field(default_factory=dict)  # what log.txt says of the run, JSON
     logged: Mapping[str, str] = field(default_factory=dict)  # log.txt's settings, dotted names
     origins: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
