@@ -52,9 +52,10 @@ def load_toy_clip(
     check_precision(precision, place)
     stored = read_stored(folder)
     weights = full_weights(stored, installed=installed)
+    origin = "shipped with ncscope" if folder == SHIPPED else str(folder)
     plan = Plan(
         name="toy" if installed else "toy, without the installed geometry",
-        weights=f"shipped with ncscope, sha256 {provenance(folder)['sha256'][:16]}",
+        weights=f"{origin}, sha256 {provenance(folder)['sha256'][:16]}",
         config=architecture(weights, where="toy"),
         tensors=weights,
         notes=(_NOTE,) if installed else (),

@@ -1,7 +1,7 @@
 """The renderer: scenes to pictures of 40 x 40 pixels, by table look-up.
 
-N scenes of a batch, P = 40 pixels a side. Rendering goes in batches of CHUNK, which is much
-faster than one large batch: it stays in the processor's cache.
+N scenes of a batch, P = 40 pixels a side. Rendering goes in batches of CHUNK: one large batch
+leaves the processor's cache and is up to half slower (`benchmarks/toy_render.py`).
 """
 
 from collections.abc import Callable
