@@ -15,8 +15,13 @@ from ncscope.errors import CheckpointError
 from ncscope.zoo.backbone import Backbone
 from ncscope.zoo.image_tower import check_image_tower, image_tokens
 from ncscope.zoo.learners.learner import Learner, Sides, build
-from ncscope.zoo.learners.representation import changes, kept_share, representation_tokens
-from ncscope.zoo.learners.settings import Settings
+from ncscope.zoo.learners.representation import (
+    changes,
+    first_block,
+    kept_share,
+    representation_tokens,
+)
+from ncscope.zoo.learners.settings import Settings, logged_number
 from ncscope.zoo.learners.tensors import as_used, check_depth, take
 from ncscope.zoo.learners.text import whole_prompts
 from ncscope.zoo.text_flow import on_shared
@@ -37,16 +42,17 @@ def load_mmrl(tensors: Mapping[str, Tensor], backbone: Backbone, settings: Setti
     width, vision = tower.positions.shape[1], check_image_tower(backbone, method=settings.method)
     text_tokens = representation_tokens(tensors, "t", width, backbone, settings)
     visual_tokens = representation_tokens(tensors, "v", vision, backbone, settings)
-    first = len(tower.blocks) - len(text_tokens)
-    check_depth(len(text_tokens), backbone, settings)
+    blocks = len(backbone.model.visual.transformer.resblocks)
+    first = first_block(settings, len(tower.blocks) - len(text_tokens))
+    visual_first = first_block(settings, blocks - len(visual_tokens))
+    check_depth(first + len(text_tokens), backbone, settings)
     keep, warnings = kept_share(settings)
     shared = (on_shared(change) for change in changes(text_tokens, keep=keep))
     before = dict(enumerate(shared, start=first))
-    visual_first = len(backbone.model.visual.transformer.resblocks) - len(visual_tokens)
     image_before = dict(enumerate(changes(visual_tokens, keep=keep), start=visual_first))
     source = whole_prompts(tensors, "prompt_embeddings", backbone, settings)
     projection = _projection(tensors, backbone, vision, settings)
-    kind = _kind(settings)
+    kind, share = _kind(settings), _share(settings)
 
     def text(names: list[str]) -> Tensor:
         return encode_prompts(tower, source(names), before=before)
@@ -57,14 +63,14 @@ def load_mmrl(tensors: Mapping[str, Tensor], backbone: Backbone, settings: Setti
         own = tokens[:, 1 : 1 + len(visual_tokens[0])].mean(dim=1) @ projection
         if kind != "fused":
             return plain if kind == "class" else own
-        return _SHARE * F.normalize(plain, dim=-1) + (1 - _SHARE) * F.normalize(own, dim=-1)
+        return share * F.normalize(plain, dim=-1) + (1 - share) * F.normalize(own, dim=-1)
 
-    facts = {"image_feature": kind, "first_block": first, "tokens": len(text_tokens[0])}
+    facts = {"image_feature": kind, "share": share, "first_block": first}
     parts = {f"tokens.{i}": value for i, value in enumerate(visual_tokens)}
-    parts |= {"projection": projection, "kind": projection.new_tensor(IMAGE_FEATURES.index(kind))}
-    return build(
-        backbone, settings, Sides(text, image, parts, facts, logit_scale=100, warnings=warnings)
-    )
+    how = projection.new_tensor([IMAGE_FEATURES.index(kind), share, keep, visual_first])
+    parts |= {"projection": projection, "how": how}
+    sides = Sides(text, image, parts, facts, logit_scale=100, warnings=warnings)
+    return build(backbone, settings, sides)
 
 
 def _projection(
@@ -80,6 +86,12 @@ def _projection(
     high = take(tensors, "image_encoder.B", (low.shape[1], backbone.width), settings)
     plain = backbone.model.visual.proj
     return plain.float() + as_used(low @ high, backbone, half=False)
+
+
+def _share(settings: Settings) -> float:
+    """Of the class token's feature in the fused one."""
+    logged = logged_number(settings, "TRAINER.MMRL.ALPHA", "TRAINER.MMRLpp.ALPHA")
+    return _SHARE if logged is None else logged
 
 
 def _kind(settings: Settings) -> str:

@@ -3,6 +3,7 @@
 n tokens, R their width, r rank, J blocks, W width of a tower.
 """
 
+import re
 from collections.abc import Callable, Mapping
 
 import torch.nn.functional as F
@@ -78,3 +79,12 @@ def kept_share(settings: Settings) -> tuple[float, tuple[str, ...]]:
         f"beta, by which representation tokens are mixed from block to block, is neither in the "
         f"file nor in a log.txt: the authors' default {_USUAL_BETA} is taken",
     )
+
+
+def first_block(settings: Settings, usual: int) -> int:
+    """The first block with tokens, from 0: by log.txt, which counts from 1, or else `usual`."""
+    for section in ("MMRL", "MMRLpp"):
+        layers = re.findall(r"\d+", settings.logged.get(f"TRAINER.{section}.REP_LAYERS", ""))
+        if layers:
+            return int(layers[0]) - 1
+    return usual

@@ -1,5 +1,6 @@
 """A small CLIP and runs of prompt learners on it, as their authors' code would save them."""
 
+import functools
 from pathlib import Path
 
 import open_clip
@@ -71,7 +72,12 @@ def towers() -> dict[str, Tensor]:
 
 
 def token_ids(texts: list[str]) -> Tensor:
-    return open_clip.SimpleTokenizer()(texts)
+    return _tokenizer()(texts)
+
+
+@functools.cache
+def _tokenizer() -> open_clip.SimpleTokenizer:
+    return open_clip.SimpleTokenizer()
 
 
 def embedded(
