@@ -139,6 +139,8 @@ def log_text(
     macro_f1: float = 94.98,
     squash: bool = False,
     names: tuple[str, ...] = (),
+    classes: int = 19,
+    images: int = 1881,
 ) -> str:
     """The log.txt of a training run, in the order and wording of Dassl and CoOp's train.py."""
     chosen = {
@@ -171,7 +173,8 @@ def log_text(
         "+ resize to 224x224" if squash else "+ resize the smaller edge to 224",
         "" if squash else "+ 224x224 center crop",
         "+ to torch tensor of range [0, 1]\n---------  ----------",
-        f"Dataset    {dataset}\n# classes  19\n# train_x  304\n# val      76\n# test     1,881",
+        f"Dataset    {dataset}\n# classes  {classes}\n# train_x  304\n# val      76",
+        f"# test     {images:,}",
         f"---------  ----------\nLoading CLIP (backbone: {backbone})\nBuilding custom CLIP",
         f"Number of context words (tokens): {chosen['N_CTX']}",
         str([f"X X X X {name}." for name in names]) if names else "",
@@ -183,7 +186,8 @@ def log_text(
         lines += [
             f"Checkpoint saved to output/prompt_learner/model.pth.tar-{max_epoch}",
             "Finish training\nDeploy the last-epoch model\nEvaluate on the *test* set\n=> result",
-            f"* total: 1,881\n* correct: 1,789\n* accuracy: {accuracy:.2f}%",
+            f"* total: {images:,}\n* correct: {round(images * accuracy / 100):,}",
+            f"* accuracy: {accuracy:.2f}%",
             f"* error: {100 - accuracy:.2f}%\n* macro_f1: {macro_f1:.2f}%\nElapsed: 0:06:45",
         ]
     return "\n".join(line for line in lines if line) + "\n"

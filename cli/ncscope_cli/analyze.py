@@ -128,6 +128,10 @@ def analyze(
     )
     written = report.save(out, html=html)
     typer.echo(report.table())
+    for run in report.runs:
+        check = run.record["provenance"].get("self_check")
+        if check and check["agrees"]:
+            typer.echo(f"{run.record['source']}: {check['says']}")
     if quiet:
         return
     for run in report.runs:

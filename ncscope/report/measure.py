@@ -20,6 +20,7 @@ from ncscope.report.intervals import intervals
 from ncscope.report.notes import cautions, conventions, no_number
 from ncscope.report.per_image import with_per_image_text
 from ncscope.report.prepare import Prepared, prepare
+from ncscope.report.self_check import self_check, warnings_of
 from ncscope.report.sides import ImageSide, image_side, sample_uniformity, text_numbers
 from ncscope.report.summary import bounds, summarise
 
@@ -110,7 +111,7 @@ def measure(
     size, width = len(prepared.classnames), features.width
     present = size if side is None else len(side.present)
     limits = bounds(size, present, width)
-    record = {
+    record: dict[str, Any] = {
         "source": features.provenance.get("source"),
         "data": features.provenance.get("data"),
         "classes": size,
@@ -133,6 +134,9 @@ def measure(
         ],
         "provenance": {**features.provenance, "ncscope": __version__, "torch": torch.__version__},
     }
+    if (check := self_check(record)) is not None:
+        record["provenance"]["self_check"] = check
+        record["warnings"] = [*warnings_of(check), *record["warnings"]]
     return Run(features, record)
 
 

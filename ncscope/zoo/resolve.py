@@ -77,9 +77,14 @@ def resolve(
 
 
 def _run(seen: Inspection) -> dict[str, Any]:
-    """What the run says of itself; `accuracy` (per cent, on its test split) to check against."""
+    """What the run says of itself; `accuracy` (per cent, on its test split) to check against.
+
+    `images` and `classes` are those the accuracy is of.
+    """
     known = ("accuracy", "dataset", "subsample", "shots", "seed", "precision", "trainer")
     said = {name: getattr(seen.log, name) for name in known} if seen.log else {}
+    if seen.log:
+        said |= {"images": seen.log.images_tested, "classes": seen.log.num_classes}
     epoch = seen.checkpoint.extras.get("epoch")
     return {**said, "epoch": epoch if isinstance(epoch, int) else None}
 

@@ -27,7 +27,8 @@ class RunLog:
     """What the logs of one run say. `None` where they do not say it.
 
     `class_token_position` is end, middle or front; `subsample` all, base or new; `transform` is
-    current (resize, centre crop) or squash (before October 2021); accuracies are in per cent.
+    current (resize, centre crop) or squash (before October 2021); accuracies are in per cent, over
+    `images_tested`.
     `settings` are all lines of the configuration, by dotted name (`TRAINER.COOP.N_CTX`).
     """
 
@@ -52,6 +53,7 @@ class RunLog:
     class_names: tuple[str, ...] | None
     accuracy: float | None
     macro_f1: float | None
+    images_tested: int | None
     evaluations: tuple[Evaluation, ...]
     settings: dict[str, str]
     notes: tuple[str, ...]
@@ -105,6 +107,7 @@ def _runlog(run: str, found: Settings, notes: list[str]) -> RunLog | None:
         class_names=class_names_of(run),
         accuracy=tested[-1].accuracy if tested else None,
         macro_f1=tested[-1].macro_f1 if tested else None,
+        images_tested=tested[-1].total if tested else None,
         evaluations=evaluations,
         settings=found.values,
         notes=tuple(notes),

@@ -1,0 +1,62 @@
+import pytest
+
+from ncscope.report.self_check import self_check, warnings_of
+
+
+def record(*, top1: float | None = 0.7435, split: str = "base", part: str = "test", **run):
+    said = {"accuracy": 74.36, "subsample": "base", "classes": 5, "images": 200, **run}
+    return {
+        "summary": {"accuracy": {"top1": top1}},
+        "classes": 5,
+        "samples": 200,
+        "provenance": {"learner": {"run": said}, "split": split, "part": part},
+    }
+
+
+def test_a_run_is_reproduced_within_three_tenths_of_a_point():
+    check = self_check(record())
+    assert check is not None
+    assert check["agrees"] is True
+    assert check["says"] == "reproduces 74.36 % (log) with 74.35 %"
+    assert warnings_of(check) == []
+    assert all(self_check(record(top1=p))["agrees"] for p in (0.74065, 0.74655))  # pyright: ignore
+
+
+@pytest.mark.parametrize("top1", [0.7403, 0.7469, 0.0])
+def test_a_run_that_is_not_reproduced_is_a_warning_with_both_numbers(top1):
+    check = self_check(record(top1=top1))
+    assert check is not None
+    assert check["agrees"] is False
+    assert warnings_of(check) == [check["says"]]
+    assert f"does not reproduce 74.36 % (log): {100 * top1:.2f} % here" in check["says"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "why"),
+    [
+        ({"part": "train"}, "of the test images: these are part train"),
+        ({"split": "new"}, "of the base classes: these are the new ones"),
+        ({"classes": 10}, "of 10 classes: here are 5"),
+        ({"images": 201}, "of 201 images: here are 200"),
+    ],
+)
+def test_accuracies_of_other_data_are_not_compared_and_that_is_said(changed, why):
+    check = self_check(record(**changed))
+    assert check is not None
+    assert check["agrees"] is None
+    assert check["says"].endswith(why)
+    assert warnings_of(check) == [check["says"]]
+
+
+def test_what_the_log_does_not_say_does_not_stand_in_the_way():
+    check = self_check(record(classes=None, images=None, subsample=None))
+    assert check is not None
+    assert check["agrees"] is True
+
+
+def test_without_either_accuracy_there_is_no_check():
+    assert self_check(record(accuracy=None)) is None
+    assert self_check(record(accuracy="74.36")) is None
+    assert self_check(record(top1=None)) is None
+    assert self_check({**record(), "provenance": {}}) is None
+    assert self_check({**record(), "provenance": {"learner": "mine"}}) is None
