@@ -1,16 +1,13 @@
 """Class names: reading a list of them, matching two lists by name, taking base or new classes."""
 
 import dataclasses
-import hashlib
-import json
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-
-from PIL import Image
 
 from ncscope.data.files import shown
 from ncscope.data.images import ImageSet
+from ncscope.data.subset import derived_digest, narrowed
 from ncscope.errors import DataError
 
 
@@ -46,7 +43,7 @@ def reorder_classes(image_set: ImageSet, wanted: Sequence[str]) -> ImageSet:
         image_set,
         classnames=tuple(wanted),
         labels=labels,
-        digest=_derived(image_set.digest, "reorder", wanted, labels),
+        digest=derived_digest(image_set.digest, "reorder", wanted, labels),
     )
 
 
@@ -58,10 +55,8 @@ def select_classes(image_set: ImageSet, split: str = "all") -> ImageSet:
     """
     if split == "all":
         return image_set
-    if split not in ("base", "new"):
-        raise DataError(f"`split` is {split!r}; expected base, new or all")
-    half = (len(image_set.classnames) + 1) // 2
-    low, high = (0, half) if split == "base" else (half, len(image_set.classnames))
+    half_labels = half(len(image_set.classnames), split)
+    low, high = half_labels.start, half_labels.stop
     kept = tuple(i for i, label in enumerate(image_set.labels) if low <= label < high)
     if not kept:
         raise DataError(
@@ -74,20 +69,18 @@ def select_classes(image_set: ImageSet, split: str = "all") -> ImageSet:
         classnames=image_set.classnames[low:high],
         labels=labels,
         items=tuple(image_set.items[i] for i in kept),
-        digest=_derived(image_set.digest, split, kept, labels),
-        load=Subset(image_set.load, kept),
+        digest=derived_digest(image_set.digest, split, kept, labels),
+        load=narrowed(image_set.load, kept),
     )
 
 
-@dataclasses.dataclass(frozen=True)
-class Subset:
-    """Loads the images of a selection. Picklable if `load` is."""
-
-    load: Callable[[int], Image.Image]
-    kept: tuple[int, ...]
-
-    def __call__(self, index: int) -> Image.Image:
-        return self.load(self.kept[index])
+def half(num_classes: int, split: str) -> range:
+    """The labels of `base` (the first ceil(K/2)), `new` (the rest) or `all` of K classes."""
+    middle = (num_classes + 1) // 2
+    halves = {"base": range(middle), "new": range(middle, num_classes), "all": range(num_classes)}
+    if split not in halves:
+        raise DataError(f"`split` is {split!r}; expected base, new or all")
+    return halves[split]
 
 
 def read_classnames(path: str | Path) -> tuple[str, ...]:
@@ -123,8 +116,3 @@ def _indices(side: str, names: Sequence[str]) -> dict[str, int]:
 
 def _listed(names: Sequence[str]) -> str:
     return f" ({shown(names, most=8)})" if names else ""
-
-
-def _derived(digest: str, *steps: object) -> str:
-    """The digest of a set made from another by the named steps."""
-    return hashlib.sha256(json.dumps([digest, *steps]).encode()).hexdigest()
