@@ -20,10 +20,9 @@ def load_clip_adapter(
     """A learner with adapted image features and the zero-shot text features of its data set."""
     adapter, parts = bottleneck(tensors, "", backbone, settings)
 
-    def image(pixels: Tensor) -> Tensor:
-        plain = backbone.encode_image(pixels)
-        return _SHARE * adapter(plain) + (1 - _SHARE) * plain
+    def adapted(features: Tensor) -> Tensor:
+        return _SHARE * adapter(features) + (1 - _SHARE) * features
 
     facts = {"templates": list(templates_of(settings, TEMPLATES)), "adapter_share": _SHARE}
     text = plain_text(backbone, settings, TEMPLATES)
-    return build(backbone, settings, Sides(text, image, parts, facts))
+    return build(backbone, settings, Sides(text, adapter=adapted, image_parts=parts, facts=facts))

@@ -98,4 +98,4 @@ def _context(tensors: Mapping[str, Tensor], width: int, settings: Settings) -> T
             f"{settings.where}: `ctx` is {tuple(context.shape)}; expected (n, {width}) or "
             f"(C, n, {width}). Was it trained on another backbone?"
         )
-    return context.detach()
+    return context

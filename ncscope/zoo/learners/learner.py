@@ -7,6 +7,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -30,14 +31,24 @@ class Learner:
 
     backbone: Backbone
     description: dict[str, Any]
-    image_digest: str
+    image_parts: Mapping[str, Tensor]  # learned tensors that image features depend on
     logit_scale: Tensor  # ()
     classnames: tuple[str, ...] | None
     encode_names: Callable[[list[str]], Tensor]
     encode_pixels: Callable[[Tensor], Tensor]
+    from_backbone: Callable[[Tensor], Tensor] | None  # image features from the backbone's own ones
     condition: str | None = None  # how text features depend on images, where they do
     by_feature: Callable[[list[str], Tensor], Tensor] | None = None
     has_text: bool = True  # False: `text_features` refuses, and only image measures are possible
+
+    @cached_property
+    def image_digest(self) -> str:
+        """Changes with whatever changes image features."""
+        if self.from_backbone is not None and not self.image_parts:
+            return self.backbone.image_digest
+        parts = {name: value.detach().cpu() for name, value in self.image_parts.items()}
+        known = {"method": self.description["method"], "backbone": self.backbone.image_digest}
+        return state_digest(known, parts)
 
     @property
     def device(self) -> torch.device:
@@ -66,8 +77,9 @@ class Learner:
 class Sides:
     """What a method makes of a backbone.
 
-    `image` None is the backbone's own tower; `image_parts` are the learned tensors that `image`
-    depends on; `facts` go into the description; `logit_scale` None is the backbone's.
+    `image` None is the backbone's own tower, followed by `adapter` where there is one;
+    `image_parts` are the learned tensors that either depends on; `facts` go into the description;
+    `logit_scale` None is the backbone's.
     """
 
     text: Callable[[list[str]], Tensor]  # class names to (C, D)
@@ -79,14 +91,12 @@ class Sides:
     by_feature: Callable[[list[str], Tensor], Tensor] | None = None
     has_text: bool = True
     warnings: Sequence[str] = ()
+    adapter: Callable[[Tensor], Tensor] | None = None  # of (B, D) backbone features
 
 
 def build(backbone: Backbone, settings: Settings, sides: Sides) -> Learner:
     """Put a learner together."""
-    digest = backbone.image_digest
-    if sides.image is not None:
-        parts = {name: value.detach().cpu() for name, value in sides.image_parts.items()}
-        digest = state_digest({"method": settings.method, "backbone": digest}, parts)
+    adapt = sides.adapter or _same
     given = sides.logit_scale
     scale = backbone.logit_scale if given is None else torch.tensor(float(given))
     warnings = [*backbone.description["warnings"], *settings.warnings, *sides.warnings]
@@ -101,15 +111,20 @@ def build(backbone: Backbone, settings: Settings, sides: Sides) -> Learner:
             "backbone": backbone.description,
             "warnings": warnings,
         },
-        image_digest=digest,
+        image_parts=sides.image_parts,
         logit_scale=scale,
         classnames=settings.classnames,
         encode_names=sides.text,
-        encode_pixels=sides.image or backbone.encode_image,
+        encode_pixels=sides.image or (lambda pixels: adapt(backbone.encode_image(pixels))),
+        from_backbone=None if sides.image is not None else adapt,
         condition=sides.condition,
         by_feature=sides.by_feature,
         has_text=sides.has_text,
     )
+
+
+def _same(features: Tensor) -> Tensor:
+    return features
 
 
 def rows_of(names: Sequence[str], settings: Settings, *, count: int, what: str) -> list[int]:

@@ -50,4 +50,6 @@ def plain_text(
             [backbone.encode_text(texts[i : i + 256]) for i in range(0, len(texts), 256)]
         )
 
-    return lambda names: ensembled(encode, names, templates)
+    return lambda names: settings.once(
+        ("written", *templates, "", *names), lambda: ensembled(encode, names, templates)
+    )

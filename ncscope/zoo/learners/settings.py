@@ -1,9 +1,10 @@
 """What a learner needs to know beside its tensors, and where each of these facts comes from."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from ncscope.zoo.base import PromptedClip
@@ -40,6 +41,17 @@ class Settings:
     logged: Mapping[str, str] = field(default_factory=dict)  # log.txt's settings, dotted names
     origins: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    memo: dict[object, Any] = field(default_factory=dict)  # what only class names decide
+
+    def once(self, key: object, compute: Callable[[], Any]) -> Any:
+        """What `compute` gives, kept: training rebuilds a learner at every step.
+
+        Outside of inference mode, whose tensors no gradient can pass by.
+        """
+        if key not in self.memo:
+            with torch.inference_mode(False), torch.no_grad():
+                self.memo[key] = compute()
+        return self.memo[key]
 
 
 def logged_number(settings: Settings, *names: str) -> float | None:

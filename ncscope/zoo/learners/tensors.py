@@ -16,7 +16,7 @@ Size = int | str  # an axis: its length, or the letter of any length
 def take(
     tensors: Mapping[str, Tensor], key: str, shape: tuple[Size, ...], settings: Settings
 ) -> Tensor:
-    """The tensor at `key` in float32.
+    """The tensor at `key` in float32, with its gradient where it is being trained.
 
     Args:
         shape: expected; a letter stands for any length.
@@ -36,7 +36,7 @@ def take(
             f"{settings.where}: `{key}` is {tuple(value.shape)}; expected ({wanted}). "
             f"Was it trained on another backbone?"
         )
-    return value.detach().float()
+    return value.float()
 
 
 def stack(tensors: Mapping[str, Tensor], pattern: str) -> list[str]:
@@ -66,7 +66,6 @@ def is_half(tensors: Mapping[str, Tensor]) -> bool:
 
 def as_used(value: Tensor, backbone: Backbone, *, half: bool) -> Tensor:
     """A learned tensor as the authors use it: through half precision if they did, on the device."""
-    value = value.detach()
     return (value.half() if half else value).float().to(backbone.device)
 
 

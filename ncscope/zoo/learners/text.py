@@ -1,6 +1,7 @@
 """Where the embedded class names come from: the backbone's tokenizer, or the checkpoint itself."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -37,15 +38,17 @@ def class_source(
     """
     tower = text_tower(backbone.model)
     if not settings.stored:
-        return lambda names: tokenised(
+        made = partial(
+            tokenised,
             backbone,
             tower,
-            names,
             num_context=num_context,
             words=settings.words,
             after=settings.after,
             dtype=dtype,
         )
+        kind = ("tokens", num_context, dtype, settings.words, settings.after)
+        return lambda names: settings.once((*kind, *names), lambda: made(names))
     width = tower.positions.shape[1]
     tensors = prompt_part(tensors)
     prefix = take(tensors, "token_prefix", ("C", 1, width), settings)
