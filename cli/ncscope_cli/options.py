@@ -5,11 +5,24 @@ from typing import Annotated
 
 import typer
 
+
+def _toy_list(data: str | None) -> str | None:
+    """Print the toy tasks for `--data toy:list`, whatever else is missing, and stop."""
+    if data == "toy:list":
+        from ncscope.toy.listing import task_lines
+
+        typer.echo("\n".join(task_lines()))
+        raise typer.Exit
+    return data
+
+
 _DATA = typer.Option(
     "--data",
     metavar="DATA",
-    help="A folder of class folders, or of train/, val/, test/ holding them; or a .csv with "
-    "columns path and label or classname.",
+    callback=_toy_list,
+    is_eager=True,
+    help="A folder of class folders, or of train/, val/, test/ holding them; a .csv with columns "
+    "path and label or classname; or toy:NAME[@DOMAIN], a toy task (toy:list prints them).",
 )
 RequiredData = Annotated[str, _DATA]
 Data = Annotated[str | None, _DATA]
@@ -83,6 +96,13 @@ Base = Annotated[
     str | None,
     typer.Option(
         metavar="CHECKPOINT", help="That belongs to SOURCE: DPC's prompt, AnchorOPT's anchor."
+    ),
+]
+Learner = Annotated[
+    str | None,
+    typer.Option(
+        metavar="MODULE:CLASS",
+        help="Your own class that reads SOURCE, called with it and the backbone. Runs the module.",
     ),
 ]
 Device = Annotated[str, typer.Option(metavar="auto|cpu|cuda|cuda:N|mps", help="Where to run.")]

@@ -15,7 +15,7 @@ from ncscope.errors import DataError
 from ncscope.toy.camera import camera_of
 from ncscope.toy.paint import render
 from ncscope.toy.seeds import stream
-from ncscope.toy.tasks import TASKS, Task, find_task
+from ncscope.toy.tasks import Task, find_task
 from ncscope.toy.world import STYLES, Scenes, draw_scenes
 
 PER_CLASS = {"train": 32, "val": 8, "test": 24}  # images of a class, unless asked for otherwise
@@ -118,12 +118,3 @@ def task_scenes(
         for name in drawn[0].factors
     }
     return Scenes(factors, np.concatenate([scenes.jitter for scenes in drawn]))
-
-
-def task_lines() -> list[str]:
-    """One line a task, for `toy:list`: name, number of classes, what it is, two of its names."""
-    return [
-        f"toy:{task.name:<10}{len(task.classes):>4} classes  {task.about} "
-        f"({', '.join(task.classnames[:2])}, …)"
-        for task in TASKS.values()
-    ]

@@ -5,7 +5,7 @@ import pytest
 
 from ncscope.data.classes import select_classes
 from ncscope.errors import DataError
-from ncscope.toy.images import PER_CLASS, class_counts, task_lines, toy_images
+from ncscope.toy.images import PER_CLASS, class_counts, toy_images
 from ncscope.toy.seeds import SPACES
 from ncscope.toy.tasks import TASKS
 
@@ -81,12 +81,6 @@ def test_base_and_new_classes_can_be_taken():
 def test_images_can_be_sent_to_worker_processes():
     images = toy_images("textures", per_class=1)
     assert np.array_equal(np.asarray(pickle.loads(pickle.dumps(images.load))(3)), pixels(images, 3))
-
-
-def test_the_list_names_every_task():
-    lines = task_lines()
-    assert len(lines) == len(TASKS)
-    assert lines[0].startswith("toy:shapes")
 
 
 @pytest.mark.parametrize(
