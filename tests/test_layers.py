@@ -18,6 +18,7 @@ LAYERS = [
     {"ncscope.features"},
     {"ncscope.toy"},
     {"ncscope.zoo", "ncscope.data", "ncscope.metrics"},
+    {"ncscope.pickles"},
     {"ncscope._checks", "ncscope.errors"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

@@ -2,7 +2,7 @@
 
 Checkpoints of the CoOp family also pickle their optimiser and scheduler objects. torch.load with
 `weights_only=True` refuses them and without it runs what they name, so neither is used: the file is
-read as data (`pickle_machine.py`), and what is not a tensor, a container or a plain value is left
+read as data (`ncscope.pickles`), and what is not a tensor, a container or a plain value is left
 out and named in the notes.
 
 Damage is noticed in zip files, by their checksums. torch's old format and safetensors have none.
@@ -17,9 +17,9 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from ncscope.errors import CheckpointError
+from ncscope.pickles.tensor_refs import ITEMSIZE, MalformedError, TensorRef
 from ncscope.zoo.file_kind import open_kind
 from ncscope.zoo.flat import Plain, flatten
-from ncscope.zoo.tensor_refs import ITEMSIZE, MalformedError, TensorRef
 from ncscope.zoo.torch_legacy import open_legacy
 from ncscope.zoo.torch_zip import TorchFile, open_zip
 

@@ -5,8 +5,8 @@ from typing import Any
 
 from torch import Tensor
 
-from ncscope.zoo.pickle_machine import Name, Opaque
-from ncscope.zoo.tensor_refs import MalformedError, TensorRef
+from ncscope.pickles.machine import Name, Opaque
+from ncscope.pickles.tensor_refs import MalformedError, TensorRef
 
 Plain = bool | int | float | str | None | tuple[Any, ...]
 BARE = "tensor"  # the key of a file that holds one tensor and nothing else

@@ -6,9 +6,9 @@ The format has no checksum: damage inside the numbers of a tensor goes unseen.
 import struct
 from typing import Any, BinaryIO
 
-from ncscope.zoo.pickle_machine import Name
-from ncscope.zoo.pickled import Bounded, read_pickle
-from ncscope.zoo.tensor_refs import ITEMSIZE, MalformedError, StorageRef, describe_storage
+from ncscope.pickles.machine import Name
+from ncscope.pickles.reading import Bounded, read_pickle
+from ncscope.pickles.tensor_refs import ITEMSIZE, MalformedError, StorageRef, describe_storage
 from ncscope.zoo.torch_zip import MAX_PICKLE, TorchFile
 
 _MAGIC = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # torch's magic number, pickled

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from io import BytesIO
 from typing import Any, BinaryIO
 
-from ncscope.zoo.pickle_machine import Name
-from ncscope.zoo.pickled import Bounded, read_pickle
-from ncscope.zoo.tensor_refs import MalformedError, StorageRef, describe_storage
+from ncscope.pickles.machine import Name
+from ncscope.pickles.reading import Bounded, read_pickle
+from ncscope.pickles.tensor_refs import MalformedError, StorageRef, describe_storage
 
 MAX_PICKLE = 64 * 2**20  # real ones stay below 1 MiB: the tensors' bytes are elsewhere
 _CHUNK = 2**20

@@ -12,8 +12,8 @@ import struct
 from collections.abc import Callable
 from typing import Any, BinaryIO
 
-from ncscope.zoo.pickle_machine import Machine
-from ncscope.zoo.tensor_refs import MalformedError, StorageRef
+from ncscope.pickles.machine import Machine
+from ncscope.pickles.tensor_refs import MalformedError, StorageRef
 
 MAX_STEPS = 500_000  # the largest real files (two CLIPs and an optimiser) take about 100 000
 _MAX_LINE = 1024

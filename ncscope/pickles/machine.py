@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from ncscope.zoo.tensor_refs import (
+from ncscope.pickles.tensor_refs import (
     ITEMSIZE,
     MalformedError,
     StorageRef,
