@@ -6,7 +6,7 @@ from ncscope.toy.listing import granularity, task_lines
 from ncscope.toy.tasks import TASKS
 
 
-@pytest.mark.parametrize(("task", "line"), zip(TASKS.values(), task_lines()[1:-1], strict=True))
+@pytest.mark.parametrize(("task", "line"), [*zip(TASKS.values(), task_lines()[1:-1], strict=True)])
 def test_a_line_says_classes_halves_granularity_and_template(task, line):
     assert line.startswith(f"toy:{task.name} ")
     for said in (str(len(task.classes)), granularity(task), task.template, task.classnames[0]):
