@@ -41,6 +41,7 @@ def analyze(
     adapter_scale: options.AdapterScale = None,
     teacher: options.Teacher = None,
     base: options.Base = None,
+    learner: options.Learner = None,
     device: options.Device = "auto",
     precision: options.Precision = "fp32",
     batch_size: options.BatchSize = 64,
@@ -69,11 +70,15 @@ def analyze(
     ] = None,
     seed: options.Seed = None,
     html: Annotated[bool, typer.Option(help="Write report.html.")] = True,
+    thumbnails: Annotated[
+        bool, typer.Option(help="Show small pictures of the images in report.html.")
+    ] = True,
     quiet: options.Quiet = False,
 ) -> None:
     """Measure neural collapse: a table on stdout, and metrics and a report in a folder."""
     import ncscope
     from ncscope.data.classes import read_classnames
+    from ncscope.features.third_party import find_learner
     from ncscope.report.counts import read_counts
     from ncscope.report.tables import make_folder
     from ncscope.zoo.learner_options import LearnerOptions
@@ -113,6 +118,7 @@ def analyze(
                     teacher=teacher,
                     base=base,
                 ),
+                learner=None if learner is None else find_learner(learner),
                 progress=progress,
             )
 
@@ -126,7 +132,7 @@ def analyze(
         bootstrap=bootstrap,
         seed=0 if seed is None else seed,
     )
-    written = report.save(out, html=html)
+    written = report.save(out, html=html, thumbnails=thumbnails)
     typer.echo(report.table())
     for run in report.runs:
         check = run.record["provenance"].get("self_check")

@@ -38,6 +38,7 @@ def extract(
     adapter_scale: options.AdapterScale = None,
     teacher: options.Teacher = None,
     base: options.Base = None,
+    learner: options.Learner = None,
     seed: options.Seed = None,
     quiet: options.Quiet = False,
 ) -> None:
@@ -45,6 +46,7 @@ def extract(
     import ncscope  # here, so that --help does not wait for torch
     from ncscope.data.classes import read_classnames
     from ncscope.features.arrays import check_target
+    from ncscope.features.third_party import find_learner
     from ncscope.zoo.learner_options import LearnerOptions
 
     check_target(out)
@@ -77,6 +79,7 @@ def extract(
                 teacher=teacher,
                 base=base,
             ),
+            learner=None if learner is None else find_learner(learner),
             progress=progress,
         )
     ncscope.write_features(features, out)

@@ -24,6 +24,8 @@ from ncscope.features.learned_text import (
     text_before_images,
 )
 from ncscope.features.sources import open_backbone, open_data, open_source, toy_defaults
+from ncscope.features.third_party import LearnerClass
+from ncscope.toy.model import name_warnings
 from ncscope.zoo.backbone import Backbone
 from ncscope.zoo.base import PromptedClip
 from ncscope.zoo.learner_options import LearnerOptions
@@ -49,6 +51,7 @@ def extract(
     seed: int | None = None,
     progress: Callable[[int, int], object] | None = None,
     options: LearnerOptions | None = None,
+    learner: LearnerClass | None = None,
 ) -> Features:
     """Encode a data set's images and its class names with a prompt learner.
 
@@ -70,6 +73,8 @@ def extract(
         cache: a folder for image features, `auto` for the user's cache, `off` for none.
         seed: of `random` weights.
         options: what a checkpoint may not tell.
+        learner: a class of your own that reads SOURCE, called as `learner(source, backbone)` with a
+            loaded `Backbone`, or None for `auto`; what it gives has the members of `PromptedClip`.
 
     Returns:
         Features on the CPU, rows in the order of the data's files.
@@ -96,18 +101,19 @@ def extract(
         template=templates or options.template,
         classnames=options.classnames if classnames is None else classnames,
     )
-    learner = open_source(
+    opened = open_source(
         source,
         backbone=clip,
         options=given,
+        learner=learner,
         towers="checkpoint" if str(backbone) == "checkpoint" else "auto",
         device=device,
         precision=precision,
     )
-    images = images if classnames is not None else in_trained_order(images, learner)
-    text = text_before_images(learner, images.classnames)  # prompts are refused in no time
+    images = images if classnames is not None else in_trained_order(images, opened)
+    text = text_before_images(opened, images.classnames)  # prompts are refused in no time
     encoded, notes = _kept_or_encoded(
-        learner,
+        opened,
         images,
         folder=folder,
         batch_size=batch_size,
@@ -115,18 +121,18 @@ def extract(
         skip_bad=skip_bad,
         progress=progress,
     )
-    text, how = text_after_images(learner, text, images, encoded)
+    text, how = text_after_images(opened, text, images, encoded, asked=given.condition)
     width = encoded.rows.shape[1]
-    frozen = frozen_text(learner, clip, images.classnames, templates, width=width)
-    notes = [*how, *notes]
+    frozen = frozen_text(opened, clip, images.classnames, templates, width=width)
+    notes = [*how, *notes, *name_warnings(images.classnames, clip)]
     return Features(
         image=encoded.rows,
         label=torch.tensor(images.labels)[encoded.kept],
         text=None if text is None else text.cpu(),
         classnames=images.classnames,
-        logit_scale=learner.logit_scale.detach().cpu(),
+        logit_scale=opened.logit_scale.detach().cpu(),
         text_frozen=None if frozen is None else frozen.cpu(),
-        provenance=_provenance(source, learner, images, split=split, notes=notes),
+        provenance=_provenance(source, opened, images, split=split, notes=notes),
     )
 
 

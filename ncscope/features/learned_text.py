@@ -39,15 +39,26 @@ def text_before_images(learner: PromptedClip, classnames: Sequence[str]) -> Tens
 
 
 def text_after_images(
-    learner: PromptedClip, text: Tensor | None, images: ImageSet, encoded: ImageFeatures
+    learner: PromptedClip,
+    text: Tensor | None,
+    images: ImageSet,
+    encoded: ImageFeatures,
+    *,
+    asked: str | None = None,
 ) -> tuple[Tensor | None, list[str]]:
-    """Text features under the learner's condition on the images, and notes on how they came."""
+    """Text features under a condition on the images, and notes on how they came.
+
+    Args:
+        text: those without a condition.
+        asked: the caller's condition, for learners that are not ours; ours know theirs.
+    """
     if text is None:
         return None, ["the learner has no text side, so there are no text features"]
-    condition = learner.condition if isinstance(learner, Learner) else None
+    if not isinstance(learner, Learner):
+        return _of_a_stranger(learner, text, images, encoded, asked)
+    condition = learner.condition
     if condition is None:
         return text, []
-    assert isinstance(learner, Learner)
     labels = torch.tensor(images.labels)[encoded.kept]
     rows = conditioned(learner, list(images.classnames), encoded.rows, labels)
     part = images.part or "all"
@@ -55,6 +66,24 @@ def text_after_images(
         f"prompts depend on the image: text features under condition {condition!r}"
         + ("" if condition == "none" else f", of the {len(encoded.rows)} images here (part {part})")
     ]
+
+
+def _of_a_stranger(
+    learner: PromptedClip,
+    text: Tensor,
+    images: ImageSet,
+    encoded: ImageFeatures,
+    asked: str | None,
+) -> tuple[Tensor, list[str]]:
+    """Per image if that was asked for and the learner can (`ImageConditioned`)."""
+    per_image = getattr(learner, "text_features_per_image", None)
+    if asked is None or isinstance(learner, ZeroShot):
+        return text, []
+    if asked != "per-image" or per_image is None:
+        return text, [f"condition {asked!r} has no effect on this learner"]
+    with torch.no_grad():
+        rows = per_image(images.classnames, encoded.rows.to(learner.device))
+    return rows, ["prompts depend on the image: text features under condition 'per-image'"]
 
 
 def frozen_text(

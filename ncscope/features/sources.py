@@ -6,6 +6,7 @@ from pathlib import Path
 from ncscope.data.classes import folded, reorder_classes, select_classes
 from ncscope.data.images import ImageSet, open_images
 from ncscope.errors import BackboneError, DataError
+from ncscope.features.third_party import LearnerClass, check_learner, make_learner
 from ncscope.toy.images import toy_images
 from ncscope.toy.model import load_toy_clip
 from ncscope.toy.tasks import find_task
@@ -22,6 +23,7 @@ def open_source(
     *,
     backbone: Backbone | None,
     options: LearnerOptions,
+    learner: LearnerClass | None = None,
     towers: str = "auto",
     device: str = "cpu",
     precision: str = "fp32",
@@ -30,6 +32,7 @@ def open_source(
 
     Args:
         backbone: None leaves it to the checkpoint.
+        learner: somebody's class, which makes the learner of any source but `zero-shot`.
         towers, device, precision: as for `load_learner`.
 
     Raises:
@@ -38,6 +41,7 @@ def open_source(
         DataError: anything else.
     """
     if not isinstance(source, str | Path):
+        check_learner(source)
         return source
     if str(source) == "zero-shot":
         if backbone is None:
@@ -46,6 +50,8 @@ def open_source(
                 "--pretrained openai, or --backbone PATH of a weight file or open_clip folder"
             )
         return ZeroShot(backbone, options.templates or (DEFAULT_TEMPLATE,))
+    if learner is not None:
+        return make_learner(learner, str(source), backbone)
     path = Path(source)
     if path.suffix == ".npz" and path.is_file():
         raise DataError(f"{source}: holds features already; analyze reads it as it is")
