@@ -14,6 +14,7 @@ from typing import Any
 from safetensors.torch import load
 from torch import Tensor
 
+from ncscope.data.files import shown
 from ncscope.errors import BackboneError
 from ncscope.toy.cone import add_constant
 from ncscope.toy.vocabulary import END, START, expand_embedding
@@ -24,6 +25,7 @@ from ncscope.zoo.plan import Plan
 
 SHIPPED = Path(__file__).parent / "weights"
 NAME = "toy_clip.safetensors"
+_INSTALLED, _PLAIN = "toy", "toy, without the installed geometry"
 _NOTE = "a toy: its text cone and modality gap are installed, not learned"
 _MEND = "install ncscope again"
 _BESIDE = ("pieces", "shift.text", "shift.image", "plain_logit_scale")  # no weights of CLIP's
@@ -54,7 +56,7 @@ def load_toy_clip(
     weights = full_weights(stored, installed=installed)
     origin = "shipped with ncscope" if folder == SHIPPED else str(folder)
     plan = Plan(
-        name="toy" if installed else "toy, without the installed geometry",
+        name=_INSTALLED if installed else _PLAIN,
         weights=f"{origin}, sha256 {provenance(folder)['sha256'][:16]}",
         config=architecture(weights, where="toy"),
         tensors=weights,
@@ -69,6 +71,19 @@ def unknown_names(classnames: Sequence[str], backbone: Backbone) -> list[str]:
     known = set(read_stored()["pieces"].tolist()) - special
     rows = backbone.tokenizer(list(classnames)).tolist()
     return [name for name, row in zip(classnames, rows, strict=True) if known.isdisjoint(row)]
+
+
+def name_warnings(classnames: Sequence[str], backbone: Backbone | None) -> list[str]:
+    """A warning where the backbone is the toy and class names say nothing to it."""
+    if backbone is None or backbone.description["name"] not in (_INSTALLED, _PLAIN):
+        return []
+    unknown = unknown_names(classnames, backbone)
+    if not unknown:
+        return []
+    return [
+        f"the toy CLIP knows no word of {len(unknown)} of {len(classnames)} class names "
+        f"({shown(unknown)}): their text features mean nothing"
+    ]
 
 
 def full_weights(stored: dict[str, Tensor], *, installed: bool = True) -> dict[str, Tensor]:

@@ -18,6 +18,7 @@ from ncscope.toy.model import (
     SHIPPED,
     full_weights,
     load_toy_clip,
+    name_warnings,
     provenance,
     read_stored,
     unknown_names,
@@ -109,6 +110,16 @@ def test_every_word_of_every_task_is_known():
 
 def test_names_without_a_known_word_are_found(toy):
     assert unknown_names(["red star", "axolotl", "striped axolotl"], toy) == ["axolotl"]
+
+
+def test_a_warning_names_them_where_the_backbone_is_the_toy(toy):
+    names = ["red star", "axolotl"]
+    assert name_warnings(names, toy) == [
+        "the toy CLIP knows no word of 1 of 2 class names (axolotl): their text features mean "
+        "nothing"
+    ]
+    assert name_warnings(names[:1], toy) == []
+    assert name_warnings(names, None) == []
 
 
 def test_without_the_installed_geometry_the_cone_is_gone_and_accuracy_stays(toy):
