@@ -1,13 +1,14 @@
 """The pickle machine: what each opcode does when nothing may be imported or called.
 
-It builds containers, numbers, text and descriptions of tensors; every other object comes out as
-an `Opaque` that only remembers its class's name.
+It builds containers, numbers, text and descriptions of tensors. Objects of classes that the reader
+asks for come out as a `Record` of their attributes, every other object as an `Opaque` that only
+remembers its class's name.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
+from ncscope.pickles.objects import Name, Opaque, Record
 from ncscope.pickles.tensor_refs import (
     ITEMSIZE,
     MalformedError,
@@ -27,29 +28,18 @@ _TENSORS = tuple(f"torch._utils._rebuild_tensor{version}" for version in ("", "_
 _PLAIN_KEYS = (str, int, float, bool, bytes, type(None))
 
 
-@dataclass(frozen=True, eq=False)
-class Name:
-    """A class or function the file names, as text. It is never looked up."""
-
-    text: str
-
-
-@dataclass(frozen=True, eq=False)
-class Opaque:
-    """Stands where the file wants an object of a class that is not read."""
-
-    name: str
-
-
 class Machine:
     """The pickle machine's stack, marks and memo, with one method for each kind of opcode."""
 
-    def __init__(self, storage: Callable[[object], StorageRef]) -> None:
+    def __init__(
+        self, storage: Callable[[object], StorageRef], records: frozenset[str] = frozenset()
+    ) -> None:
         self.stack: list[Any] = []
         self.marks: list[list[Any]] = []
         self.memo: dict[int, Any] = {}
         self.unread: dict[str, None] = {}
         self.storage = storage
+        self.records = records
 
     def step(self, code: bytes, argument: Any) -> None:
         """Execute one opcode; `argument` is what follows it in the stream."""
@@ -108,6 +98,8 @@ class Machine:
             function.text.replace("__builtin__.", "builtins.") if isinstance(function, Name) else ""
         )
         if name and isinstance(arguments, tuple):
+            if name.rpartition(".")[2] in self.records:
+                return Record()
             if name in _DICTS:
                 return {}
             if name in _LISTS:
@@ -119,6 +111,12 @@ class Machine:
         shown = name if name.isprintable() and 0 < len(name) <= 200 else "an unnamed class"
         self.unread[shown] = None
         return Opaque(shown)
+
+    def build(self) -> None:
+        """Give an object its state: kept for a `Record` only."""
+        state = self.stack.pop()
+        if isinstance(self.stack[-1], Record) and isinstance(state, dict):
+            self.stack[-1].attributes = state
 
     def append(self, items: list[Any]) -> None:
         target = self.stack[-1]
@@ -193,6 +191,6 @@ _STRUCTURE: dict[bytes, Callable[[Machine], object]] = {
     b"\x81": Machine.reduce,  # NEWOBJ
     b"\x92": Machine.new_object,  # NEWOBJ_EX
     b"o": Machine.call_marked,  # OBJ
-    b"b": lambda m: m.stack.pop(),  # BUILD; the object's state: not kept
+    b"b": Machine.build,  # BUILD
     b"Q": lambda m: m.push(m.storage(m.stack.pop())),  # BINPERSID
 }

@@ -1,4 +1,4 @@
-"""Reads the pickle inside a torch file as data: no import, no call, whatever the file names.
+"""Reads a pickle, alone or in a torch file, as data: no import, no call, whatever it names.
 
 Python's unpickler imports what a file names and calls it. The machine used here cannot. The values
 it makes hold nothing that was not in the file, only plain keys are ever hashed, and the number of
@@ -52,15 +52,22 @@ class Bounded:
         return self.read(self.number(code))
 
 
-def read_pickle(stream: Bounded, storage: Callable[[object], StorageRef]) -> tuple[Any, list[str]]:
+def read_pickle(
+    stream: Bounded,
+    storage: Callable[[object], StorageRef],
+    *,
+    records: frozenset[str] = frozenset(),
+) -> tuple[Any, list[str]]:
     """Return the pickled value, read as data, and the names of the classes that were not built.
 
-    `storage` turns the file format's persistent id of a storage into its description.
+    Args:
+        storage: turns the file format's persistent id of a storage into its description.
+        records: classes, by their last names, whose objects become a `Record` of attributes.
 
     Raises:
         MalformedError: the stream is no pickle, ends early, or describes an impossible tensor.
     """
-    machine = Machine(storage)
+    machine = Machine(storage, records)
     try:
         for _ in range(MAX_STEPS):
             code = stream.read(1)

@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ncscope.pickles.machine import Name, Opaque
+from ncscope.pickles.objects import Name, Opaque
 from ncscope.pickles.tensor_refs import MalformedError, TensorRef
 
 Plain = bool | int | float | str | None | tuple[Any, ...]

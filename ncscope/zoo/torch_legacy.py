@@ -6,7 +6,7 @@ The format has no checksum: damage inside the numbers of a tensor goes unseen.
 import struct
 from typing import Any, BinaryIO
 
-from ncscope.pickles.machine import Name
+from ncscope.pickles.objects import Name
 from ncscope.pickles.reading import Bounded, read_pickle
 from ncscope.pickles.tensor_refs import ITEMSIZE, MalformedError, StorageRef, describe_storage
 from ncscope.zoo.torch_zip import MAX_PICKLE, TorchFile

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from io import BytesIO
 from typing import Any, BinaryIO
 
-from ncscope.pickles.machine import Name
+from ncscope.pickles.objects import Name
 from ncscope.pickles.reading import Bounded, read_pickle
 from ncscope.pickles.tensor_refs import MalformedError, StorageRef, describe_storage
 
