@@ -4,7 +4,7 @@ N samples, C classes, D width. Features are kept as the towers give them, not no
 measures look at lengths.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,7 @@ class Features:
     logit_scale: Tensor | None = None  # (), the multiplier of the cosine, 100 for CLIP
     text_frozen: Tensor | None = None  # (C, D), the backbone's own zero-shot text features
     provenance: dict[str, Any] = field(default_factory=dict)  # JSON
+    preview: Callable[[int], Any] | None = None  # row of `image` -> its picture; in no file
 
     def __post_init__(self) -> None:
         given = {name: getattr(self, name) for name in _ARRAYS}

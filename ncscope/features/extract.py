@@ -23,6 +23,7 @@ from ncscope.features.learned_text import (
     text_after_images,
     text_before_images,
 )
+from ncscope.features.preview import Preview
 from ncscope.features.sources import open_backbone, open_data, open_source, toy_defaults
 from ncscope.features.third_party import LearnerClass
 from ncscope.toy.model import name_warnings
@@ -133,6 +134,7 @@ def extract(
         logit_scale=opened.logit_scale.detach().cpu(),
         text_frozen=None if frozen is None else frozen.cpu(),
         provenance=_provenance(source, opened, images, split=split, notes=notes),
+        preview=Preview(images.load, tuple(encoded.kept.tolist())),
     )
 
 

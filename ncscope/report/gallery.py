@@ -3,9 +3,7 @@
 K classes.
 """
 
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -13,27 +11,16 @@ from torch import Tensor
 
 from ncscope.metrics.rows import pairwise_cosines
 from ncscope.report import figures
-from ncscope.report.axes import EXACT
 from ncscope.report.columns import COLUMNS
+from ncscope.report.gallery_scenes import scenes
 from ncscope.report.headings import run_names, same_classes
 from ncscope.report.matrices import cluster_order
-from ncscope.report.points import Points, points_of, spread_classes
-from ncscope.report.projection import Basis, finite_rows, project
-from ncscope.report.scene import drawn_classes, shared_basis, view_limit
+from ncscope.report.plot import Plot, plot_of
+from ncscope.report.points import Points, points_of
+from ncscope.report.projection import finite_rows
 
 NAMED = 16  # more names than this do not fit beside a small heat map
 CELLS = 3_000_000  # bytes of heat-map cells a page may have, over all runs
-
-
-@dataclass(frozen=True, eq=False)
-class Plot:
-    """One figure of a page: JSON for plotly, without title and buttons, which the page has."""
-
-    run: str
-    title: str
-    caption: tuple[tuple[str | None, str], ...]  # with the form a sentence speaks of
-    kind: str  # "scene", "square", "square named" or "wide": how much room it gets
-    json: dict[str, Any]
 
 
 def plots_of(report: Any) -> dict[str, list[Plot]]:
@@ -43,71 +30,11 @@ def plots_of(report: Any) -> dict[str, list[Plot]]:
     points = [points_of(run.features) for run in report.runs]
     shared = same_classes(records)
     return {
-        "simplex": _scenes(points, names, shared=shared),
+        "simplex": scenes(points, names, shared=shared),
         "cosines": _heatmaps(points, names),
         "angles": _histograms(points, names),
         "classes": _bars(records, names),
     }
-
-
-def _scenes(points: Sequence[Points], names: Sequence[str], *, shared: bool) -> list[Plot]:
-    """Up to four classes exactly; all of them on principal axes where there are more."""
-    most = 2000 if len(points) <= 2 else 800
-    plots = []
-    exact = [_evenly(one) for one in points]
-    if shared:
-        exact = [exact[0] if _all_drawable(one, exact[0]) else own
-                 for one, own in zip(points, exact, strict=True)]  # fmt: skip
-    limits = _limits(points, exact, [None] * len(points), most)
-    for one, classes, name in zip(points, exact, names, strict=True):
-        size = len(one.names)
-        title = "All classes" if size <= EXACT else f"{len(classes)} classes"
-        figure = figures.simplex(one, classes=classes, max_points=most, limits=limits, title=title)
-        plots.append(_plot(figure, name, "scene"))
-    if any(len(one.names) > EXACT for one in points):
-        plots += _overviews(points, names, most, shared=shared)
-    return plots
-
-
-def _overviews(
-    points: Sequence[Points], names: Sequence[str], most: int, *, shared: bool
-) -> list[Plot]:
-    """All classes of every run; on axes fitted to all runs together where they can be."""
-    drawn = [drawn_classes(one, "all") for one in points]
-    together = shared and len(points) > 1 and all(classes == drawn[0] for classes in drawn)
-    basis = shared_basis(points, drawn[0]) if together else None
-    limits = _limits(points, drawn, [basis] * len(points), most) if together else None
-    plots = []
-    for one, name in zip(points, names, strict=True):
-        figure = figures.simplex(
-            one, classes="all", max_points=most, basis=basis, limits=limits, title="All classes"
-        )
-        plots.append(_plot(figure, name, "scene"))
-    return plots
-
-
-def _evenly(points: Points) -> list[int]:
-    """Up to four drawable classes, evenly spaced through the class list."""
-    drawable = drawn_classes(points, "all")
-    return [drawable[place] for place in spread_classes(len(drawable), EXACT)]
-
-
-def _all_drawable(points: Points, classes: Sequence[int]) -> bool:
-    return bool(points.vectors[list(classes)].isfinite().all())
-
-
-def _limits(
-    points: Sequence[Points], drawn: Sequence[Sequence[int]], bases: Sequence[Basis | None],
-    most: int,
-) -> dict[str, float]:  # fmt: skip
-    """Half the side of the cube that holds every run's view, by form: one scale for all runs."""
-    found = {"centred": 0.0, "raw": 0.0}
-    for one, classes, given in zip(points, drawn, bases, strict=True):
-        basis = shared_basis([one], classes) if given is None else given
-        for form in found:
-            view = project(one, basis, classes, centred=form == "centred", max_points=most)
-            found[form] = max(found[form], view_limit(view))
-    return found
 
 
 def _heatmaps(points: Sequence[Points], names: Sequence[str]) -> list[Plot]:
@@ -131,7 +58,7 @@ def _heatmaps(points: Sequence[Points], names: Sequence[str]) -> list[Plot]:
             figure.update_xaxes(showticklabels=False)  # they would repeat the rows' names
             named = len(one.names) <= NAMED
             figure.update_yaxes(showticklabels=named)
-            plots.append(_plot(figure, name, "square named" if named else "square"))
+            plots.append(plot_of(figure, name, "square named" if named else "square"))
     return plots
 
 
@@ -150,7 +77,7 @@ def _histograms(points: Sequence[Points], names: Sequence[str]) -> list[Plot]:
         figure = figures.angle_histogram(
             series[0], len(one.names), centred=series[1], title="Distribution over pairs"
         )
-        plots.append(_plot(figure, name, "wide"))
+        plots.append(plot_of(figure, name, "wide"))
     return plots
 
 
@@ -163,7 +90,7 @@ def _bars(records: Sequence[dict[str, Any]], names: Sequence[str]) -> list[Plot]
                 words = COLUMNS[measure].title
                 title = words[0].upper() + words[1:]
                 figure = figures.per_class_bars(record, measure=measure, title=title)
-                plots.append(_plot(figure, name, "wide"))
+                plots.append(plot_of(figure, name, "wide"))
                 break
     return plots
 
@@ -175,16 +102,3 @@ def _cosines(rows: Tensor, columns: Tensor, *, centred: bool) -> Tensor:
     kept = pairwise_cosines(finite_rows(rows[there]), finite_rows(columns[there]), centred=centred)
     found[there[:, None], there] = kept
     return found
-
-
-def _plot(figure: Any, run: str, kind: str) -> Plot:
-    content = json.loads(figure.to_json(validate=False))
-    layout = content["layout"]
-    meta = layout["meta"]
-    for part in ("title", "updatemenus", "template"):
-        layout.pop(part, None)
-    layout["margin"] |= {"t": 8}
-    if kind.startswith("square"):
-        layout["margin"] |= {"l": 4, "r": 4, "t": 4, "b": 4}
-    caption = tuple((form, words) for form, words in meta.pop("caption"))
-    return Plot(run, meta.pop("title"), caption, kind, content)

@@ -53,8 +53,11 @@ class Report:
         """The headline numbers as aligned text, a column a run."""
         return tables.text_table(self.records)
 
-    def save(self, folder: str | Path, *, html: bool = True) -> list[Path]:
-        """Write metrics.json, metrics.csv and report.html; each appears only when complete."""
+    def save(self, folder: str | Path, *, html: bool = True, thumbnails: bool = True) -> list[Path]:
+        """Write metrics.json, metrics.csv and report.html; each appears only when complete.
+
+        `thumbnails` puts small pictures of the drawn images on the page, where they are at hand.
+        """
         from ncscope.report.page import write_page  # plotly is slow to import
 
         folder = Path(folder)
@@ -64,7 +67,7 @@ class Report:
             tables.write_csv(self.records, folder / "metrics.csv"),
         ]
         if html:
-            write_page(self, folder / "report.html")
+            write_page(self, folder / "report.html", thumbnails=thumbnails)
             written.append(folder / "report.html")
         return written
 

@@ -10,17 +10,19 @@ import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from string import Template
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from plotly.offline import get_plotlyjs
 
 from ncscope import __version__
 from ncscope.report import cards_html, classes_html, facts_html
-from ncscope.report.gallery import Plot, plots_of
+from ncscope.report.gallery import plots_of
 from ncscope.report.headings import page_title, run_names, same_classes, sizes
 from ncscope.report.measures_html import measures_table
 from ncscope.report.plain import in_html, in_script
+from ncscope.report.plot import Plot
 from ncscope.report.tables import write_text
+from ncscope.report.thumbnails import Thumbnails, drawn_rows, thumbnails_of
 from ncscope.report.verdict import comparison, verdict
 
 if TYPE_CHECKING:
@@ -30,13 +32,18 @@ _ASSETS = Path(__file__).with_name("assets")
 _SECTIONS = ("simplex", "cosines", "angles", "classes")
 
 
-def page(report: "Report") -> str:
-    """The whole HTML page, about 5 MB, nearly all of it plotly's script."""
+def page(report: "Report", *, thumbnails: bool = True) -> str:
+    """The whole HTML page, about 5 MB, nearly all of it plotly's script.
+
+    `thumbnails` adds small pictures of the drawn images, of runs that have them at hand.
+    """
     records = report.records
     names = run_names(records)
     plots = plots_of(report)
-    scripts = {"plotly": get_plotlyjs(), "script": _asset("page.js")}
-    figures = {f"{s}-{i}": plot.json for s in _SECTIONS for i, plot in enumerate(plots[s])}
+    scripts = {
+        "plotly": get_plotlyjs(), "script": _asset("page.js"), "scenes": _asset("scenes.js"),
+    }  # fmt: skip
+    pictures = _pictures(report, plots["simplex"], names) if thumbnails else Thumbnails()
     parts = {
         "policy": _policy(list(scripts.values())),
         "style": _asset("page.css"),
@@ -51,7 +58,9 @@ def page(report: "Report") -> str:
         "conventions": facts_html.conventions(records, names),
         "provenance": facts_html.provenance(records, names),
         "version": in_html(__version__),
-        "data": in_script(figures),
+        "data": in_script(_figures(plots, names, report)),
+        "pictures": in_script({"rows": pictures.rows, "pictures": pictures.pictures}),
+        "pictured": f'<p class="note">{in_html(pictures.note())}</p>' if pictures.note() else "",
         **{f"plots_{s}": _plots(plots[s], s, several=len(names) > 1) for s in _SECTIONS},
         **scripts,
     }
@@ -59,13 +68,35 @@ def page(report: "Report") -> str:
     return body.replace("$size", f"{len(body.encode()) / 1e6:.1f} MB", 1)
 
 
-def write_page(report: "Report", path: str | Path) -> None:
+def write_page(report: "Report", path: str | Path, *, thumbnails: bool = True) -> None:
     """Write the page; it appears under its name only when it is complete.
 
     Raises:
         DataError: the file cannot be written.
     """
-    write_text(Path(path), page(report))
+    write_text(Path(path), page(report, thumbnails=thumbnails))
+
+
+def _figures(
+    plots: dict[str, list[Plot]], names: Sequence[str], report: "Report"
+) -> dict[str, dict[str, Any]]:
+    """JSON of all figures by their place on the page; scenes with their run and class names."""
+    found = {f"{s}-{i}": plot.json for s in _SECTIONS for i, plot in enumerate(plots[s])}
+    for place, plot in enumerate(plots["simplex"]):
+        run = names.index(plot.run)
+        custom = [trace.get("customdata") or () for trace in plot.json["data"]]
+        drawn = sorted({index for points in custom for index, _ in points})
+        classnames = report.runs[run].features.classnames
+        found[f"simplex-{place}"] |= {"run": run, "names": {k: classnames[k] for k in drawn}}
+    return found
+
+
+def _pictures(report: "Report", plots: Sequence[Plot], names: Sequence[str]) -> Thumbnails:
+    """Thumbnails of the images that the scenes draw."""
+    drawn: list[set[int]] = [set() for _ in names]
+    for plot in plots:
+        drawn[names.index(plot.run)].update(drawn_rows(plot.json))
+    return thumbnails_of([run.features for run in report.runs], [sorted(rows) for rows in drawn])
 
 
 def _policy(scripts: Sequence[str]) -> str:

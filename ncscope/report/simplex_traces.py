@@ -2,6 +2,7 @@
 
 N samples, K classes drawn, n images drawn. Up to `FEW` classes have a colour and a legend entry
 each; more share a colour scale that runs along an order in which alike classes are neighbours.
+`customdata` has the index of each point's class and the row of its image, -1 where it is none.
 """
 
 from collections.abc import Sequence
@@ -43,6 +44,7 @@ def _images(
     return {
         **_class(points, index), **_xyz(rows), "mode": "markers",
         "text": [f"image {row} of {name}" for row in numbers],
+        "customdata": [[index, row] for row in numbers],
         "marker": {
             "size": 2.6, "opacity": 0.55, "color": palette.class_colour(place),
             "symbol": palette.class_symbol(place),
@@ -57,13 +59,14 @@ def _vectors(points: Points, view: View, index: int, place: int) -> list[dict[st
     if view.text is not None and _there(view.text[place]):
         found.append({
             **_class(points, index), **_arrow(view.text[place]), "mode": "lines+markers",
-            "text": ["", f"text of {name}"], "line": {"color": colour, "width": 6},
+            "text": ["", f"text of {name}"], "customdata": [[index, -1]] * 2,
+            "line": {"color": colour, "width": 6},
             "marker": {"size": [0, 7], "color": colour, "symbol": "diamond", "line": {"width": 0}},
         })  # fmt: skip
     if view.means is not None and _there(view.means[place]):
         found.append({
             **_class(points, index), **_xyz(view.means[place : place + 1]), "mode": "markers",
-            "text": [f"class mean of {name}"],
+            "text": [f"class mean of {name}"], "customdata": [[index, -1]],
             "marker": {
                 "size": 8, "color": colour, "symbol": palette.class_symbol(place),
                 "line": {"color": palette.INK, "width": 1.5},
@@ -93,6 +96,7 @@ def many_classes(
         traces.append(_cloud(
             "images", view.samples, [f"image of {names[p]}" for p in places],
             [shades[p] for p in places], {"size": 1.8, "opacity": 0.4},
+            [[classes[p], row] for p, row in zip(places, sampled.tolist(), strict=True)],
         ))  # fmt: skip
     size = 4 if len(classes) <= 100 else 2.5
     sides = (
@@ -105,6 +109,7 @@ def many_classes(
             traces.append(_cloud(
                 title, rows[kept], [f"{words} {names[p]}" for p in kept],
                 [shades[p] for p in kept], {"opacity": 0.9, **look},
+                [[classes[p], -1] for p in kept],
             ))  # fmt: skip
     return traces
 
@@ -141,15 +146,17 @@ def sampled_rows(
 
 
 def _cloud(
-    title: str, rows: Tensor, words: list[str], shades: list[float], look: dict[str, Any]
-) -> dict[str, Any]:
+    title: str, rows: Tensor, words: list[str], shades: list[float], look: dict[str, Any],
+    custom: list[list[int]],
+) -> dict[str, Any]:  # fmt: skip
     marker = {
         "color": np.round(np.array(shades, dtype=np.float32), 3),
         "colorscale": palette.scale(palette.MANY), "cmin": 0, "cmax": 1, **look,
     }  # fmt: skip
     return {
         "type": "scatter3d", "mode": "markers", "name": title, "legendgroup": title,
-        **_xyz(rows), "text": words, "hovertemplate": _HOVER, "marker": marker,
+        **_xyz(rows), "text": words, "customdata": custom, "hovertemplate": _HOVER,
+        "marker": marker,
     }  # fmt: skip
 
 

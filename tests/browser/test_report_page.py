@@ -4,25 +4,15 @@
 # objects have attributes that a type checker cannot know.
 # pyright: reportOptionalMemberAccess=false, reportAttributeAccessIssue=false
 
-import shutil
-
 import pytest
 
 from ncscope.features.bundle import Features
 from ncscope.report.measure import Report, measure
 from ncscope.report.page import write_page
+from tests.browser.driving import draw, open_tab
 from tests.report.cases import noisy
 
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
-if CHROMIUM is None:
-    pytest.skip("no chromium found", allow_module_level=True)
-
 NASTY = "<img src=x onerror=alert(1)>"
-OPTIONS = [
-    "--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader",
-    "--disable-background-networking",
-]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -42,37 +32,11 @@ def address(tmp_path_factory):
     return path.as_uri()
 
 
-@pytest.fixture(scope="module")
-def browser():
-    with playwright.sync_playwright() as driver:
-        found = driver.chromium.launch(executable_path=CHROMIUM, args=OPTIONS)
-        yield found
-        found.close()
-
-
 @pytest.fixture
 def tab(browser, address):
-    """The page, opened from disk, with what it complained of and asked for."""
-    context = browser.new_context(viewport={"width": 1200, "height": 900}, color_scheme="light")
-    page = context.new_page()
-    page.complaints, page.asked, page.dialogs = [], [], []
-    page.on("console", lambda m: page.complaints.append(m.text) if m.type == "error" else None)
-    page.on("pageerror", lambda error: page.complaints.append(str(error)))
-    page.on("request", lambda request: page.asked.append(request.url))
-    page.on("dialog", lambda dialog: (page.dialogs.append(dialog.message), dialog.dismiss()))
-    page.goto(address)
+    page = open_tab(browser, address)
     yield page
-    context.close()
-
-
-def draw(tab, section=""):
-    """Scroll to every figure of a section, or of the page, and wait until it is drawn.
-
-    Functions, not strings, go to the page: its policy forbids evaluating strings.
-    """
-    for plot in tab.query_selector_all(f"{section} .plot"):
-        plot.scroll_into_view_if_needed()
-        tab.wait_for_function("plot => plot.dataset.state === 'drawn' && plot.data", arg=plot)
+    page.context.close()
 
 
 def column(tab, place):

@@ -109,13 +109,14 @@ def test_the_policy_allows_these_scripts_and_no_other(one_run):
     policy = next(a["content"] for _, a in reader.tags if "http-equiv" in a)
     assert policy.startswith("default-src 'none'; script-src 'sha256-")
     assert "unsafe-inline" not in policy.split("style-src")[0]
-    data, plotly, own = reader.scripts
+    data, pictures, plotly, *own = reader.scripts
     assert plotly == get_plotlyjs()
-    hashes = [hashlib.sha256(script.encode()).digest() for script in (plotly, own)]
+    hashes = [hashlib.sha256(script.encode()).digest() for script in (plotly, *own)]
     digests = [base64.b64encode(found).decode() for found in hashes]
     assert re.findall(r"sha256-([^']+)", policy) == digests
     assert json.loads(data)
-    assert "<" not in data
+    assert json.loads(pictures)["pictures"] == []
+    assert "<" not in data + pictures
 
 
 def test_every_figure_that_is_placed_has_its_data(one_run):
@@ -133,12 +134,13 @@ def test_names_sources_and_provenance_are_never_markup():
     evil = {"source": f"runs/{NASTY}", "data": "<b>data</b>", "x<i>": {"k": ["</td>", NASTY]}}
     source = page(report_of(replace(features, provenance=evil)))
     reader = Reader(source)
-    assert len(reader.scripts) == 3
+    assert len(reader.scripts) == 5
     assert not [tag for tag, _ in reader.tags if tag == "img"]
     assert not [a for _, a in reader.tags if any(name.startswith("on") for name in a)]
     for name in (*names, "<b>data</b>", "</td>"):
         assert name in " ".join(reader.words)
-    labels = json.dumps(json.loads(reader.scripts[0]))
+    drawn = json.loads(reader.scripts[0]).values()
+    labels = json.dumps([{"data": f["data"], "layout": f["layout"]} for f in drawn])
     assert NASTY not in labels
     assert "&lt;img src=x" in labels
 

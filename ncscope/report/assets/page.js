@@ -2,6 +2,7 @@
 (() => {
   const root = document.documentElement;
   const figures = JSON.parse(document.getElementById("figures").textContent);
+  window.ncscope = { figures }; // scenes.js changes what is drawn of them
   const all = (selector, from = document) => Array.from(from.querySelectorAll(selector));
   const CONFIG = {
     responsive: true, displaylogo: false, scrollZoom: false,
@@ -108,6 +109,7 @@
     const { data, layout } = figures[div.dataset.figure];
     await Plotly.newPlot(div, data, layout, CONFIG);
     await paint(div);
+    div.dispatchEvent(new CustomEvent("drawn", { bubbles: true }));
   }
   function release(div) {
     const camera = div.layout && div.layout.scene && div.layout.scene.camera;

@@ -1,0 +1,104 @@
+"use strict";
+// The simplex views: one camera for views of the same classes, pictures of images, class filter.
+(() => {
+  const { figures } = window.ncscope;
+  const scenes = Array.from(document.querySelectorAll("#simplex .plot"));
+  const figureOf = (div) => figures[div.dataset.figure];
+
+  // Views with the same title turn together. Those not drawn get the camera for later.
+  const titleOf = (div) => div.closest("figure").querySelector("h3").lastChild.textContent;
+  let waiting = null;
+  let following = false;
+  function follow(from, camera) {
+    for (const div of scenes) {
+      if (div === from || titleOf(div) !== titleOf(from)) continue;
+      figureOf(div).layout.scene.camera = camera;
+      if (div.data) Plotly.relayout(div, { "scene.camera": camera });
+    }
+  }
+  function turned(div, change) {
+    const camera = change["scene.camera"];
+    if (!camera || following) return;
+    const idle = waiting === null;
+    waiting = [div, structuredClone(camera)];
+    if (idle) requestAnimationFrame(() => {
+      following = true;
+      follow(...waiting);
+      following = false;
+      waiting = null;
+    });
+  }
+
+  // The picture of the image pointed at. Only our own base64 gets into its address.
+  const look = document.getElementById("look");
+  let pictures = null;
+  let pointer = { x: 0, y: 0 };
+  document.addEventListener("pointermove", (event) => { pointer = { x: event.clientX, y: event.clientY }; });
+  function picture(run, row) {
+    pictures ??= JSON.parse(document.getElementById("pictures").textContent);
+    return pictures.pictures[(pictures.rows[run] || {})[row]];
+  }
+  function show(div, point) {
+    const found = point.customdata && point.customdata[1] >= 0 && picture(figureOf(div).run, point.customdata[1]);
+    look.hidden = !found;
+    if (!found) return;
+    const image = look.firstElementChild || look.appendChild(new Image());
+    image.src = "data:image/jpeg;base64," + found;
+    image.alt = `image ${point.customdata[1]} of ${figureOf(div).names[point.customdata[0]]}`;
+    const below = pointer.y + 130 < innerHeight;
+    look.style.left = `${Math.min(Math.max(pointer.x - 49, 4), innerWidth - 104)}px`;
+    look.style.top = `${below ? pointer.y + 22 : pointer.y - 122}px`;
+  }
+
+  // Only the classes whose names hold one of the words typed.
+  const KINDS = { f4: Float32Array, f8: Float64Array, i1: Int8Array, u1: Uint8Array, i2: Int16Array, u2: Uint16Array, i4: Int32Array, u4: Uint32Array };
+  function plain(value) {
+    if (!value || !value.bdata) return value;
+    const bytes = Uint8Array.from(atob(value.bdata), (letter) => letter.charCodeAt(0));
+    return new KINDS[value.dtype](bytes.buffer);
+  }
+  const PARTS = ["x", "y", "z", "text", "customdata"];
+  function whole(figure) {
+    figure.whole ??= figure.data.map((trace) => trace.customdata && {
+      ...Object.fromEntries(PARTS.map((part) => [part, Array.from(plain(trace[part]))])),
+      color: trace.marker && plain(trace.marker.color), size: trace.marker && plain(trace.marker.size),
+    });
+    return figure.whole;
+  }
+  function pick(trace, whole, wanted) {
+    const kept = whole.customdata.flatMap(([index], place) => (wanted.has(index) ? [place] : []));
+    const choose = (value) => (value && typeof value === "object" ? kept.map((place) => value[place]) : value);
+    for (const part of PARTS) trace[part] = choose(whole[part]);
+    if (trace.marker) Object.assign(trace.marker, { color: choose(whole.color), size: choose(whole.size) });
+  }
+  function filter(text) {
+    const words = text.toLowerCase().split(",").map((word) => word.trim()).filter(Boolean);
+    const hits = new Set();
+    for (const div of scenes) {
+      const figure = figureOf(div);
+      const named = Object.entries(figure.names).filter(([, name]) =>
+        !words.length || words.some((word) => name.toLowerCase().includes(word)));
+      const wanted = new Set(named.map(([index]) => Number(index)));
+      named.forEach(([, name]) => hits.add(name));
+      const parts = whole(figure);
+      figure.data.forEach((trace, place) => { if (parts[place]) pick(trace, parts[place], wanted); });
+      if (div.data) Plotly.react(div, figure.data, div.layout);
+    }
+    document.getElementById("only-found").textContent = words.length ? `${hits.size} classes shown` : "";
+  }
+  const only = document.getElementById("only");
+  let timer = 0;
+  only.addEventListener("input", () => {
+    clearTimeout(timer);
+    timer = setTimeout(() => filter(only.value), 150);
+  });
+
+  document.addEventListener("drawn", ({ target }) => {
+    if (!scenes.includes(target)) return;
+    target.on("plotly_relayouting", (change) => turned(target, change));
+    target.on("plotly_relayout", (change) => turned(target, change));
+    target.on("plotly_hover", ({ points }) => show(target, points[0]));
+    target.on("plotly_unhover", () => { look.hidden = true; });
+    target.addEventListener("pointerleave", () => { look.hidden = true; });
+  });
+})();
