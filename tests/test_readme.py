@@ -12,9 +12,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from ncscope.report.glossary import markdown_table
+from ncscope.zoo.learners.markdown import methods_table
 from tests.report.cases import noisy
 
 ROOT = Path(__file__).parents[1]
@@ -54,6 +56,9 @@ def workplace(tmp_path_factory):
             logit_scale=np.float32(100),
             classnames=np.array(features.classnames),
         )
+    [own] = [code for code in blocks(ROOT / "README.md", "python") if "class MyLearner" in code]
+    (folder / "my_learner.py").write_text(own)
+    torch.save({"shift": torch.ones(1024)}, folder / "my.pt")
     for name in ("cat", "dog", "horse"):
         (folder / "photos" / name).mkdir(parents=True)
         for k in range(3):
@@ -64,6 +69,10 @@ def workplace(tmp_path_factory):
 
 def test_the_readme_carries_the_glossary_as_the_code_has_it():
     assert markdown_table() in (ROOT / "README.md").read_text()
+
+
+def test_the_readme_carries_the_methods_as_the_code_has_them():
+    assert methods_table() in (ROOT / "README.md").read_text()
 
 
 def test_the_readme_has_commands_to_test():

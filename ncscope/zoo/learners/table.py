@@ -68,3 +68,10 @@ METHODS = (
     Method("TextRefiner", "CoOp's, refined by a memory", caveat="the method keeps their lengths"),
     Method("DPC", "mixed context", caveat="new classes exactly with `--base`"),
 )
+# What `ncscope tune` trains
+TUNED_HERE = frozenset(
+    {
+        *("CoOp", "CoCoOp", "KgCoOp", "ProGrad", "VPT", "IVLP", "MaPLe", "PromptSRC", "TCP"),
+        *("TaskRes", "CLIP-Adapter"),
+    }
+)
