@@ -3,6 +3,7 @@ import random
 from collections import Counter, defaultdict
 from fractions import Fraction
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -12,12 +13,15 @@ from PIL import Image
 from ncscope.data.class_counts import read_class_counts
 from ncscope.data.classes import select_classes
 from ncscope.data.draw import draw_training
-from ncscope.data.fewshot import draw_validation
+from ncscope.data.fewshot import draw_validation, few_shot_rows
 from ncscope.data.files import FileLoader
 from ncscope.data.images import ImageSet
 from ncscope.data.imbalance import imbalanced_counts, rank_classes
+from ncscope.data.split_file import list_split
 from ncscope.data.subset import Subset, subset
 from ncscope.errors import DataError
+
+SPLITS = Path(__file__).parents[2].parent / "shared" / "data" / "coop_splits"
 
 
 def name_of(index):
@@ -69,6 +73,20 @@ def test_shots_are_the_ones_that_dassl_draws(sizes, shots, seed):
     assert pairs(ours.images) == expected
     assert pairs(ours_val) == expected_val
     assert ours.counts == tuple(min(size, shots) for size in sizes)
+
+
+@pytest.mark.skipif(not SPLITS.is_dir(), reason="shared/data/coop_splits is absent")
+def test_a_published_index_is_the_draw_of_its_seed():
+    """Rows of linzhiqiu/cross_modal_adaptation's indices/eurosat/shot_1-seed_1.json."""
+    path = SPLITS / "split_zhou_EuroSAT.json"
+    stream = random.Random(1)
+    drawn = []
+    for part in ("train", "val"):
+        labels = list_split(path, Path("x"), part=part).labels
+        rows = few_shot_rows(labels, shots=1, stream=stream)
+        drawn.append([row for rows_of_class in rows.values() for row in rows_of_class])
+    assert drawn[0] == [275, 2665, 3129, 5022, 5991, 7507, 8920, 10217, 11527, 12429]
+    assert drawn[1] == [96, 1099, 1229, 2257, 2727, 2999, 3421, 3702, 4656, 5256]
 
 
 @pytest.mark.parametrize("split", ["base", "new"])
