@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from ncscope import NcscopeError, __version__
-from ncscope_cli import analyze, demo, extract, inspect
+from ncscope_cli import analyze, compare, demo, extract, inspect
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -33,6 +33,7 @@ def _options(
 
 app.command("analyze")(analyze.analyze)
 app.command("extract")(extract.extract)
+app.command("compare")(compare.compare)
 app.command("inspect")(inspect.inspect)
 app.command("demo")(demo.demo)
 

@@ -1,0 +1,110 @@
+"""`ncscope compare`: tables, paired tests and correlations over many runs."""
+
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ncscope_cli import options
+
+if TYPE_CHECKING:
+    from ncscope.experiments.compare import Correlations
+
+
+class Layout(str, Enum):
+    """Which tables."""
+
+    auto = "auto"
+    base_to_new = "base-to-new"
+    cross_dataset = "cross-dataset"
+    domain = "domain"
+    ablation = "ablation"
+
+
+class Which(str, Enum):
+    """Of which measures there are correlations."""
+
+    none = "none"
+    headline = "headline"
+    all = "all"
+
+
+class Duplicates(str, Enum):
+    """What to do with a run that comes twice."""
+
+    error = "error"
+    newest = "newest"
+
+
+def compare(
+    paths: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="DIR_OR_FILE...",
+            help="Folders of runs, searched at any depth for metrics.json, or such files.",
+        ),
+    ],
+    out: Annotated[
+        Path,
+        typer.Option(
+            metavar="FILE",
+            help="The table; its suffix says the format: .txt, .csv, .md, .tex, or .html, which "
+            "also plots measures against accuracy.",
+        ),
+    ],
+    baseline: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Row that every other is tested against, in pairs."),
+    ] = None,
+    layout: Annotated[
+        Layout, typer.Option(help="Which tables; auto: all that there are runs for.")
+    ] = Layout.auto,
+    by: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SETTING,...",
+            help="Settings that make rows of their own, as lcd_weight,shots; all that differ "
+            "between runs of one name if not said.",
+        ),
+    ] = None,
+    tau: Annotated[
+        list[float] | None, typer.Option(metavar="T", help="Only runs trained at this ratio.")
+    ] = None,
+    before: Annotated[
+        bool, typer.Option("--before", help="Also what each tuning started from, as rows.")
+    ] = False,
+    duplicates: Annotated[
+        Duplicates,
+        typer.Option(help="Of two runs of one row, data set, tau and seed: refuse, or the newest."),
+    ] = Duplicates.error,
+    correlations: Annotated[
+        Which | None,
+        typer.Option(
+            help="Of measures with base, new and H accuracy; headline in .html, else none, if not "
+            "said."
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap intervals.")] = 0,
+    quiet: options.Quiet = False,
+) -> None:
+    """Compare many runs: tables as the field prints them, paired tests, correlations."""
+    from ncscope.experiments import compare as library
+
+    library.check_suffix(out)
+    which: Correlations = "headline" if out.suffix == ".html" else "none"
+    comparison = library.compare(
+        *paths,
+        baseline=baseline,
+        layout=layout.value,
+        by=None if by is None else [key.strip() for key in by.split(",") if key.strip()],
+        tau=tau or None,
+        before=before,
+        duplicates=duplicates.value,
+        correlations=which if correlations is None else correlations.value,
+        seed=seed,
+    )
+    written = comparison.save(out)
+    typer.echo(comparison.table())
+    if not quiet:
+        typer.echo(f"ncscope: {len(comparison.rows)} runs; wrote {written}", err=True)

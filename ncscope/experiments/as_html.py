@@ -1,0 +1,108 @@
+"""Tables and the measure-against-accuracy plot as one HTML page without scripts, opens offline."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from ncscope import __version__
+from ncscope.experiments.association import Scatter, correlations, scatters
+from ncscope.experiments.correlation import Correlation
+from ncscope.experiments.rows import Labelled
+from ncscope.experiments.scatter_svg import scatter_svg
+from ncscope.experiments.table import Table
+from ncscope.experiments.table import number as cell_number
+from ncscope.report import palette
+from ncscope.report.plain import in_html
+
+# Figure 2's two measures; K-free forms, so that data sets may share an axis.
+PLOTTED = {
+    "delta_mid/cosine/centred": "Δ MID, centred", "delta_mid/cosine/raw": "Δ MID, raw",
+    "delta_lcd/cosine/centred": "Δ LCD, centred", "delta_lcd/cosine/raw": "Δ LCD, raw",
+}  # fmt: skip
+_TARGETS = {"base": "base", "new": "new", "h": "H", "all": "accuracy"}
+_SPLITS = {"base": "base classes", "new": "new classes", "all": "all classes"}
+
+
+def as_html(
+    rows: Sequence[Labelled],
+    tables: Sequence[Table],
+    correlated: Sequence[Table],
+    notes: Sequence[str] = (),
+) -> str:
+    """The page. Every name is text, whatever it holds; a policy forbids scripts and the network."""
+    style = Path(__file__).with_name("compare.css").read_text(encoding="utf-8")
+    plots = _plots(rows)
+    sections = [
+        *(_table(table) for table in tables),
+        *([f"<h2>Measures against accuracy</h2>{plots}"] if plots else []),
+        *(["<h2>Correlations</h2>"] if correlated else []),
+        *(_table(table) for table in correlated),
+        *(["<h2>How to read this</h2>"] if notes else []),
+        *(f"<p>{in_html(note)}</p>" for note in notes),
+    ]
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; '
+        "style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'\">\n"
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{len(rows)} runs – ncscope</title>\n<style>{style}</style>\n</head>\n<body>\n"
+        f"<h1>{len(rows)} runs compared</h1>\n{chr(10).join(sections)}\n"
+        f'<p class="note">ncscope {in_html(__version__)}</p>\n</body>\n</html>\n'
+    )
+
+
+def _table(table: Table) -> str:
+    heads = "".join(f'<th scope="col">{in_html(head)}</th>' for head in table.heads)
+    body = []
+    for name, cells in table.rows:
+        shown = (f"<b>{in_html(c.shown)}</b>" if c.best else in_html(c.shown) for c in cells)
+        row = "".join(f"<td>{one}</td>" for one in shown)
+        body.append(f'<tr><th scope="row">{in_html(name)}</th>{row}</tr>')
+    notes = "".join(f'<p class="note">{in_html(note)}</p>' for note in table.notes)
+    return (
+        f'<h3>{in_html(table.title)}</h3><div class="wide"><table><thead><tr>{heads}</tr></thead>'
+        f"<tbody>{''.join(body)}</tbody></table></div>{notes}"
+    )
+
+
+def _plots(rows: Sequence[Labelled]) -> str:
+    """Each plotted measure of the base classes against each accuracy, of the new against new."""
+    wanted = {("base", "base"), ("base", "new"), ("base", "h"), ("new", "new"), ("all", "all")}
+    plotted = (s for s in scatters(rows) if s.measure in PLOTTED and len(s.values) > 2)
+    found = [s for s in plotted if (s.split, s.target) in wanted]
+    if not found:
+        return ""
+    ordered = sorted(found, key=lambda s: list(PLOTTED).index(s.measure))
+    names = dict.fromkeys(name for scatter in ordered for name in scatter.groups)
+    colours = {name: palette.class_colour(place) for place, name in enumerate(names)}
+    figures = "".join(_figure(s, correlations(rows, s), colours) for s in ordered)
+    return (
+        "<p>A point is a run. Left of each pair: as it is, with each data set's own line. Right: "
+        "in standard deviations within its data set, one line over all, its band from data sets "
+        f'drawn anew.</p>{_key(colours)}<div class="pairs">{figures}</div>'
+    )
+
+
+def _key(colours: Mapping[str, str]) -> str:
+    items = (f'<li><i style="background:{colour}"></i>{in_html(name)}</li>'
+             for name, colour in colours.items())  # fmt: skip
+    return f'<ul class="key">{"".join(items)}</ul>'
+
+
+def _figure(scatter: Scatter, found: Correlation, colours: Mapping[str, str]) -> str:
+    across = f"{PLOTTED[scatter.measure]}, {_SPLITS[scatter.split]}"
+    up = _TARGETS[scatter.target]
+    pooled, partial = found.pooled_spearman, found.pooled_partial
+    said = f"pooled ρ {cell_number(pooled.value, 2).shown}"
+    if pooled.low is not None:
+        said += (f" [{cell_number(pooled.low, 2).shown}, {cell_number(pooled.high, 2).shown}], "
+                 f"{pooled.n} runs, {pooled.groups} data sets")  # fmt: skip
+    if partial.value is not None:
+        said += f"; given base accuracy {cell_number(partial.value, 2).shown}"
+    head = in_html(f"{across} – {up}")
+    raw, scored = (
+        scatter_svg(scatter, colours, across=across, up=up, z_scored=z) for z in (False, True)
+    )
+    return (
+        f'<figure><figcaption>{head} <span class="note">{in_html(said)}</span></figcaption>'
+        f'<div class="pair">{raw}{scored}</div></figure>'
+    )

@@ -1,0 +1,134 @@
+"""Many runs to tables: what `ncscope compare` does, from Python."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+from ncscope.errors import DataError
+from ncscope.experiments.as_csv import as_csv
+from ncscope.experiments.as_latex import as_latex
+from ncscope.experiments.as_markdown import as_markdown
+from ncscope.experiments.as_text import as_text
+from ncscope.experiments.association import NOTES as CORRELATION_NOTES
+from ncscope.experiments.association import correlation_tables
+from ncscope.experiments.build import build_tables
+from ncscope.experiments.layouts import H_NOTE, Layout
+from ncscope.experiments.read import find_files, read_outcomes
+from ncscope.experiments.rows import (
+    Duplicates,
+    Labelled,
+    label_rows,
+    merge_splits,
+    without_duplicates,
+)  # fmt: skip
+from ncscope.experiments.table import Table
+from ncscope.experiments.versus import NOTE as TEST_NOTE
+from ncscope.experiments.versus import find_baseline
+from ncscope.report.tables import make_folder, write_text
+
+Correlations = Literal["none", "headline", "all"]
+SUFFIXES = (".txt", ".csv", ".md", ".tex", ".html")
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """Tables over runs: accuracies, paired tests, correlations; and the runs, labelled."""
+
+    rows: tuple[Labelled, ...]
+    tables: tuple[Table, ...]
+    correlations: tuple[Table, ...]
+    notes: tuple[str, ...]
+
+    def table(self) -> str:
+        """Everything as aligned text."""
+        return as_text([*self.tables, *self.correlations], self.notes)
+
+    def save(self, path: str | Path) -> Path:
+        """Write it in the format that the suffix names; the file appears when it is complete.
+
+        Raises:
+            DataError: another suffix, or a file that cannot be written.
+        """
+        path = Path(path)
+        check_suffix(path)
+        tables = [*self.tables, *self.correlations]
+        make_folder(path.parent)
+        if path.suffix == ".html":
+            from ncscope.experiments.as_html import as_html  # plotly is slow to import
+
+            return write_text(path, as_html(self.rows, self.tables, self.correlations, self.notes))
+        if path.suffix == ".csv":
+            return write_text(path, as_csv(tables))
+        formats = {".txt": as_text, ".md": as_markdown, ".tex": as_latex}
+        return write_text(path, formats[path.suffix](tables, self.notes).rstrip("\n") + "\n")
+
+
+def compare(
+    *paths: str | Path,
+    baseline: str | None = None,
+    layout: Layout = "auto",
+    by: Sequence[str] | None = None,
+    tau: Sequence[float] | None = None,
+    before: bool = False,
+    duplicates: Duplicates = "error",
+    correlations: Correlations = "none",
+    seed: int = 0,
+) -> Comparison:
+    """Tables, paired tests and correlations over the runs in files and folders.
+
+    Args:
+        paths: metrics.json files, or folders searched for them at any depth.
+        baseline: the row that the others are tested against; None: no tests.
+        layout: one kind of table; `"auto"` gives all for which there are runs.
+        by: settings that make rows of their own; None: all that differ between runs of a name.
+        tau: only the runs trained at these ratios, and what was not trained.
+        before: also what tuning started from, as rows of their own.
+        duplicates: `"error"`, or `"newest"` of runs of one row, data set, tau and seed.
+        correlations: of which measures with accuracy.
+        seed: of the bootstraps.
+
+    Raises:
+        DataError: no runs, files that are none, runs that come twice, an unknown name.
+    """
+    _known("layout", layout, get_args(Layout))
+    _known("correlations", correlations, get_args(Correlations))
+    outcomes = merge_splits(read_outcomes(find_files(paths), before=before))
+    if tau is not None:
+        outcomes = [o for o in outcomes if o.tau is None or o.tau in tau]
+    rows, notes = without_duplicates(label_rows(outcomes, by=by), duplicates=duplicates)
+    if not rows:
+        raise DataError("there is no run to compare: none has a number, or none has this tau")
+    labels = list(dict.fromkeys(row.label for row in rows))
+    chosen = None if baseline is None else find_baseline(labels, baseline)
+    tables = build_tables(rows, layout=layout, baseline=chosen, seed=seed)
+    if not tables:
+        raise DataError(f"no run has what layout {layout} shows; runs: {'; '.join(labels)}")
+    found = []
+    if correlations != "none":
+        found = correlation_tables(rows, every=correlations == "all", seed=seed)
+    notes += _legend(rows, tables, found, tests=chosen is not None)
+    return Comparison(tuple(rows), tuple(tables), tuple(found), tuple(notes))
+
+
+def check_suffix(path: Path) -> None:
+    """Refuse a file whose suffix names no format."""
+    if path.suffix not in SUFFIXES:
+        raise DataError(f"{path}: the suffix says the format: one of {', '.join(SUFFIXES)}")
+
+
+def _legend(
+    rows: Sequence[Labelled], tables: Sequence[Table], correlations: Sequence[Table], *, tests: bool
+) -> list[str]:
+    """What holds for all tables, said once."""
+    notes = [H_NOTE] if any("H of averages" in table.heads for table in tables) else []
+    notes += [TEST_NOTE] if tests else []
+    notes += CORRELATION_NOTES if correlations else []
+    if correlations and len({row.outcome.tau for row in rows} - {None}) > 1:
+        notes.append("Correlations take runs of several tau together; tau=… takes some.")
+    return notes
+
+
+def _known(name: str, value: str, known: Sequence[str]) -> None:
+    if value not in known:
+        raise DataError(f"{name} must be one of {', '.join(known)}; found {value!r}")

@@ -1,0 +1,120 @@
+"""Paired tests of differences, and their interval over data sets.
+
+n differences, in G groups (data sets).
+"""
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from ncscope.errors import DataError
+
+REPLICATES = 10_000
+
+
+@dataclass(frozen=True)
+class Paired:
+    """What n paired differences say. A value that is undefined is None, its reason in `reasons`.
+
+    `mean` is over pairs. `t_p`, `wilcoxon_p` and `sign_p` are two-sided p values in [0, 1].
+    `low` and `high` are a 95 % interval of the mean from whole data sets drawn anew.
+    """
+
+    n: int
+    groups: int
+    mean: float | None
+    wins: int
+    ties: int
+    losses: int
+    t_p: float | None
+    wilcoxon_p: float | None
+    sign_p: float | None
+    low: float | None
+    high: float | None
+    reasons: tuple[str, ...]
+
+
+def paired(differences: Sequence[float], groups: Sequence[Hashable], *, seed: int = 0) -> Paired:
+    """Test whether paired differences are about zero.
+
+    Paired t, Wilcoxon signed-rank (zeros dropped; exact where n <= 50 without ties) and the exact
+    sign test (ties dropped) take the n pairs as independent; the interval takes the data sets as
+    such, and is the one to read where seeds of one data set agree.
+
+    Args:
+        differences: n of them, of one sign where the first of each pair is better.
+        groups: the data set of each.
+        seed: of the bootstrap.
+
+    Raises:
+        DataError: not one group a difference.
+    """
+    values = np.asarray(differences, dtype=np.float64)
+    if len(values) != len(groups):
+        raise DataError(f"one group a difference is needed: {len(groups)} for {len(values)}")
+    values = np.where(np.abs(values) < 1e-12, 0.0, values)  # 0.7 - 0.1 - 0.6 is a tie
+    wins, losses = int((values > 0).sum()), int((values < 0).sum())
+    reasons: list[str] = []
+    t_p = _t_test(values, reasons)
+    wilcoxon_p = _wilcoxon(values, reasons)
+    sign_p = float(stats.binomtest(wins, wins + losses).pvalue) if wins + losses else None
+    low, high = _interval(values, groups, seed, reasons)
+    return Paired(
+        len(values), len(set(groups)), float(values.mean()) if len(values) else None,
+        wins, len(values) - wins - losses, losses, t_p, wilcoxon_p, sign_p, low, high,
+        tuple(reasons),
+    )  # fmt: skip
+
+
+def _t_test(values: np.ndarray, reasons: list[str]) -> float | None:
+    if len(values) < 2:
+        reasons.append(f"t test: n = {len(values)}")
+        return None
+    if np.ptp(values) <= 1e-12:
+        reasons.append("t test: all differences are equal")
+        return None
+    result: Any = stats.ttest_1samp(values, 0.0)
+    return float(result.pvalue)
+
+
+def _wilcoxon(values: np.ndarray, reasons: list[str]) -> float | None:
+    moved = values[values != 0]
+    if not len(moved):
+        reasons.append("Wilcoxon and sign test: no difference other than 0")
+        return None
+    sizes = np.abs(moved)
+    exact = len(moved) <= 50 and len(np.unique(sizes)) == len(sizes)
+    method = "exact" if exact else "asymptotic"
+    if not exact and len(moved) < 3:
+        reasons.append(f"Wilcoxon: {len(moved)} tied differences")
+        return None
+    result: Any = stats.wilcoxon(moved, method=method)
+    return float(result.pvalue)
+
+
+def _interval(
+    values: np.ndarray, groups: Sequence[Hashable], seed: int, reasons: list[str]
+) -> tuple[float | None, float | None]:
+    names = list(dict.fromkeys(groups))
+    if len(names) < 2:
+        reasons.append(f"interval over data sets: {len(names)} of them")
+        return None, None
+    member = np.array([names.index(group) for group in groups])
+    sums = np.bincount(member, weights=values)
+    counts = np.bincount(member)
+    weights = group_weights(len(names), replicates=REPLICATES, seed=seed)
+    means = (weights @ sums) / (weights @ counts)
+    low, high = np.quantile(means, [0.025, 0.975])
+    return float(low), float(high)
+
+
+def group_weights(groups: int, *, replicates: int, seed: int) -> np.ndarray:
+    """(R, G) how often each of G groups is drawn, with replacement, G times in each replicate."""
+    generator = np.random.default_rng(seed)
+    draws = generator.integers(groups, size=(replicates, groups))
+    offset = np.arange(replicates)[:, None] * groups
+    flat = np.bincount((draws + offset).ravel(), minlength=replicates * groups)
+    return flat.reshape(replicates, groups).astype(np.float64)

@@ -1,0 +1,101 @@
+"""Runs as points of a table: a row, a data set, a seed and the accuracies of its columns."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from ncscope.experiments.outcome import is_domain_of
+from ncscope.experiments.rows import Labelled, data_order
+from ncscope.metrics.accuracy import harmonic_mean
+
+BASE_TO_NEW = ("base", "new", "h")
+ACCURACY = ("accuracy",)
+
+
+@dataclass(frozen=True, eq=False)
+class Point:
+    """One run's accuracies, shares in [0, 1], by column."""
+
+    label: str
+    data: str
+    tau: float | None
+    seed: int | None
+    values: Mapping[str, float]
+
+
+def taus(rows: Iterable[Labelled]) -> list[float | None]:
+    """The imbalance ratios that runs were trained at, balanced first; [None] where none says."""
+    found = {row.outcome.tau for row in rows if row.outcome.tau is not None}
+    return [*sorted(found, reverse=True)] or [None]
+
+
+def at_tau(rows: Iterable[Labelled], tau: float | None) -> list[Labelled]:
+    """The rows of one ratio; what was not trained, or does not say, belongs to each."""
+    return [row for row in rows if row.outcome.tau in (None, tau)]
+
+
+def base_to_new_points(rows: Iterable[Labelled]) -> list[Point]:
+    """Base, new and H of each run on its own data set; all-class runs are left out."""
+    points = []
+    for row in rows:
+        o = row.outcome
+        if not o.own_data or o.trained_split == "all":
+            continue
+        values = {split: o.accuracy[split] for split in ("base", "new") if split in o.accuracy}
+        if len(values) == 2:
+            values["h"] = harmonic_mean(values["base"], values["new"])
+        if values:
+            points.append(Point(row.label, o.data, o.tau, o.seed, values))
+    return points
+
+
+def sources(rows: Iterable[Labelled]) -> list[tuple[str, str]]:
+    """Training data (and split) of the runs that were tested on other data sets as well."""
+    found = {(o.trained_on, o.trained_split or "all")
+             for o in (row.outcome for row in rows) if o.trained_on and not o.own_data}  # fmt: skip
+    return sorted(found)
+
+
+def transfer_points(
+    rows: Iterable[Labelled], source: str, split: str, *, domains: bool
+) -> list[Point]:
+    """Accuracy of runs trained on `source`, on it and on other data sets, or on its domains.
+
+    An untrained model's accuracy on the same data sets, all classes, is a row as well.
+    """
+    rows = list(rows)
+    targets = {o.data for o in (row.outcome for row in rows)
+               if o.trained_on == source and not o.own_data
+               and is_domain_of(o.data, source) == domains}  # fmt: skip
+    if not targets:
+        return []
+    points = []
+    for row in rows:
+        o = row.outcome
+        trained_here = o.trained_on == source and (o.trained_split or "all") == split
+        if not (trained_here or o.trained_on is None):
+            continue
+        own = o.data == source
+        if not own and o.data not in targets:
+            continue
+        value = o.accuracy.get(split if own else "all")
+        if value is not None:
+            points.append(Point(row.label, o.data, o.tau, o.seed, {"accuracy": value}))
+    away = {point.label for point in points if point.data != source}
+    return [point for point in points if point.label in away]
+
+
+def accuracy_points(rows: Iterable[Labelled]) -> list[Point]:
+    """All-class accuracy of runs on their own data set."""
+    found = [(row.label, row.outcome) for row in rows if row.outcome.own_data]
+    return [Point(label, o.data, o.tau, o.seed, {"accuracy": o.accuracy["all"]})
+            for label, o in found if "all" in o.accuracy]  # fmt: skip
+
+
+def labels_of(points: Sequence[Point]) -> list[str]:
+    """Row names, in the order of the points."""
+    return list(dict.fromkeys(point.label for point in points))
+
+
+def data_of(points: Sequence[Point]) -> list[str]:
+    """Data sets, in the field's order."""
+    return sorted({point.data for point in points}, key=data_order)

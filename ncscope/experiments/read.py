@@ -1,0 +1,175 @@
+"""Reads metrics.json files of `analyze` and `tune` into outcomes, checking as it goes."""
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ncscope.errors import DataError
+from ncscope.experiments.fields import number, parse_object, share, wrong
+from ncscope.experiments.outcome import (
+    SETTINGS,
+    Outcome,
+    data_identity,
+    without_seed,
+)
+
+SPLITS = ("base", "new", "all")
+
+
+def find_files(paths: Iterable[str | Path]) -> list[Path]:
+    """The files given, and every metrics.json at any depth of the folders given, each once.
+
+    Raises:
+        DataError: a path that is not there, or a folder without a metrics.json.
+    """
+    found: dict[Path, Path] = {}
+    for path in map(Path, paths):
+        if path.is_dir():
+            inside = [Path(top) / "metrics.json" for top, _, names in os.walk(path)
+                      if "metrics.json" in names]  # fmt: skip
+            if not inside:
+                raise DataError(f"{path}: no metrics.json in it, at any depth; run `ncscope tune` "
+                                f"or `ncscope analyze` first")  # fmt: skip
+        elif path.is_file():
+            inside = [path]
+        else:
+            raise DataError(f"{path}: no such file or folder")
+        for file in sorted(inside):
+            found.setdefault(file.resolve(), file)
+    if not found:
+        raise DataError("nothing to compare: give folders of runs, or their metrics.json")
+    return list(found.values())
+
+
+def read_outcomes(files: Sequence[Path], *, before: bool = False) -> list[Outcome]:
+    """Every run in the files, one outcome for each data set it was tested on.
+
+    Args:
+        before: also what tuning started from, as rows of their own ("maple, before").
+
+    Raises:
+        DataError: a file that is no metrics.json, naming file and key.
+    """
+    return [outcome for file in files for outcome in _outcomes(file, before=before)]
+
+
+def _outcomes(file: Path, *, before: bool) -> list[Outcome]:
+    body = parse_object(file)
+    runs = body.get("runs")
+    if body.get("format") != 1 or not isinstance(runs, list):
+        raise DataError(f"{file}: not a metrics.json of ncscope: expected format 1 with a list "
+                        f"`runs`, found format {body.get('format')!r}")  # fmt: skip
+    tune = body.get("tune")
+    if tune is not None and not isinstance(tune, dict):
+        wrong(file, "tune", "an object", tune)
+    outcomes: dict[tuple[str, ...], dict[str, Any]] = {}
+    for place, run in enumerate(runs):
+        where = f"runs[{place}]"
+        if not isinstance(run, dict):
+            wrong(file, where, "an object", run)
+        facts = _plain(run, file, where) if tune is None else _tuned(tune, run, file, where)
+        if facts["stage"] == "before" and not before:
+            continue
+        key = (facts["name"], facts["data"], str(facts["seed"]))
+        held = outcomes.setdefault(key, {**facts, "accuracy": {}, "measures": {}})
+        split = facts["split"]
+        if split in held["measures"]:
+            raise DataError(f"{file}: {where} is a second run of {facts['name']} on "
+                            f"{facts['data']}, split {split}")  # fmt: skip
+        held["measures"][split] = _numbers(run, file, where)
+        top1 = _top1(run, file, where)
+        if top1 is not None:
+            held["accuracy"][split] = top1
+    if tune is not None:
+        _fill(outcomes, tune, file)
+    return [Outcome(**{k: v for k, v in held.items() if k not in ("stage", "split")})
+            for held in outcomes.values() if held["accuracy"] or held["measures"]]  # fmt: skip
+
+
+def _plain(run: Mapping[str, Any], file: Path, where: str) -> dict[str, Any]:
+    source = str(run.get("source") or "features")
+    provenance = run.get("provenance")
+    split = provenance.get("split") if isinstance(provenance, dict) else None
+    name, seed = without_seed(source)
+    return {
+        "name": name, "trained_on": None, "trained_split": None,
+        "data": data_identity(str(run.get("data") or "features")),
+        "seed": seed, "tau": None, "realised_tau": None, "settings": {}, "stage": "after",
+        "split": _split(split or run.get("split") or "all", file, where), "file": str(file),
+    }  # fmt: skip
+
+
+def _tuned(tune: Mapping[str, Any], run: Mapping[str, Any], file: Path, where: str
+           ) -> dict[str, Any]:  # fmt: skip
+    name, source = tune.get("name") or tune.get("method"), tune.get("data")
+    if not isinstance(name, str):
+        wrong(file, "tune.name", "a text", name)
+    if not isinstance(source, str):
+        wrong(file, "tune.data", "a text", source)
+    stage = run.get("stage", "after")
+    if stage not in ("before", "after"):
+        wrong(file, f"{where}.stage", "before or after", stage)
+    seed = tune.get("seed")
+    if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int)):
+        wrong(file, "tune.seed", "a whole number", seed)
+    settings = {key: tune.get(key) for key in SETTINGS}
+    for key, value in settings.items():
+        if value is not None and not isinstance(value, (str, int, float)):
+            wrong(file, f"tune.{key}", "a text or a number", value)
+        if key.endswith("_weight"):
+            settings[key] = number(value, file, f"tune.{key}")
+    if tune.get("split") is not None:
+        _split(tune["split"], file, "tune")
+    return {
+        "name": f"{name}, before" if stage == "before" else name,
+        "trained_on": data_identity(source), "trained_split": tune.get("split"),
+        "data": data_identity(str(run.get("data") or source)),
+        "seed": seed, "tau": number(tune.get("tau"), file, "tune.tau"),
+        "realised_tau": number(tune.get("realised_tau"), file, "tune.realised_tau"),
+        "settings": settings, "stage": stage, "file": str(file),
+        "split": _split(run.get("split") or "all", file, where),
+    }  # fmt: skip
+
+
+def _fill(outcomes: Mapping[tuple[str, ...], dict[str, Any]], tune: Mapping[str, Any], file: Path
+          ) -> None:  # fmt: skip
+    """Accuracies that `tune` states and no run does; a disagreement is refused."""
+    for held in outcomes.values():
+        if held["data"] != held["trained_on"]:
+            continue
+        key = "accuracy" if held["stage"] == "after" else "before"
+        stated = tune.get(key)
+        for split in ("base", "new"):
+            value = stated.get(split) if isinstance(stated, dict) else None
+            told = share(value, file, f"tune.{key}.{split}")
+            if told is None:
+                continue
+            found = held["accuracy"].setdefault(split, told)
+            if abs(found - told) > 1e-3:
+                raise DataError(f"{file}: tune.{key}.{split} is {told:.4f}, but the run of that "
+                                f"split has top1 = {found:.4f}")  # fmt: skip
+
+
+def _numbers(run: Mapping[str, Any], file: Path, where: str) -> dict[str, float]:
+    """The flat measures that are defined; those of the summary where there are no others."""
+    measures = run.get("measures", {})
+    if not isinstance(measures, dict):
+        wrong(file, f"{where}.measures", "an object", measures)
+    named = ((name, number(value, file, f"{where}.measures.{name}"))
+             for name, value in measures.items())  # fmt: skip
+    return {name: value for name, value in named if value is not None}
+
+
+def _top1(run: Mapping[str, Any], file: Path, where: str) -> float | None:
+    summary = run.get("summary")
+    accuracy = summary.get("accuracy") if isinstance(summary, dict) else None
+    if not isinstance(accuracy, dict):
+        return None
+    return share(accuracy.get("top1"), file, f"{where}.summary.accuracy.top1")
+
+
+def _split(value: object, file: Path, where: str) -> str:
+    if value not in SPLITS:
+        wrong(file, f"{where}.split", "base, new or all", value)
+    return str(value)
