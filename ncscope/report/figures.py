@@ -6,15 +6,18 @@ scale for a dark one; traces of the two forms are marked `meta: "raw"` or `"cent
 """
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 import plotly.graph_objects as go
 from torch import Tensor
 
 from ncscope.features.bundle import Features
-from ncscope.report import bars, heat, histogram, scene
+from ncscope.report import bars, curves, heat, histogram, motion, scene
 from ncscope.report.points import Points, points_of
 from ncscope.report.projection import Basis
+from ncscope.report.training_log import TrainingLog, read_log
+from ncscope.report.trajectory import Trajectory, read_trajectory
 
 Classes = Sequence[int] | Literal["all"] | None
 
@@ -98,6 +101,42 @@ def per_class_bars(
         DataError: no such column, or no class has a value in it.
     """
     return _figure(bars.bar_parts(record, measure=measure, title=title))
+
+
+def simplex_motion(
+    run: Trajectory | str | Path, *, classes: Classes = None, centred: bool = True,
+    axes: Literal["last", "all"] = "last", title: str = "Simplex view over training",
+) -> go.Figure:  # fmt: skip
+    """The simplex view at every evaluation of a training run, on fixed axes, with a slider.
+
+    Args:
+        run: a run's folder, its `trajectory.safetensors`, or one that was read.
+        classes, centred: as for `simplex`.
+        axes: fitted to the last step, whose picture is then that of `simplex`, or to all steps.
+
+    Raises:
+        DataError: no trajectory there, or a damaged one.
+    """
+    trajectory = run if isinstance(run, Trajectory) else read_trajectory(run)
+    parts, frames = motion.motion_parts(
+        trajectory, classes=classes, centred=centred, axes=axes, title=title
+    )
+    figure = _figure(parts)
+    figure.frames = [go.Frame(**frame) for frame in frames]
+    return figure
+
+
+def training_curves(run: TrainingLog | str | Path, *, title: str = "Training") -> go.Figure:
+    """Losses by step, and accuracy and measures of each split by evaluation, in panels.
+
+    Args:
+        run: a run's folder, its `log.jsonl`, or a log that was read.
+
+    Raises:
+        DataError: no log there, a damaged one, or one with nothing to draw.
+    """
+    log = run if isinstance(run, TrainingLog) else read_log(run)
+    return _figure(curves.curve_parts(log, title=title))
 
 
 def _figure(parts: tuple[list[dict[str, Any]], dict[str, Any]]) -> go.Figure:

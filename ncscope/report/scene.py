@@ -44,7 +44,7 @@ def simplex_parts(
     }
     sampled = sampled_rows(points, drawn, max_points=max_points, seed=seed)
     traces: list[dict[str, Any]] = []
-    shades = _shades(points, drawn) if len(drawn) > FEW else []
+    shades = shades_of(points, drawn) if len(drawn) > FEW else []
     for form, view in views.items():
         parts = (
             few_classes(points, view, drawn, sampled)
@@ -55,11 +55,11 @@ def simplex_parts(
     taken = 0 if sampled is None else len(sampled)
     caption = _caption(points, drawn, views, basis, taken=taken, seed=seed)
     edges = {form: view_limit(view) for form, view in views.items()} | dict(limits or {})
-    ranges = {form: _ranges(edge) for form, edge in edges.items()}
+    ranges = {form: scene_ranges(edge) for form, edge in edges.items()}
     shown = "centred" if centred else "raw"
     layout = base_layout(title, caption, top=16, meta={"layouts": ranges})
     layout["margin"] |= {"l": 0, "r": 0, "b": 0}
-    layout["scene"] = _scene(edges[shown])
+    layout["scene"] = scene_layout(edges[shown])
     layout["legend"] |= {"x": 0.01, "y": 0.0, "yanchor": "bottom"}
     layout["updatemenus"] = form_buttons(traces, shown, layouts=ranges)
     return traces, layout
@@ -100,7 +100,7 @@ def view_limit(view: View) -> float:
     return 1.02 * reach if reach > 0 else 1.0
 
 
-def _shades(points: Points, drawn: Sequence[int]) -> list[float]:
+def shades_of(points: Points, drawn: Sequence[int]) -> list[float]:
     """A place in [0, 1] for each class, alike classes near one another."""
     order = cluster_order(pairwise_cosines(points.vectors[list(drawn)], centred=True))
     places = {position: rank for rank, position in enumerate(order)}
@@ -142,11 +142,13 @@ def _shares(view: View) -> str:
     return "shows " + ", ".join(parts)
 
 
-def _ranges(edge: float) -> dict[str, Any]:
+def scene_ranges(edge: float) -> dict[str, Any]:
+    """The change of layout that makes `edge` half the side of the drawn cube."""
     return {f"scene.{name}axis.range": [-edge, edge] for name in "xyz"}
 
 
-def _scene(edge: float) -> dict[str, Any]:
+def scene_layout(edge: float) -> dict[str, Any]:
+    """A cube without axes, seen from where all views are first seen."""
     hidden = {
         "visible": False, "showspikes": False, "showgrid": False, "zeroline": False,
         "range": [-edge, edge], "autorange": False,

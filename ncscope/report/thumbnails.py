@@ -34,11 +34,11 @@ class Thumbnails:
         have = sum(len(rows) for rows in self.rows)
         if not have:
             return None
-        size = sum(map(len, self.pictures)) / 1e6
-        which = "each drawn image" if have == self.wanted else (
-            f"{number(have)} of the {number(self.wanted)} drawn images, chosen at random"
-        )  # fmt: skip
-        return f"Pointing at an image shows it: {which} ({size:.1f} MB of small JPEGs)."
+        size = f"{sum(map(len, self.pictures)) / 1e6:.1f} MB of small JPEGs"
+        if have == self.wanted:
+            return f"Pointing at an image shows it ({size})."
+        share = f"{number(have)} of the {number(self.wanted)} drawn, chosen at random"
+        return f"Pointing at an image shows it: {share} ({size})."
 
 
 def thumbnails_of(
