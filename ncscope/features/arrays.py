@@ -84,8 +84,14 @@ def read_arrays(path: Path, names: Sequence[str]) -> Stored:
     except DataError:
         raise
     except Exception as error:  # what a damaged archive raises is anyone's guess
-        kind = "holds pickled objects" if "pickle" in str(error) else "is damaged or cut short"
-        raise DataError(f"{path}: {kind}, or is no {path.suffix} file ({error})") from None
+        if "pickle" in str(error):  # numpy's own words tell how to load it all the same
+            raise DataError(
+                f"{path}: holds pickled objects, which could run code; expected arrays of numbers "
+                f"and text in an {path.suffix} file"
+            ) from None
+        raise DataError(
+            f"{path}: is damaged or cut short, or is no {path.suffix} file ({error})"
+        ) from None
     if not words.get("format", FORMAT).startswith("ncscope features "):
         words.pop("format")  # somebody else's word in somebody else's file
     if words.get("format", FORMAT) != FORMAT:

@@ -72,6 +72,8 @@ def _read_torch(path: Path) -> object:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         if "Unsupported global" in str(error) or "Unsupported class" in str(error):
             reason = "it names classes other than tensors, and loading those could run code"
+        elif reason.startswith("Weights only load failed"):  # and advice to load it all the same
+            reason = "damaged, or no file of plain tensors"
         raise BackboneError(f"{path}: not a readable file of weights ({reason[:160]})") from None
 
 
