@@ -22,7 +22,8 @@ _DATA = typer.Option(
     callback=_toy_list,
     is_eager=True,
     help="A folder of class folders, or of train/, val/, test/ holding them; a .csv with columns "
-    "path and label or classname; or toy:NAME[@DOMAIN], a toy task (toy:list prints them).",
+    "path and label or classname; NAME:ROOT, a data set in CoOp's layout (eurosat:/data, "
+    "imagenet-r:/data); or toy:NAME[@DOMAIN], a toy task (toy:list prints them).",
 )
 RequiredData = Annotated[str, _DATA]
 Data = Annotated[str | None, _DATA]
@@ -77,7 +78,9 @@ ImageFeature = Annotated[
 ]
 DataName = Annotated[
     str | None,
-    typer.Option(metavar="NAME", help="Data set whose templates are meant: EuroSAT, ..."),
+    typer.Option(
+        metavar="NAME", help="Data set whose templates are meant: EuroSAT, ...; NAME:ROOT tells."
+    ),
 ]
 Transform = Annotated[
     str | None,

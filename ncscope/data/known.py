@@ -56,6 +56,12 @@ KNOWN = (
 )
 
 
+def is_named(spec: str) -> bool:
+    """Whether DATA looks like NAME:ROOT: a word, no drive letter, a colon, and no path that is."""
+    name, colon, _ = spec.partition(":")
+    return bool(colon) and len(_plain(name)) > 1 and _plain(name).isalnum() and not _exists(spec)
+
+
 def parse_known(spec: str | Path) -> tuple[KnownData, Path] | None:
     """Split `NAME:ROOT` of a known data set; None where DATA is something else.
 
@@ -64,7 +70,7 @@ def parse_known(spec: str | Path) -> tuple[KnownData, Path] | None:
     """
     name, colon, root = str(spec).partition(":")
     known = _by_name().get(_plain(name))
-    if known is None or not colon or Path(spec).exists():
+    if known is None or not colon or _exists(spec):
         return None
     if not root:
         raise DataError(f"{spec}: no folder after the colon; expected {name}:ROOT, {_WHERE}")
@@ -89,6 +95,13 @@ def home_of(known: KnownData, root: Path) -> Path:
 
 
 _WHERE = "the folder that holds the data sets in CoOp's layout, or the data set's own"
+
+
+def _exists(spec: str | Path) -> bool:
+    try:
+        return Path(spec).exists()
+    except (OSError, ValueError):  # longer than a path can be
+        return False
 
 
 def _by_name() -> dict[str, KnownData]:

@@ -5,7 +5,6 @@ N samples, C classes, D width.
 
 import platform
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,14 @@ from ncscope.features.learned_text import (
     text_before_images,
 )
 from ncscope.features.preview import Preview
-from ncscope.features.sources import open_backbone, open_data, open_source, toy_defaults
+from ncscope.features.sources import (
+    filled_options,
+    open_backbone,
+    open_data,
+    open_source,
+    toy_defaults,
+    zero_shot_templates,
+)
 from ncscope.features.third_party import LearnerClass
 from ncscope.toy.model import name_warnings
 from ncscope.zoo.backbone import Backbone
@@ -59,12 +65,13 @@ def extract(
     Args:
         source: `zero-shot`, a checkpoint or a folder of its run, or any object with the members
             of `ncscope.zoo.base.PromptedClip`.
-        data: a folder of class folders, or of parts holding them, a `.csv`, `toy:NAME` or
-            `toy:NAME@DOMAIN` of the embedded toy suite, or an `ImageSet`.
+        data: a folder of class folders, or of parts holding them, a `.csv`, `eurosat:/data` and
+            the like (CoOp's layout), `toy:NAME[@DOMAIN]` of the toy suite, or an `ImageSet`.
         backbone, pretrained, trust_backbone: as for `load_backbone`; or a loaded `Backbone`;
             `auto` leaves it to the checkpoint, `checkpoint` takes the towers in its file (then
             `pretrained` may name a CLIP for the vocabulary, which files lack).
-        template: the prompt of zero-shot features, with one `{}`; several are averaged.
+        template: the prompt of zero-shot features, with one `{}`; several are averaged. None
+            takes the one of CoOp's zero-shot baseline where DATA is NAME:ROOT.
         classnames: the class order, matched with the data's by name; None takes the
             checkpoint's, or else the data's.
         split: `base`, `new` (first and second half of the classes) or `all`.
@@ -96,12 +103,7 @@ def extract(
         seed=seed,
         cache_dir=folder,
     )
-    options = options or LearnerOptions()
-    given = replace(
-        options,
-        template=templates or options.template,
-        classnames=options.classnames if classnames is None else classnames,
-    )
+    given = filled_options(options, data, templates=templates, classnames=classnames)
     opened = open_source(
         source,
         backbone=clip,
@@ -123,8 +125,9 @@ def extract(
         progress=progress,
     )
     text, how = text_after_images(opened, text, images, encoded, asked=given.condition)
-    width = encoded.rows.shape[1]
-    frozen = frozen_text(opened, clip, images.classnames, templates, width=width)
+    frozen = frozen_text(
+        opened, clip, images.classnames, zero_shot_templates(given), width=encoded.rows.shape[1]
+    )
     notes = [*how, *notes, *name_warnings(images.classnames, clip)]
     return Features(
         image=encoded.rows,

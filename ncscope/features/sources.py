@@ -1,10 +1,13 @@
 """What SOURCE and DATA name: the places where a new kind of either is added."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ncscope.data.classes import folded, reorder_classes, select_classes
 from ncscope.data.images import ImageSet, open_images
+from ncscope.data.known import is_named, parse_known
+from ncscope.data.open_known import open_known
 from ncscope.errors import BackboneError, DataError
 from ncscope.features.third_party import LearnerClass, check_learner, make_learner
 from ncscope.toy.images import toy_images
@@ -15,6 +18,7 @@ from ncscope.zoo.base import PromptedClip
 from ncscope.zoo.learner_options import LearnerOptions
 from ncscope.zoo.load import load_learner
 from ncscope.zoo.prompts import DEFAULT_TEMPLATE
+from ncscope.zoo.templates import TEMPLATES, known_data
 from ncscope.zoo.zero_shot import ZeroShot
 
 
@@ -49,7 +53,7 @@ def open_source(
                 "zero-shot has no checkpoint that tells the backbone; name it: --backbone ViT-B-16 "
                 "--pretrained openai, or --backbone PATH of a weight file or open_clip folder"
             )
-        return ZeroShot(backbone, options.templates or (DEFAULT_TEMPLATE,))
+        return ZeroShot(backbone, zero_shot_templates(options))
     if learner is not None:
         return make_learner(learner, str(source), backbone)
     path = Path(source)
@@ -115,9 +119,45 @@ def toy_defaults(
     """Backbone and templates, the toy's own where DATA is a toy task and none were named."""
     if not is_toy(data):
         return backbone, tuple(templates)
-    task, _ = find_task(str(data))
     named = "toy" if str(backbone) == "auto" else backbone
-    return named, tuple(templates) or (task.template,)
+    return named, tuple(templates) or default_templates(data)
+
+
+def name_of_data(data: str | Path | ImageSet) -> str | None:
+    """The known data set that DATA names as NAME:ROOT, in the tables' spelling; else None."""
+    known = None if isinstance(data, ImageSet) else parse_known(data)
+    return known[0].name if known else None
+
+
+def default_templates(data: str | Path | ImageSet) -> tuple[str, ...]:
+    """The template DATA's own table has: a toy task's, or CoOp's zero-shot one; () if none."""
+    if is_toy(data):
+        return (find_task(str(data))[0].template,)
+    name = name_of_data(data)
+    return (TEMPLATES[name],) if name else ()
+
+
+def filled_options(
+    options: LearnerOptions | None,
+    data: str | Path | ImageSet,
+    *,
+    templates: Sequence[str],
+    classnames: Sequence[str] | None,
+) -> LearnerOptions:
+    """The caller's options, with what was said beside them and the data set that DATA names."""
+    options = options or LearnerOptions()
+    return replace(
+        options,
+        template=tuple(templates) or options.template,
+        data_name=options.data_name or name_of_data(data),
+        classnames=options.classnames if classnames is None else classnames,
+    )
+
+
+def zero_shot_templates(options: LearnerOptions) -> tuple[str, ...]:
+    """The templates given, else the one CoOp's zero-shot baseline has for the data set named."""
+    known = known_data(options.data_name)
+    return options.templates or ((TEMPLATES[known] if known else DEFAULT_TEMPLATE),)
 
 
 def open_data(
@@ -139,6 +179,8 @@ def open_data(
         images = data
     elif is_toy(data):
         images = toy_images(str(data), part=part or "test")
+    elif isinstance(data, str) and is_named(data):
+        images = open_known(data, part=part, skip_bad=skip_bad)
     else:
         images = open_images(data, part=part, classnames=classnames, skip_bad=skip_bad)
     if classnames is None:
