@@ -1,6 +1,6 @@
 """From a checkpoint to a learner that gives features: inspection, backbone and settings."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from ncscope.zoo.inspection import Inspection
 from ncscope.zoo.learner_options import LearnerOptions
 from ncscope.zoo.learners import LEARNERS, REFUSED
 from ncscope.zoo.learners.learner import Learner
+from ncscope.zoo.learners.settings import Settings
 from ncscope.zoo.locate import locate
 from ncscope.zoo.logged_transform import with_transform
 from ncscope.zoo.method_notes import NOT_LEARNERS
@@ -48,9 +49,40 @@ def load_learner(
         CheckpointError: no known learner, damaged, or in need of something that is not given.
         BackboneError: no backbone, or one that the method cannot be put on.
     """
+    read = read_learner(
+        source,
+        backbone=backbone,
+        towers=towers,
+        device=device,
+        precision=precision,
+        options=options,
+    )
+    return LEARNERS[read.method](read.tensors, read.backbone, read.settings)
+
+
+@dataclass(frozen=True, eq=False)
+class ReadLearner:
+    """What a learner is made of: a key of LEARNERS, and what its loader takes."""
+
+    method: str
+    tensors: dict[str, Tensor]
+    backbone: Backbone
+    settings: Settings
+
+
+def read_learner(
+    source: str | Path | Inspection,
+    *,
+    backbone: Backbone | None = None,
+    towers: str = "auto",
+    device: str = "cpu",
+    precision: str = "fp32",
+    options: LearnerOptions | None = None,
+) -> ReadLearner:
+    """Read all that a learner is made of; arguments and errors as for `load_learner`."""
     seen = source if isinstance(source, Inspection) else inspect(source)
     options = options or LearnerOptions()
-    load = LEARNERS[_method(seen)]
+    method = _method(seen)
     clip, stored, doubts = choose_backbone(
         seen, backbone, towers=towers, device=device, precision=precision
     )
@@ -65,7 +97,7 @@ def load_learner(
         companions=_companions(seen),
         warnings=(*seen.warnings, *doubts, *settings.warnings),
     )
-    return load(seen.checkpoint.tensors, clip, settings)
+    return ReadLearner(method, seen.checkpoint.tensors, clip, settings)
 
 
 def _method(seen: Inspection) -> str:

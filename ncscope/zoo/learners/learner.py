@@ -7,7 +7,6 @@ import re
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 import torch
@@ -41,7 +40,7 @@ class Learner:
     by_feature: Callable[[list[str], Tensor], Tensor] | None = None
     has_text: bool = True  # False: `text_features` refuses, and only image measures are possible
 
-    @cached_property
+    @property
     def image_digest(self) -> str:
         """Changes with whatever changes image features."""
         if self.from_backbone is not None and not self.image_parts:

@@ -1,0 +1,119 @@
+"""All that decides a tuning run, as one flat record: what `tune` takes and `config.json` holds."""
+
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
+
+from ncscope.errors import DataError
+from ncscope.tuning.inputs import parsed_views
+from ncscope.tuning.objective import Objective
+from ncscope.tuning.optimiser import OPTIMIZERS
+from ncscope.tuning.recipe import Recipe
+
+_RECIPE = {field.name for field in fields(Recipe)}
+
+
+@dataclass(frozen=True)
+class TuneOptions:
+    """Options of `ncscope tune`; None takes the recipe's value."""
+
+    method: str
+    data: str
+    split: str = "base"
+    shots: int | None = 16
+    tau: float = 1.0
+    seed: int = 1
+    class_order: str = "index"
+    recipe: str = "authors"
+    epochs: int | None = None
+    batch_size: int | None = None
+    lr: float | None = None
+    optimizer: str | None = None
+    views: int | str | None = None
+    ctx: int | None = None
+    ctx_vision: int | None = None
+    ctx_init: str | None = None
+    depth: int | None = None
+    csc: bool = False
+    class_token_position: str | None = None
+    loss: str = "ce"
+    adjustment: float = 1.0
+    sampler: str = "plain"
+    regulariser: str = "npt"
+    lcd_weight: float = 0.0
+    lcd_form: str = "cosine"
+    mid_weight: float = 0.0
+    mid_form: str = "push_pull"
+    centred: bool = False
+    relative_weights: bool = False
+    cpt_weights: tuple[float, float, float] = (0.25, 0.15, 0.10)
+    cpt_clusters: int = 1
+    anchor: str = "nearest"
+    accumulate: int = 1
+    precision: str = "fp32"
+
+    def __post_init__(self) -> None:
+        if self.split not in ("base", "new", "all"):
+            raise DataError(f"`split` is {self.split!r}; expected base, new or all")
+        for name in ("epochs", "accumulate", "ctx_vision", "depth", "cpt_clusters"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise DataError(f"`{name}` is {value}; expected 1 or more")
+        if self.lr is not None and not 0 < self.lr < float("inf"):
+            raise DataError(f"`lr` is {self.lr}; expected a number above 0")
+        if self.batch_size is not None and self.batch_size < 0:
+            raise DataError(f"`batch_size` is {self.batch_size}; expected 1 or more, or 0 for all")
+        if self.optimizer not in (None, *OPTIMIZERS):
+            known = ", ".join(OPTIMIZERS)
+            raise DataError(f"`optimizer` is {self.optimizer!r}; expected one of {known}")
+        if self.views is not None:
+            parsed_views(self.views)
+        self.objective()
+
+    def objective(self) -> Objective:
+        """The regularisers that are asked for."""
+        return Objective(
+            regulariser=self.regulariser,
+            lcd_weight=self.lcd_weight,
+            lcd_form=self.lcd_form,
+            mid_weight=self.mid_weight,
+            mid_form=self.mid_form,
+            centred=self.centred,
+            relative=self.relative_weights,
+            cpt_weights=self.cpt_weights,
+            cpt_clusters=self.cpt_clusters,
+            anchor=self.anchor,
+        )
+
+    def over(self, recipe: Recipe) -> Recipe:
+        """The recipe with what was said otherwise."""
+        names = _RECIPE & {field.name for field in fields(self)} - {"csc"}
+        said = {name: value for name in names if (value := getattr(self, name)) is not None}
+        if "views" in said:
+            said["views"] = parsed_views(said["views"])
+        if "ctx_init" in said:
+            words = said["ctx_init"].replace("_", " ").split()
+            said["ctx_init"] = " ".join(words) or None
+            said.setdefault("ctx", len(words) or recipe.ctx)
+        elif self.ctx is not None and recipe.ctx_init and self.ctx > len(recipe.ctx_init.split()):
+            said["ctx_init"] = None  # more context than words to begin with
+        return replace(recipe, **said, csc=self.csc or recipe.csc)
+
+    @property
+    def name(self) -> str:
+        """How tables call the run: the method and what was added to it."""
+        parts = [self.method]
+        if self.loss != "ce":
+            parts.append(self.loss)
+        if self.regulariser == "cpt":
+            parts.append("cpt")
+        elif self.objective().active:
+            parts.append("npt")
+        return "+".join(parts)
+
+
+def config_of(options: TuneOptions, recipe: Recipe, found: dict[str, Any]) -> dict[str, Any]:
+    """Every value in force, as JSON: options, the recipe's values over them, and what was found."""
+    values = asdict(options) | asdict(recipe) | found
+    return {
+        key: list(value) if isinstance(value, tuple) else value for key, value in values.items()
+    }

@@ -1,0 +1,136 @@
+"""What a tuning run leaves as numbers: the runs of metrics.json and their summary."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+from ncscope import __version__, metrics
+from ncscope.experiments.tune_options import TuneOptions
+from ncscope.experiments.tune_plan import Plan
+from ncscope.features.bundle import Features
+from ncscope.report.measure import Run, measure
+from ncscope.tuning.classification import logits_of
+from ncscope.tuning.evaluate import TestSplit, split_features
+from ncscope.tuning.save import right_by_class
+from ncscope.zoo.learners.learner import Learner
+from ncscope.zoo.zero_shot import ZeroShot
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """A split's report and, by class name, how many images are right of how many."""
+
+    split: TestSplit
+    run: Run
+    correct: dict[str, tuple[int, int]]
+
+    @property
+    def accuracy(self) -> float:
+        """Fraction of all images."""
+        right, total = (sum(pair[i] for pair in self.correct.values()) for i in (0, 1))
+        return right / max(total, 1)
+
+
+def measure_splits(
+    learner: Learner,
+    splits: Sequence[TestSplit],
+    plan: Plan,
+    *,
+    stage: str,
+    bootstrap: int | None,
+) -> list[Measured]:
+    """Every measure on every split, grouped by training counts where the classes were trained."""
+    return [_measured(learner, split, plan, stage=stage, bootstrap=bootstrap) for split in splits]
+
+
+def _measured(
+    learner: Learner, split: TestSplit, plan: Plan, *, stage: str, bootstrap: int | None
+) -> Measured:
+    image, text = split_features(learner, split)
+    names = split.images.classnames
+    frozen = ZeroShot(plan.backbone, (split.template or plan.template,)).text_features(names)
+    description = dict(learner.description)
+    features = Features(
+        image=image.cpu(),
+        label=split.labels.cpu(),
+        text=text.cpu(),
+        classnames=names,
+        logit_scale=learner.logit_scale.detach().cpu(),
+        text_frozen=frozen.cpu(),
+        provenance={
+            "source": f"{plan.setting.trainee.method}, {stage} training",
+            "data": split.images.name,
+            "split": split.name,
+            "part": split.images.part or "all",
+            "warnings": [*description.pop("warnings", []), *split.images.warnings],
+            "learner": description,
+            "versions": {"ncscope": __version__, "torch": torch.__version__},
+        },
+    )
+    trained_here = names == plan.setting.classnames
+    counts = list(plan.draw.counts) if trained_here else None
+    run = measure(features, train_counts=counts, bootstrap=bootstrap)
+    record = {**run.record, "split": split.name, "stage": stage}
+    correct = right_by_class(logits_of(image, text, learner.logit_scale), split.labels, names)
+    return Measured(split, replace(run, record=record), correct)
+
+
+def tune_record(
+    chosen: TuneOptions,
+    plan: Plan,
+    before: Sequence[Measured],
+    after: Sequence[Measured],
+    *,
+    seconds: float,
+    steps: int,
+) -> dict[str, Any]:
+    """The `tune` part of metrics.json."""
+    objective = chosen.objective()
+    return {
+        "method": plan.setting.trainee.method,
+        "name": chosen.name,
+        "data": chosen.data,
+        "split": chosen.split,
+        "shots": chosen.shots,
+        "tau": chosen.tau,
+        "realised_tau": plan.draw.realised_tau,
+        "counts": list(plan.draw.counts),
+        "seed": chosen.seed,
+        "class_order": chosen.class_order,
+        "recipe": chosen.recipe,
+        "loss": chosen.loss,
+        "sampler": chosen.sampler,
+        "regulariser": chosen.regulariser if objective.active else "none",
+        "lcd_weight": chosen.lcd_weight,
+        "lcd_form": chosen.lcd_form,
+        "mid_weight": chosen.mid_weight,
+        "mid_form": chosen.mid_form,
+        "centred": chosen.centred,
+        "relative_weights": chosen.relative_weights,
+        "accuracy": _accuracies(after, plan),
+        "before": _accuracies(before, plan),
+        "steps": steps,
+        "seconds": round(seconds, 3),
+    }
+
+
+def _accuracies(measured: Sequence[Measured], plan: Plan) -> dict[str, float | None]:
+    """Fractions: base, new, h, or all; head, medium and tail of the trained classes; ece."""
+    own = {m.split.name: m for m in measured if not m.split.target}
+    found: dict[str, float | None] = {name: m.accuracy for name, m in own.items()}
+    if "base" in own or "new" in own:
+        found = {name: found.get(name) for name in ("base", "new")}
+        base, new = found["base"], found["new"]
+        found["h"] = None
+        if base is not None and new is not None:
+            found["h"] = metrics.harmonic_mean(base, new)
+    trained = next(m for m in own.values() if m.split.images.classnames == plan.setting.classnames)
+    found["ece"] = trained.run.record["summary"]["accuracy"]["ece"]
+    groups = metrics.frequency_groups(torch.tensor(plan.draw.counts))
+    right = list(trained.correct.values())
+    for name, labels in groups.items():
+        shares = [right[k][0] / right[k][1] for k in labels.tolist() if right[k][1]]
+        found[name] = sum(shares) / len(shares) if shares else None
+    return found

@@ -1,0 +1,82 @@
+"""Where a run is computed, and the test images it is measured on."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from ncscope.data.classes import select_classes
+from ncscope.data.images import ImageSet
+from ncscope.errors import DataError
+from ncscope.experiments.tune_options import TuneOptions
+from ncscope.features.sources import open_data, toy_defaults
+from ncscope.tuning.evaluate import TestSplit
+from ncscope.tuning.inputs import Progress, cached_image_features
+from ncscope.tuning.trainee import Trainee
+from ncscope.zoo.backbone import Backbone
+
+
+@dataclass(frozen=True, eq=False)
+class Machine:
+    """Where and how a run is computed; nothing of it changes the result but by rounding."""
+
+    backbone: str | Path | Backbone = "auto"
+    pretrained: str | None = None
+    template: str | None = None
+    device: str = "auto"
+    batch_images: int = 64
+    workers: int | None = None
+    cache: Path | None = None
+    seed_of_weights: int | None = None
+    trust_backbone: bool = False
+    compiled: bool = False
+    progress: Progress = None
+
+
+def open_tests(
+    options: TuneOptions, backbone: Backbone, machine: Machine, *, frozen: bool
+) -> list[TestSplit]:
+    """The test images of both halves of the classes, or of all where training has all."""
+    images = open_data(options.data, part="test")
+    names = ("all",) if options.split == "all" else ("base", "new")
+    return [
+        test_split(name, select_classes(images, name), backbone, machine, frozen=frozen)
+        for name in names
+    ]
+
+
+def test_split(
+    name: str, images: ImageSet, backbone: Backbone, machine: Machine, *, frozen: bool
+) -> TestSplit:
+    """Test images, with their frozen features where the image tower is left alone."""
+    labels = torch.tensor(images.labels, device=backbone.device)
+    if not frozen:
+        return TestSplit(name, images, None, labels)
+    found = cached_image_features(
+        backbone, images, batch_size=machine.batch_images, cache=machine.cache
+    )
+    return TestSplit(name, images, found.rows.to(backbone.device), labels)
+
+
+def target_splits(
+    targets: Sequence[str], backbone: Backbone, machine: Machine, trainee: Trainee
+) -> list[TestSplit]:
+    """Other data sets to test on, with all their classes.
+
+    Raises:
+        DataError: the learner has no text features for other classes.
+    """
+    if targets and not trainee.takes_new_classes:
+        raise DataError(
+            f"{trainee.method} as it is set has parameters for its own classes only; it cannot be "
+            f"tested on {targets[0]!r}"
+        )
+    frozen = trainee.learner().from_backbone is not None
+    found = []
+    for target in targets:
+        images = open_data(target, part="test")
+        _, templates = toy_defaults(target, backbone=machine.backbone, templates=())
+        split = test_split("all", images, backbone, machine, frozen=frozen)
+        found.append(replace(split, template=templates[0] if templates else None, target=True))
+    return found

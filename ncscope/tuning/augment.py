@@ -1,0 +1,95 @@
+"""The authors' augmentation: a random resized crop and a flip, the same for the same seed.
+
+Dassl's `random_resized_crop` and `random_flip`, with torchvision's distribution of crops.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from ncscope.data.images import ImageSet
+from ncscope.zoo.backbone import Backbone
+
+_AREA = (0.08, 1.0)
+_RATIO = (3 / 4, 4 / 3)
+_TRIES = 10
+
+
+@dataclass(frozen=True)
+class Augment:
+    """An RGB image and a seed to (3, S, S) pixels, normalised as the backbone wants them."""
+
+    size: int  # S
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+    def __call__(self, image: Image.Image, seed: tuple[int, ...]) -> Tensor:
+        draw = np.random.default_rng(seed)
+        box = crop_box(*image.size, draw)
+        side = (self.size, self.size)
+        image = image.resize(side, Image.Resampling.BICUBIC, box=box)
+        if draw.random() < 0.5:
+            image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        pixels = torch.from_numpy(np.asarray(image, dtype=np.float32) / 255).permute(2, 0, 1)
+        mean, std = (torch.tensor(v)[:, None, None] for v in (self.mean, self.std))
+        return (pixels - mean) / std
+
+
+def crop_box(
+    width: int, height: int, draw: np.random.Generator
+) -> tuple[float, float, float, float]:
+    """A crop of 8 to 100 % of the area with sides of 3:4 to 4:3, else the largest in the middle."""
+    for _ in range(_TRIES):
+        area = width * height * draw.uniform(*_AREA)
+        ratio = math.exp(draw.uniform(math.log(_RATIO[0]), math.log(_RATIO[1])))
+        w, h = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
+        if 0 < w <= width and 0 < h <= height:
+            left = int(draw.integers(0, width - w + 1))
+            top = int(draw.integers(0, height - h + 1))
+            return left, top, left + w, top + h
+    w = min(width, round(height * _RATIO[1]))
+    h = min(height, round(width / _RATIO[0]))
+    left, top = (width - w) // 2, (height - h) // 2
+    return left, top, left + w, top + h
+
+
+def augment_for(backbone: Backbone) -> Augment:
+    """The augmentation that ends in the backbone's image size and normalisation."""
+    said = backbone.description["preprocess"]
+    return Augment(backbone.image_size, tuple(said["mean"]), tuple(said["std"]))
+
+
+@dataclass(frozen=True, eq=False)
+class PixelSource:
+    """Image i of a set as pixels: the centre crop, or a view that seed, view and i decide."""
+
+    backbone: Backbone
+    images: ImageSet
+    seed: int
+    plain: bool = False
+
+    def __call__(self, row: int, view: int) -> Tensor:
+        image = self.images.load(row)
+        if self.plain:
+            return self.backbone.preprocess(image)
+        return augment_for(self.backbone)(image, (self.seed, view, row))
+
+
+@dataclass(frozen=True, eq=False)
+class Views(Dataset[Tensor]):
+    """One view of every image, for torch's loader."""
+
+    source: PixelSource
+    view: int
+    count: int
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> Tensor:
+        return self.source(index, self.view)

@@ -1,0 +1,72 @@
+"""How a learner does on one split: accuracy, calibration and the measures of collapse, cheaply.
+
+N test images, K classes, D embedding width.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ncscope import metrics
+from ncscope.data.images import ImageSet
+from ncscope.features.forward import encode_images
+from ncscope.tuning.classification import logits_of
+from ncscope.zoo.learners.learner import Learner
+
+_IMAGES_AT_ONCE = 64  # of learners with text features for every image
+
+
+@dataclass(frozen=True, eq=False)
+class TestSplit:
+    """Test images of one half of the classes; `frozen` are the backbone's own features of them."""
+
+    name: str  # base, new or all
+    images: ImageSet
+    frozen: Tensor | None  # (N, D) on the device; None where the image tower is trained
+    labels: Tensor  # (N,) on the device
+    template: str | None = None  # of another data set than the trained one
+    target: bool = False  # another data set than the trained one
+
+
+@torch.no_grad()
+def split_features(
+    learner: Learner, split: TestSplit, *, batch_size: int = 64
+) -> tuple[Tensor, Tensor]:
+    """(N, D) image features and (K, D) text features, or (N, K, D) where they depend on images."""
+    names = list(split.images.classnames)
+    if split.frozen is not None and learner.from_backbone is not None:
+        image = learner.from_backbone(split.frozen)
+    else:
+        found = encode_images(learner, split.images, batch_size=batch_size)
+        image = found.rows.to(split.labels.device)
+    if learner.by_feature is None:
+        return image, learner.encode_names(names)
+    parts = image.split(_IMAGES_AT_ONCE)
+    return image, torch.cat([learner.by_feature(names, part) for part in parts])
+
+
+def quick_measures(image: Tensor, labels: Tensor, text: Tensor, scale: Tensor) -> dict[str, Any]:
+    """What the log keeps of an evaluation; every number is a function of `ncscope.metrics`.
+
+    `accuracy` and `ece` are fractions. Measures of text features that depend on the image are
+    those of their mean.
+    """
+    logits = logits_of(image, text, scale)
+    rows = F.normalize(text if text.ndim == 2 else text.mean(dim=0), dim=-1)
+    samples = F.normalize(image, dim=-1)
+    means = metrics.class_moments(samples, labels, len(rows)).means.to(rows)
+    both = {"raw": False, "centred": True}
+    return {
+        "accuracy": float(metrics.top1(logits, labels)),
+        "ece": float(metrics.ece(logits, labels)),
+        "delta_lcd": {k: float(metrics.delta_lcd(rows, centred=c)) for k, c in both.items()},
+        "delta_mid": {k: float(metrics.delta_mid(rows, means, centred=c)) for k, c in both.items()},
+        "etf_distance": {
+            "text": {k: float(metrics.etf_distance(rows, centred=c)) for k, c in both.items()},
+            "image": {k: float(metrics.etf_distance(means, centred=c)) for k, c in both.items()},
+        },
+        "modality_gap": float(metrics.modality_gap(rows, means)),
+    }

@@ -1,0 +1,166 @@
+"""What the image side of a training step starts from: frozen features kept once, or pixels.
+
+N training images, V views of each, B images of a batch, D embedding width, S image size.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from ncscope.data.images import ImageSet
+from ncscope.errors import DataError
+from ncscope.features.cache import cache_path, keep, read_cached
+from ncscope.features.forward import ImageFeatures, encode_images
+from ncscope.tuning.augment import PixelSource, Views
+from ncscope.zoo.backbone import Backbone
+from ncscope.zoo.zero_shot import ZeroShot
+
+_PIXELS_KEPT = 4 * 2**30  # bytes of pixels that are held in memory; more are decoded every time
+
+Progress = Callable[[int, int], object] | None
+
+
+class Inputs(Protocol):
+    """Training images by number."""
+
+    @property
+    def labels(self) -> Tensor:
+        """(N,), on the device."""
+        ...
+
+    def batch(self, rows: Tensor, epoch: int) -> Tensor:
+        """The images `rows` as epoch `epoch` shows them: (B, D) features or (B, 3, S, S) pixels."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureInputs:
+    """Backbone features of V views of each image; which view is shown is drawn every epoch."""
+
+    table: Tensor  # (V, N, D) on the device
+    labels: Tensor  # (N,) on the device
+    seed: int
+    by_epoch: bool = False  # view e belongs to epoch e
+
+    def batch(self, rows: Tensor, epoch: int) -> Tensor:
+        count = len(self.labels)
+        view = chosen_views(len(self.table), count, seed=self.seed, epoch=epoch)
+        view = torch.full((count,), epoch) if self.by_epoch else view
+        return self.table[view[rows].to(self.table.device), rows.to(self.table.device)]
+
+
+@dataclass(frozen=True, eq=False)
+class PixelInputs:
+    """Pixels, kept where they fit into memory, else decoded when they are asked for."""
+
+    labels: Tensor  # (N,) on the device
+    source: PixelSource
+    views: int | None  # None: a new view every epoch
+    kept: dict[tuple[int, int], Tensor]
+
+    def batch(self, rows: Tensor, epoch: int) -> Tensor:
+        count = len(self.labels)
+        if self.views is None:
+            view = torch.full((count,), epoch)
+        else:
+            view = chosen_views(self.views, count, seed=self.source.seed, epoch=epoch)
+        shown = torch.stack([self._one(int(row), int(view[row])) for row in rows])
+        return shown.to(self.labels.device, non_blocking=True)
+
+    def _one(self, row: int, view: int) -> Tensor:
+        if (row, view) in self.kept:
+            return self.kept[row, view]
+        pixels = self.source(row, view)
+        total = len(self.labels) * (self.views or 0) * pixels.numel() * pixels.element_size()
+        if 0 < total <= _PIXELS_KEPT:
+            self.kept[row, view] = pixels
+        return pixels
+
+
+def chosen_views(views: int, count: int, *, seed: int, epoch: int) -> Tensor:
+    """(N,) view of each image in an epoch; it follows from seed and epoch alone."""
+    if views == 1:
+        return torch.zeros(count, dtype=torch.int64)
+    generator = torch.Generator().manual_seed(1_000_003 * seed + epoch)
+    return torch.randint(views, (count,), generator=generator)
+
+
+def feature_inputs(
+    backbone: Backbone,
+    images: ImageSet,
+    *,
+    views: int | str,
+    seed: int,
+    epochs: int,
+    batch_size: int = 64,
+    workers: int = 0,
+    cache: Path | None = None,
+    progress: Progress = None,
+) -> FeatureInputs:
+    """Run the frozen image tower once over each view of each image.
+
+    Args:
+        views: V, 1 for the centre crop; `online` keeps a view an epoch.
+        cache: where features of the centre crop are looked up and kept.
+    """
+    labels = torch.tensor(images.labels, device=backbone.device)
+    if views == 1:
+        found = cached_image_features(backbone, images, batch_size=batch_size, cache=cache)
+        return FeatureInputs(found.rows[None].to(backbone.device), labels, seed)
+    count = epochs if views == "online" else int(views)
+    table: list[Tensor] = []
+    for view in range(count):
+        shown = Views(PixelSource(backbone, images, seed), view, len(images))
+        batches = DataLoader(shown, batch_size=batch_size, num_workers=workers)
+        with torch.no_grad():
+            rows = [backbone.encode_image(pixels.to(backbone.device)) for pixels in batches]
+        table.append(torch.cat(rows).float())
+        if progress is not None:
+            progress(view + 1, count)
+    if views == "online":
+        return FeatureInputs(torch.stack(table), labels, seed, by_epoch=True)
+    return FeatureInputs(torch.stack(table), labels, seed)
+
+
+def cached_image_features(
+    backbone: Backbone, images: ImageSet, *, batch_size: int = 64, cache: Path | None = None
+) -> ImageFeatures:
+    """The backbone's own features of a data set, looked up in the cache where there is one.
+
+    Raises:
+        DataError: an unreadable image.
+    """
+    path = cache and cache_path(cache, model=backbone.image_digest, images=images.digest)
+    found = path and read_cached(path, num_images=len(images))
+    if not found:
+        found = encode_images(ZeroShot(backbone), images, batch_size=batch_size)
+        if path:
+            keep(path, found)
+    return found
+
+
+def pixel_inputs(
+    backbone: Backbone, images: ImageSet, *, views: int | str, seed: int
+) -> PixelInputs:
+    """Pixels for an image tower that is trained; as for `feature_inputs`."""
+    source = PixelSource(backbone, images, seed, plain=views == 1)
+    labels = torch.tensor(images.labels, device=backbone.device)
+    return PixelInputs(labels, source, None if views == "online" else int(views), {})
+
+
+def parsed_views(views: int | str) -> int | str:
+    """A number of at least 1, or `online`.
+
+    Raises:
+        DataError: anything else.
+    """
+    if str(views) == "online":
+        return "online"
+    if not str(views).isdecimal() or int(views) < 1:
+        raise DataError(f"`views` is {views!r}; expected a number of 1 or more, or online")
+    return int(views)

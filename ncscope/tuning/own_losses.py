@@ -1,0 +1,88 @@
+"""What some methods add to cross-entropy to stay near the frozen CLIP.
+
+B images, K classes, D embedding width. Weights are the authors'.
+"""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ncscope.tuning.classification import logits_of
+
+_KNOWLEDGE = 8.0  # KgCoOp (arXiv:2303.13283) and TCP (arXiv:2311.18231)
+_TEXT, _IMAGE = 25.0, 10.0  # PromptSRC (arXiv:2307.06948)
+
+WITH_FROZEN_TEXT = ("kgcoop", "tcp", "prograd", "promptsrc")
+WITH_FROZEN_IMAGES = ("promptsrc",)
+
+
+def own_terms(
+    method: str,
+    image: Tensor,
+    text: Tensor,
+    *,
+    scale: Tensor,
+    frozen_text: Tensor | None,
+    frozen_image: Tensor | None,
+) -> dict[str, tuple[float, Tensor]]:
+    """Weight and value of the method's own terms.
+
+    KgCoOp and TCP: 1 - mean cosine of learned and written text features. PromptSRC: mean absolute
+    differences of normalised text and image features from the frozen ones, and KL divergence of
+    the logits from the frozen logits as a mean over all B x K entries. ProGrad's term, KL(zero-shot
+    || prompt), enters the gradient and not the loss: `without_conflict`.
+
+    Args:
+        frozen_text: (K, D) of the written prompts.
+        frozen_image: (B, D) of the image tower without prompts.
+    """
+    if frozen_text is None:
+        return {}
+    learned, written = F.normalize(text, dim=-1), F.normalize(frozen_text, dim=-1).to(text)
+    if method in ("kgcoop", "tcp"):
+        return {"knowledge": (_KNOWLEDGE, 1 - (learned * written).sum(dim=-1).mean())}
+    if method == "prograd":
+        logits, zero_shot = logits_of(image, text, scale), logits_of(image, frozen_text, scale)
+        return {"general": (1.0, _kl(logits, zero_shot) / len(logits))}
+    if method != "promptsrc":
+        return {}
+    assert frozen_image is not None
+    logits, frozen = logits_of(image, text, scale), logits_of(frozen_image, frozen_text, scale)
+    apart = (F.normalize(image, dim=-1) - F.normalize(frozen_image, dim=-1).to(image)).abs()
+    return {
+        "scl_text": (_TEXT, (learned - written).abs().mean()),
+        "scl_image": (_IMAGE, apart.mean()),
+        "scl_logits": (1.0, _kl(logits, frozen) / logits.numel()),
+    }
+
+
+def _kl(logits: Tensor, frozen: Tensor) -> Tensor:
+    """KL(frozen || learned), summed over images and classes."""
+    learned, target = logits.log_softmax(dim=-1), frozen.log_softmax(dim=-1)
+    return F.kl_div(learned, target, reduction="sum", log_target=True)
+
+
+def without_conflict(
+    learning: Sequence[Tensor], general: Sequence[Tensor], *, strength: float = 1.0
+) -> list[Tensor]:
+    """ProGrad (arXiv:2205.14865): the cross-entropy's gradient without what opposes general
+    knowledge, i.e. less its component along the other gradient where their product is negative.
+    """
+    product = sum((a * b).sum() for a, b in zip(learning, general, strict=True))
+    length = sum(b.square().sum() for b in general)
+    assert isinstance(product, Tensor)
+    assert isinstance(length, Tensor)
+    share = strength * (product / length.clamp_min(torch.finfo(length.dtype).tiny)).clamp_max(0)
+    return [a - share * b for a, b in zip(learning, general, strict=True)]
+
+
+def epoch_weights(epochs: int, *, mean: float = 15.0, std: float = 1.0) -> list[float]:
+    """PromptSRC's Gaussian weights of the states after epochs 1..n, which sum to 1.
+
+    The authors' mean and deviation are of 20 epochs; other lengths are scaled.
+    """
+    at = [(epoch + 1) * 20 / epochs for epoch in range(epochs)]
+    weights = torch.exp(-0.5 * ((torch.tensor(at, dtype=torch.float64) - mean) / std).square())
+    return (weights / weights.sum()).tolist()

@@ -1,0 +1,107 @@
+"""How each method is trained: the authors' recipes, and one for the embedded toy.
+
+Authors' values are those of their published configurations for ViT-B/16 (base-to-new, 16 shots);
+all of them use momentum 0.9, weight decay 0.0005, a cosine schedule and one epoch at 1e-5 first.
+"""
+
+import math
+from dataclasses import dataclass, replace
+
+from ncscope.errors import DataError
+
+WORDS = "a photo of a"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What training depends on beside data, seed and objective.
+
+    `batch_size` 0 is all images at once. `views` is the number of augmented versions of a picture
+    that are kept (1: the centre crop), or `online` for a new one every epoch, the authors' way.
+    `ctx` counts text tokens, `ctx_vision` image tokens; `depth` counts blocks with prompts of their
+    own. `ctx_init` None draws the context at random.
+    """
+
+    lr: float
+    batch_size: int
+    epochs: int
+    optimizer: str = "sgd"
+    ctx: int = 4
+    ctx_vision: int = 0
+    ctx_init: str | None = WORDS
+    depth: int = 1
+    csc: bool = False
+    class_token_position: str = "end"
+    views: int | str = 4
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    warmup_epochs: int = 1
+    warmup_lr: float = 1e-5
+
+
+_EACH = "online"
+
+AUTHORS: dict[str, Recipe] = {
+    "coop": Recipe(0.002, 32, 50, ctx=16, ctx_init=None),
+    "cocoop": Recipe(0.002, 1, 10),
+    "kgcoop": Recipe(0.002, 128, 100),
+    "prograd": Recipe(0.002, 32, 100, ctx=16, ctx_init=None),
+    "vpt": Recipe(0.0025, 4, 5, ctx=0, ctx_vision=8, ctx_init=None, depth=12, views=_EACH),
+    "ivlp": Recipe(0.0025, 4, 5, ctx=2, ctx_vision=2, depth=9, views=_EACH),
+    "maple": Recipe(0.0035, 4, 5, ctx=2, depth=9, views=_EACH),
+    "promptsrc": Recipe(0.0025, 4, 20, ctx=4, ctx_vision=4, depth=9, views=_EACH),
+    "tcp": Recipe(0.002, 32, 50, "adam"),
+    "taskres": Recipe(0.002, 256, 100, "adam", ctx=0, ctx_init=None),
+    "clip-adapter": Recipe(1e-5, 32, 200, ctx=0, ctx_init=None),
+}
+
+# Measured on the toy's tuning images: its camera shift takes larger steps than CLIP's domains do.
+_FULL = Recipe(0.05, 0, 120, views=1, warmup_epochs=0)  # all images at once
+_DEEP = Recipe(0.01, 32, 15, ctx=2, depth=6, views=1, warmup_epochs=0)
+_TABLE = replace(_FULL, lr=0.002, optimizer="adam", ctx=0, ctx_init=None)
+TOY: dict[str, Recipe] = {
+    "coop": _FULL,
+    "cocoop": replace(_FULL, lr=0.02, batch_size=8, epochs=6),
+    "kgcoop": _FULL,
+    "prograd": _FULL,
+    "vpt": replace(_DEEP, ctx=0, ctx_vision=4, ctx_init=None),
+    "ivlp": replace(_DEEP, ctx_vision=2),
+    "maple": _DEEP,
+    "promptsrc": replace(_DEEP, ctx=4, ctx_vision=4),
+    "tcp": replace(_FULL, lr=0.002, optimizer="adam"),
+    "taskres": _TABLE,
+    "clip-adapter": _TABLE,
+}
+
+RECIPES = {"authors": AUTHORS, "toy": TOY}
+METHODS = tuple(AUTHORS)
+
+
+def recipe_of(method: str, name: str = "authors", *, depth_limit: int | None = None) -> Recipe:
+    """The recipe of a method by name, `authors` or `toy`.
+
+    Args:
+        depth_limit: blocks of the smaller tower; prompts deeper than that are cut to it.
+
+    Raises:
+        DataError: an unknown method or recipe.
+    """
+    if method not in METHODS:
+        raise DataError(f"`method` is {method!r}; expected one of {', '.join(METHODS)}")
+    if name not in RECIPES:
+        raise DataError(f"`recipe` is {name!r}; expected one of {', '.join(RECIPES)}")
+    recipe = RECIPES[name][method]
+    if depth_limit is not None and recipe.depth > depth_limit:
+        return replace(recipe, depth=depth_limit)
+    return recipe
+
+
+def learning_rate(recipe: Recipe, epoch: int) -> float:
+    """Of an epoch from 0: `warmup_lr` first, then a cosine from `lr` that ends near zero.
+
+    As Dassl's schedule: the cosine has the length of all epochs but begins after the warm-up.
+    """
+    after = epoch - recipe.warmup_epochs
+    if after < 0:
+        return recipe.warmup_lr
+    return 0.5 * recipe.lr * (1 + math.cos(math.pi * after / recipe.epochs))

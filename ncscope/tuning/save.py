@@ -1,0 +1,169 @@
+"""A tuned learner on disk: its tensors under the authors' keys, and a log in the format of Dassl's.
+
+The folder is what the zoo expects of a run, so that every command that takes a checkpoint takes it.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from ncscope.features.arrays import replacing
+from ncscope.tuning.trainee import PUBLISHED, RESIDUAL_SCALE, Trainee
+
+CHECKPOINT = "checkpoint.safetensors"
+_WHOLE = ("maple", "ivlp", "promptsrc")  # their prompts lie under `prompt_learner.`
+_SECTION = {
+    "coop": "COOP",
+    "cocoop": "COCOOP",
+    "kgcoop": "COOP",
+    "prograd": "COOP",
+    "vpt": "VPT",
+    "ivlp": "IVLP",
+    "maple": "MAPLE",
+    "promptsrc": "PROMPTSRC",
+    "tcp": "COOP",
+    "taskres": "TaskRes",
+    "clip-adapter": "CLIPADAPTER",
+}
+
+
+def checkpoint_tensors(trainee: Trainee) -> dict[str, Tensor]:
+    """The learned tensors, and the token ids by which class names can be read again."""
+    tensors = {key: value.detach().cpu().clone() for key, value in trainee.trained.items()}
+    tensors |= {key: value.cpu() for key, value in trainee.fixed.items() if key in _FIXED}
+    prefix = "prompt_learner." if trainee.method in _WHOLE else ""
+    context = tensors.get(f"{prefix}ctx")
+    names = trainee.settings.classnames
+    if context is not None and names is not None and not trainee.settings.stored:
+        tensors[f"{prefix}tokenized_prompts"] = _token_ids(trainee, names, context.shape[-2])
+    return {key: value.contiguous() for key, value in tensors.items()}
+
+
+_FIXED = ("base_text_features",)
+
+
+def _token_ids(trainee: Trainee, names: Sequence[str], count: int) -> Tensor:
+    settings = trainee.settings
+    stand_in = " ".join(["X"] * count + settings.words.split())
+    texts = [f"{stand_in} {name.replace('_', ' ')}{settings.after}" for name in names]
+    return trainee.backbone.tokenizer(texts).long()
+
+
+def write_checkpoint(trainee: Trainee, folder: Path) -> Path:
+    """Write `checkpoint.safetensors`."""
+    path = folder / CHECKPOINT
+    with replacing(path) as temporary:
+        save_file(checkpoint_tensors(trainee), temporary, {"format": "pt", "writer": "ncscope"})
+    return path
+
+
+def write_dassl_log(
+    trainee: Trainee,
+    folder: Path,
+    *,
+    data: str,
+    split: str,
+    shots: int | None,
+    seed: int,
+    backbone: str,
+    epochs: int,
+    correct: Mapping[str, tuple[int, int]],
+) -> Path:
+    """Write `log.txt` as Dassl does, as far as readers of such logs look at it.
+
+    Args:
+        backbone: its name.
+        correct: class names in label order to how many test images are right, and how many are.
+    """
+    right, total = (sum(pair[i] for pair in correct.values()) for i in (0, 1))
+    lines = [
+        *_banner("Arguments"),
+        f"seed: {seed}",
+        f"trainer: {PUBLISHED[trainee.method]}",
+        *_banner("Config"),
+        *_config(trainee, data=data, split=split, shots=shots, seed=seed, epochs=epochs),
+        f"Loading trainer: {PUBLISHED[trainee.method]}",
+        f"Loading dataset: {data}",
+        "Building transform_test",
+        "+ resize the smaller edge to the input size",
+        "+ center crop",
+        "+ to torch tensor of range [0, 1]",
+        "+ normalization",
+        f"Loading CLIP (backbone: {backbone})",
+        f"# classes  {len(correct)}",
+        f"epoch [{epochs}/{epochs}]",
+        "Evaluate on the *test* set",
+        "=> result",
+        f"* total: {total:,}",
+        f"* correct: {right:,}",
+        f"* accuracy: {100 * right / max(total, 1):.2f}%",
+        "=> per-class result",
+        *(_class_line(i, name, *pair) for i, (name, pair) in enumerate(correct.items())),
+    ]
+    path = folder / "log.txt"
+    with replacing(path) as temporary:
+        Path(temporary).write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def _class_line(label: int, name: str, right: int, total: int) -> str:
+    share = 100 * right / max(total, 1)
+    return f"* class: {label} ({name})\ttotal: {total:,}\tcorrect: {right:,}\tacc: {share:.1f}%"
+
+
+def _config(
+    trainee: Trainee, *, data: str, split: str, shots: int | None, seed: int, epochs: int
+) -> list[str]:
+    context = _context(trainee)
+    settings = trainee.settings
+    said = {
+        "N_CTX": None if context is None else context.shape[-2],
+        "CSC": None if context is None else context.ndim == 3,
+        "CLASS_TOKEN_POSITION": settings.class_token_position,
+        "CTX_INIT": _initial_words(trainee, context),
+        "PREC": "fp32",
+        "RESIDUAL_SCALE": RESIDUAL_SCALE if trainee.method == "taskres" else None,
+    }
+    return [
+        "DATASET:",
+        f"  NAME: {data}",
+        f"  NUM_SHOTS: {-1 if shots is None else shots}",
+        f"  SUBSAMPLE_CLASSES: {split}",
+        "OPTIM:",
+        f"  MAX_EPOCH: {epochs}",
+        f"SEED: {seed}",
+        "TRAINER:",
+        f"  {_SECTION[trainee.method]}:",
+        *(f"    {name}: {value}" for name, value in said.items() if value is not None),
+        f"  NAME: {PUBLISHED[trainee.method]}",
+    ]
+
+
+def _context(trainee: Trainee) -> Tensor | None:
+    return trainee.trained.get("ctx", trainee.trained.get("prompt_learner.ctx"))
+
+
+def _initial_words(trainee: Trainee, context: Tensor | None) -> str | None:
+    """Words of which the last, beyond the context's length, still stand in the prompt."""
+    if context is None or not trainee.settings.words:
+        return None
+    return " ".join(["X"] * context.shape[-2] + trainee.settings.words.split())
+
+
+def _banner(title: str) -> list[str]:
+    stars = "*" * (len(title) + 6)
+    return [stars, f"** {title} **", stars]
+
+
+def right_by_class(
+    logits: Tensor, labels: Tensor, classnames: Sequence[str]
+) -> dict[str, tuple[int, int]]:
+    """How many images of each class are right, and how many there are."""
+    hit = (logits.argmax(dim=1) == labels).cpu()
+    labels = labels.cpu()
+    total = torch.bincount(labels, minlength=len(classnames)).tolist()
+    right = torch.bincount(labels[hit], minlength=len(classnames)).tolist()
+    return {name: (r, n) for name, r, n in zip(classnames, right, total, strict=True)}

@@ -1,0 +1,107 @@
+"""One training run on several processes, started by torchrun: who we are, and what is exchanged.
+
+Every process takes its share of each batch through the towers. Features are then gathered with
+their gradients, so that every loss, class-balanced ones too, is of the whole batch: the result is
+that of one process up to rounding. Prompts are small, so their gradients travel as one tensor.
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from ncscope.errors import DataError
+
+
+@dataclass(frozen=True)
+class Spread:
+    """This process's place among `world`."""
+
+    rank: int = 0
+    world: int = 1
+    local: int = 0  # among the processes of this machine, for the choice of a device
+
+    @property
+    def first(self) -> bool:
+        """Whether this process writes files."""
+        return self.rank == 0
+
+
+ALONE = Spread()
+
+
+def join(device: str) -> Spread:
+    """Join the processes that torchrun started; alone otherwise.
+
+    Raises:
+        DataError: torchrun's variables are incomplete.
+    """
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    if world == 1:
+        return ALONE
+    try:
+        rank, local = int(os.environ["RANK"]), int(os.environ["LOCAL_RANK"])
+    except KeyError as error:
+        raise DataError(
+            f"WORLD_SIZE is {world} but {error.args[0]} is not set; start several processes with "
+            f"torchrun --nproc-per-node N --module ncscope_cli.main tune ..."
+        ) from None
+    if not dist.is_initialized():
+        cuda = device.startswith("cuda") or (device == "auto" and torch.cuda.is_available())
+        dist.init_process_group("nccl" if cuda else "gloo")
+    return Spread(rank, world, local)
+
+
+def leave(spread: Spread) -> None:
+    """End what `join` began."""
+    if spread.world > 1 and dist.is_initialized():
+        dist.barrier()
+        dist.destroy_process_group()
+
+
+def share(rows: Tensor, spread: Spread) -> Tensor:
+    """This process's part of a batch: every world-th image, from its rank on."""
+    return rows[spread.rank :: spread.world]
+
+
+def gathered(rows: Tensor, sizes: Sequence[int], spread: Spread) -> Tensor:
+    """The rows of all processes, rank after rank, with gradients to this process's own.
+
+    Args:
+        sizes: rows of each process.
+    """
+    if spread.world == 1:
+        return rows
+    most = max(sizes)
+    padded = torch.cat([rows, rows.new_zeros(most - len(rows), *rows.shape[1:])])
+    parts = [torch.empty_like(padded) for _ in range(spread.world)]
+    dist.all_gather(parts, padded.detach().contiguous())
+    kept = [part[:size] for part, size in zip(parts, sizes, strict=True)]
+    kept[spread.rank] = rows  # the others' gradients are summed afterwards
+    return torch.cat(kept)
+
+
+def sizes_of(count: int, spread: Spread) -> list[int]:
+    """How many of `count` images each process takes."""
+    return [len(range(rank, count, spread.world)) for rank in range(spread.world)]
+
+
+def summed(gradients: list[Tensor], spread: Spread) -> list[Tensor]:
+    """Add up the processes' gradients."""
+    if spread.world == 1:
+        return gradients
+    flat = torch.cat([gradient.flatten() for gradient in gradients])
+    dist.all_reduce(flat)
+    parts = flat.split([gradient.numel() for gradient in gradients])
+    return [part.view_as(g) for part, g in zip(parts, gradients, strict=True)]
+
+
+def equally(rows: Tensor, spread: Spread) -> Tensor:
+    """What every process computes in full: the same values, a share of the gradient each."""
+    if spread.world == 1:
+        return rows
+    part = rows / spread.world
+    return part + (rows - part).detach()

@@ -1,0 +1,192 @@
+"""One training step: features, loss terms, and the gradients that move the prompts.
+
+B images of a batch, K classes, D embedding width.
+"""
+
+import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ncscope.tuning.classification import classification_loss, logits_of
+from ncscope.tuning.inputs import Inputs
+from ncscope.tuning.objective import Objective, Reference, regularisers
+from ncscope.tuning.own_losses import own_terms, without_conflict
+from ncscope.tuning.running import RunningMeans
+from ncscope.tuning.spread import ALONE, Spread, equally, gathered, share, sizes_of, summed
+from ncscope.tuning.trainee import Trainee
+from ncscope.zoo.learners.learner import Learner
+
+Term = tuple[float, Tensor]  # weight and value
+
+
+@dataclass(frozen=True, eq=False)
+class Frozen:
+    """What the CLIP without prompts says, for terms that stay near it. None: not asked for."""
+
+    text: Tensor | None = None  # (K, D)
+    images: Inputs | None = None  # (B, D) by batch
+    clusters: Tensor | None = None  # (K,), CPT's
+    anchor: Tensor | None = None  # (K, D), a fixed frame
+
+
+@dataclass(frozen=True, eq=False)
+class Setting:
+    """What stays the same over all steps of a run."""
+
+    trainee: Trainee
+    inputs: Inputs
+    objective: Objective
+    counts: Tensor  # (K,) training images of each class
+    classnames: tuple[str, ...]
+    frozen: Frozen = Frozen()
+    loss: str = "ce"
+    adjustment: float = 1.0
+    accumulate: int = 1
+    precision: str = "fp32"
+    spread: Spread = ALONE
+
+    @property
+    def leaves(self) -> list[Tensor]:
+        return list(self.trainee.trained.values())
+
+
+def step_gradients(
+    setting: Setting,
+    rows: Tensor,
+    epoch: int,
+    running: RunningMeans,
+    *,
+    by_term: bool = False,
+) -> tuple[list[Tensor], dict[str, Tensor], dict[str, Tensor]]:
+    """Gradients of the whole objective on one batch, in the order of `setting.leaves`.
+
+    Args:
+        rows: (B,) numbers of the batch's images.
+        by_term: take each term's gradient by itself, for its norm; relative weights and ProGrad
+            need it and have it always.
+
+    Returns:
+        The gradients; each term's value; each term's gradient norm at the trained tensors, where
+        terms were taken apart.
+    """
+    parts = rows.tensor_split(setting.accumulate)
+    total: list[Tensor] = [torch.zeros_like(leaf) for leaf in setting.leaves]
+    values: dict[str, Tensor] = {}
+    norms: dict[str, Tensor] = {}
+    for part in parts:
+        if not len(part):
+            continue
+        weight = len(part) / len(rows)
+        terms = batch_terms(setting, part, epoch, running)
+        gradients, norms = _gradients(setting, terms, by_term=by_term)
+        total = [old + weight * new for old, new in zip(total, gradients, strict=True)]
+        for name, (_, value) in terms.items():
+            now = weight * value.detach()
+            values[name] = values[name] + now if name in values else now
+    return total, values, norms
+
+
+def batch_terms(
+    setting: Setting, rows: Tensor, epoch: int, running: RunningMeans
+) -> dict[str, Term]:
+    """Weight and value of every term on the images `rows`, the cross-entropy `ce` first."""
+    spread, trainee = setting.spread, setting.trainee
+    own, sizes = share(rows, spread), sizes_of(len(rows), spread)
+    everyone = torch.cat([rows[rank :: spread.world] for rank in range(spread.world)])
+    labels = setting.inputs.labels[everyone.to(setting.inputs.labels.device)]
+    shown = setting.inputs.batch(own, epoch)
+    learner = trainee.learner()
+    with _autocast(setting, shown.device):
+        image = image_side(learner, shown)
+        text = text_side(learner, setting.classnames, image)
+    image = gathered(image.float(), sizes, spread)
+    per_image = text.ndim == 3
+    text = gathered(text.float(), sizes, spread) if per_image else equally(text.float(), spread)
+    frozen = setting.frozen
+    near = frozen.images.batch(everyone, epoch) if frozen.images is not None else None
+    logits = logits_of(image, text, learner.logit_scale)
+    loss = classification_loss(
+        logits, labels, setting.counts, loss=setting.loss, strength=setting.adjustment
+    )
+    running.update(image, labels)
+    reference = Reference(
+        image_mean=running.total,
+        class_means=running.with_batch(image, labels),
+        frozen_text=frozen.text,
+        clusters=frozen.clusters,
+        anchor=frozen.anchor,
+    )
+    return {
+        "ce": (1.0, loss),
+        **own_terms(
+            trainee.method,
+            image,
+            text,
+            scale=learner.logit_scale,
+            frozen_text=frozen.text,
+            frozen_image=near,
+        ),
+        **regularisers(setting.objective, image, labels, text, reference),
+    }
+
+
+def image_side(learner: Learner, shown: Tensor) -> Tensor:
+    """(B, D) image features, of backbone features or of pixels."""
+    return learner.from_backbone(shown) if learner.from_backbone else learner.encode_pixels(shown)
+
+
+def text_side(learner: Learner, classnames: Sequence[str], image: Tensor) -> Tensor:
+    """(K, D) text features, or (B, K, D) where they depend on the image."""
+    names = list(classnames)
+    return learner.by_feature(names, image) if learner.by_feature else learner.encode_names(names)
+
+
+def _gradients(
+    setting: Setting, terms: dict[str, Term], *, by_term: bool
+) -> tuple[list[Tensor], dict[str, Tensor]]:
+    leaves, spread = setting.leaves, setting.spread
+    apart = by_term or setting.objective.relative or setting.trainee.method == "prograd"
+    if not apart:
+        total = sum(weight * value for weight, value in terms.values())
+        assert isinstance(total, Tensor)
+        return summed(_of(total, leaves), spread), {}
+    each = {name: summed(_of(value, leaves), spread) for name, (_, value) in terms.items()}
+    norms = {name: _norm(gradients) for name, gradients in each.items()}
+    one = norms["ce"].new_ones(())
+    factors = {name: weight * one for name, (weight, _) in terms.items()}
+    if setting.objective.relative:
+        for name in ("lcd", "mid"):
+            if name in factors:
+                factors[name] = factors[name] * norms["ce"] / norms[name].clamp_min(1e-30)
+    if setting.trainee.method == "prograd":
+        each["ce"] = without_conflict(each["ce"], each["general"])
+        factors["general"] = 0 * one
+    combined = [
+        torch.stack([factors[name] * each[name][i] for name in each]).sum(dim=0)
+        for i in range(len(leaves))
+    ]
+    return combined, norms
+
+
+def _of(value: Tensor, leaves: list[Tensor]) -> list[Tensor]:
+    """Gradients, 0 where a leaf has no part in the value."""
+    if not value.requires_grad:
+        return [torch.zeros_like(leaf) for leaf in leaves]
+    found = torch.autograd.grad(
+        value, leaves, retain_graph=True, allow_unused=True, materialize_grads=True
+    )
+    return list(found)
+
+
+def _norm(gradients: list[Tensor]) -> Tensor:
+    return torch.cat([gradient.flatten() for gradient in gradients]).norm()
+
+
+def _autocast(setting: Setting, device: torch.device) -> contextlib.AbstractContextManager[object]:
+    """Towers in half precision on CUDA; losses are taken outside, in float32."""
+    if device.type != "cuda" or setting.precision == "fp32":
+        return contextlib.nullcontext()
+    return torch.autocast("cuda", dtype=torch.bfloat16)
