@@ -145,7 +145,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Zero-shot table of the toy suite.")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--per-class", type=int, default=None)
-    parser.add_argument("--space", default="reporting", help="reporting or tuning")
+    parser.add_argument("--space", default="reporting", help="reporting, tuning or difficulty")
     parser.add_argument("--domains", action="store_true", help="the other domains of two tasks")
     parser.add_argument("--plain", action="store_true", help="without the installed geometry")
     parser.add_argument("--weights", type=Path, default=SHIPPED, help="folder of the weights")

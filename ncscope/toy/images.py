@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from ncscope.data.images import ImageSet, image_digest
+from ncscope.data.imbalance import imbalanced_counts
 from ncscope.errors import DataError
 from ncscope.toy.camera import camera_of
 from ncscope.toy.paint import render
@@ -67,7 +68,8 @@ def toy_images(
     if part not in PER_CLASS:
         raise DataError(f"`part` is {part!r}; expected one of {', '.join(PER_CLASS)}")
     most = PER_CLASS[part] if per_class is None else per_class
-    counts = class_counts(most if shots is None else shots, len(task.classes), tau)
+    most = most if shots is None else shots
+    counts = imbalanced_counts(len(task.classes), most=most, tau=1 if tau is None else tau)
     scenes = task_scenes(task, style, counts, path=(space, part, seed))
     pixels = render(scenes, camera=camera_of(task.name, task.camera)).numpy()
     labels = np.repeat(np.arange(len(counts)), counts).tolist()
@@ -82,22 +84,6 @@ def toy_images(
         load=Pictures(pixels),
         part=part,
     )
-
-
-def class_counts(most: int, num_classes: int, tau: float | None = None) -> list[int]:
-    """How many images each class gets: `most` for the first, falling to tau x `most`, at least 1.
-
-    The exponential profile of Cui et al. 2019 (arXiv:1901.05555).
-    """
-    if most < 1:
-        raise DataError(f"{most} images a class; expected at least 1")
-    if tau is None:
-        return [most] * num_classes
-    if not 0 < tau <= 1:
-        raise DataError(f"`tau` is {tau}; expected 0 < tau <= 1, the share of the last class")
-    last = max(num_classes - 1, 1)
-    # the small number keeps 16 x 0.25 from becoming 3.9999…
-    return [max(int(most * tau ** (k / last) + 1e-9), 1) for k in range(num_classes)]
 
 
 def task_scenes(

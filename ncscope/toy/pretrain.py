@@ -1,4 +1,4 @@
-"""Trains the toy CLIP: `python -m ncscope.toy.pretrain --out DIR`. Half an hour on two cores.
+"""Trains the toy CLIP: `python -m ncscope.toy.pretrain --out DIR`; docs/toy.md says how long.
 
 The weights it writes are the ones in `ncscope/toy/weights`; nobody needs to run it. It goes by
 steps, not by the clock, and takes its data from seeds, but bf16 sums depend on the machine and the

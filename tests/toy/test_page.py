@@ -16,7 +16,7 @@ def page():
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_the_page_shows_the_recorded_evaluation(page, task):
+def test_the_page_shows_the_recorded_evaluation_and_room(page, task):
     line = re.search(rf"^\| {task} \|(.*)\|$", page, re.MULTILINE)
     assert line is not None
     cells = [cell.strip() for cell in line[1].split("|")]
@@ -25,7 +25,10 @@ def test_the_page_shows_the_recorded_evaluation(page, task):
     assert cells[3] == f"{found['zero_shot']:.1f}"
     assert cells[4] == f"{found['base']:.1f} / {found['new']:.1f}"
     names = ("text_cosine", "gap", "delta_lcd", "delta_mid")
-    assert cells[5:] == [f"{found[name]:.2f}" for name in names]
+    assert cells[5:-1] == [f"{found[name]:.2f}" for name in names]
+    tuned = provenance()["headroom"]["tau 1"]["tasks"][task]
+    gains = (tuned[f"tuned_{part}"] - tuned[part] for part in ("base", "new"))
+    assert cells[-1] == " / ".join(f"{gain:+.1f}" for gain in gains)
 
 
 def test_the_page_says_that_the_geometry_is_installed_and_makes_no_claim(page):
