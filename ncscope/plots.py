@@ -4,7 +4,14 @@ Each function returns a `plotly.graph_objects.Figure`; the geometry behind the s
 `ncscope.report.projection`.
 """
 
-from ncscope.report.figures import angle_histogram, cosine_heatmap, per_class_bars, simplex
+from ncscope.report.figures import (
+    angle_histogram,
+    cosine_heatmap,
+    per_class_bars,
+    simplex,
+    simplex_motion,
+    training_curves,
+)
 from ncscope.report.projection import Basis, fit_basis
 
 __all__ = [
@@ -14,4 +21,6 @@ __all__ = [
     "fit_basis",
     "per_class_bars",
     "simplex",
+    "simplex_motion",
+    "training_curves",
 ]

@@ -8,7 +8,8 @@ from typing import Any
 from ncscope.errors import DataError
 from ncscope.features.bundle import Features, read_features
 from ncscope.features.pairs import as_pairs
-from ncscope.report.measure import Report, measure
+from ncscope.report.measure import Report, Run, measure
+from ncscope.report.training import read_training
 
 FEATURE_SUFFIXES = (".safetensors", ".npz")
 
@@ -44,15 +45,14 @@ def analyze(
             progress(str(source))
         features = _features(source, extract)
         features = as_pairs(features) if pairs else features
-        runs.append(
-            measure(
-                features,
-                normalise=normalise,
-                train_counts=train_counts,
-                bootstrap=bootstrap,
-                seed=seed,
-            )
+        run = measure(
+            features,
+            normalise=normalise,
+            train_counts=train_counts,
+            bootstrap=bootstrap,
+            seed=seed,
         )
+        runs.append(run if isinstance(source, Features) else _with_training(run, source))
     return Report(tuple(runs))
 
 
@@ -73,6 +73,15 @@ def _features(source: Features | str | Path, extract: Callable[[str], Features] 
             f"from it, say on which images (--data)"
         )
     return extract(str(source))
+
+
+def _with_training(run: Run, source: str | Path) -> Run:
+    """The run with what its folder tells of its training."""
+    training = read_training(source)
+    if training is None:
+        return run
+    warnings = [*run.record["warnings"], *training.notes]
+    return replace(run, record={**run.record, "warnings": warnings}, training=training)
 
 
 def _named(features: Features, source: str) -> Features:

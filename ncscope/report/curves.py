@@ -20,7 +20,7 @@ _PANELS: dict[str, tuple[tuple[str, ...], bool]] = {
     "modality gap": (("modality_gap",), False),
 }
 _SPLITS = {"base": palette.CLASSES[0], "new": palette.CLASSES[1]}
-_GAP = 0.045  # of the height, between panels
+_GAP = 0.05  # of the height, between panels
 
 
 def curve_parts(log: TrainingLog, *, title: str) -> Parts:
@@ -43,15 +43,18 @@ def curve_parts(log: TrainingLog, *, title: str) -> Parts:
     words = f"{caption} in the log; measures are of the evaluated images of each split."
     layout = base_layout(title, [(None, words)], top=26)
     traces: list[dict[str, Any]] = []
-    suffix = ""
+    suffix, heads = "", []
     for place, (panel, lines) in enumerate(panels.items()):
         suffix = "" if place == 0 else str(place + 1)
         traces += [{**line, "yaxis": f"y{suffix}"} for line in lines]
-        layout[f"yaxis{suffix}"] = {**axis(panel), "domain": _domain(place, len(panels))}
+        domain = _domain(place, len(panels))
+        layout[f"yaxis{suffix}"] = {**axis(), "domain": domain, "nticks": 4}
+        heads.append(_head(panel, domain[1]))
+    layout["annotations"] = heads
     layout["xaxis"] = {**axis("step"), "anchor": f"y{suffix}"}
     layout["hovermode"] = "x"
     layout["height"] = 130 + 150 * len(panels)
-    layout["legend"] |= {"orientation": "h", "x": 0, "y": 1.005, "yanchor": "bottom"}
+    layout["legend"] |= {"orientation": "h", "x": 0, "y": 1.03, "yanchor": "bottom"}
     layout["updatemenus"] = form_buttons(traces, "centred")
     return _named_once(traces), layout
 
@@ -99,6 +102,13 @@ def _named_once(traces: list[dict[str, Any]]) -> list[dict[str, Any]]:
         if first:
             seen.add(trace["legendgroup"])
     return traces
+
+
+def _head(panel: str, top: float) -> dict[str, Any]:
+    return {
+        "text": panel, "showarrow": False, "xref": "paper", "yref": "paper", "x": 0, "y": top,
+        "xanchor": "left", "yanchor": "bottom", "font": {"size": 12},
+    }  # fmt: skip
 
 
 def _domain(place: int, count: int) -> list[float]:

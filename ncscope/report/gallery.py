@@ -13,6 +13,7 @@ from ncscope.metrics.rows import pairwise_cosines
 from ncscope.report import figures
 from ncscope.report.columns import COLUMNS
 from ncscope.report.gallery_scenes import scenes
+from ncscope.report.gallery_training import training_plots
 from ncscope.report.headings import run_names, same_classes
 from ncscope.report.matrices import cluster_order
 from ncscope.report.plot import Plot, plot_of
@@ -34,6 +35,7 @@ def plots_of(report: Any) -> dict[str, list[Plot]]:
         "cosines": _heatmaps(points, names),
         "angles": _histograms(points, names),
         "classes": _bars(records, names),
+        "training": training_plots([run.training for run in report.runs], names),
     }
 
 

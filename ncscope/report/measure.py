@@ -23,14 +23,16 @@ from ncscope.report.prepare import Prepared, prepare
 from ncscope.report.self_check import self_check, warnings_of
 from ncscope.report.sides import ImageSide, image_side, sample_uniformity, text_numbers
 from ncscope.report.summary import bounds, summarise
+from ncscope.report.training import Training
 
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """One source on one data set: its features and its entry in metrics.json."""
+    """One source on one data set: its features, its entry in metrics.json, and its training."""
 
     features: Features
     record: dict[str, Any]
+    training: Training | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from ncscope.report.measure import Report
 
 _ASSETS = Path(__file__).with_name("assets")
-_SECTIONS = ("simplex", "cosines", "angles", "classes")
+_SECTIONS = ("simplex", "training", "cosines", "angles", "classes")
 
 
 def page(report: "Report", *, thumbnails: bool = True) -> str:
@@ -42,6 +42,7 @@ def page(report: "Report", *, thumbnails: bool = True) -> str:
     plots = plots_of(report)
     scripts = {
         "plotly": get_plotlyjs(), "script": _asset("page.js"), "scenes": _asset("scenes.js"),
+        "motion": _asset("motion.js"),
     }  # fmt: skip
     pictures = _pictures(report, plots["simplex"], names) if thumbnails else Thumbnails()
     parts = {
@@ -61,6 +62,7 @@ def page(report: "Report", *, thumbnails: bool = True) -> str:
         "data": in_script(_figures(plots, names, report)),
         "pictures": in_script({"rows": pictures.rows, "pictures": pictures.pictures}),
         "pictured": f'<p class="note">{in_html(pictures.note())}</p>' if pictures.note() else "",
+        "trained": "" if plots["training"] else "hidden",
         **{f"plots_{s}": _plots(plots[s], s, several=len(names) > 1) for s in _SECTIONS},
         **scripts,
     }
@@ -159,9 +161,22 @@ def _plots(plots: Sequence[Plot], section: str, *, several: bool) -> str:
             f'<figure class="{plot.kind}"><figcaption><h3>{run}{in_html(plot.title)}</h3>'
             f'<p class="note">{caption}</p></figcaption>'
             f'<div class="plot" data-figure="{section}-{place}" role="img" aria-label="{label}">'
-            f"</div></figure>"
+            f"</div>{_slider(plot)}</figure>"
         )
     return f'<div class="plots">{"".join(cells)}</div>' if cells else ""
+
+
+def _slider(plot: Plot) -> str:
+    """The slider of a figure with frames, and what the step shown is and shows."""
+    count = len(plot.json.get("frames", []))
+    if not count:
+        return ""
+    said = in_html(plot.json["layout"]["meta"]["steps"][0])
+    return (
+        f'<div class="steps"><button type="button" class="play" aria-label="Play">▶</button>'
+        f'<input type="range" min="0" max="{count - 1}" value="0" aria-label="Evaluation" '
+        f'aria-valuetext="{said}"></div><p class="note said" aria-live="polite">{said}</p>'
+    )
 
 
 def _words(form: str | None, words: str) -> str:

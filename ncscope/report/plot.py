@@ -12,7 +12,7 @@ class Plot:
     run: str
     title: str
     caption: tuple[tuple[str | None, str], ...]  # with the form a sentence speaks of
-    kind: str  # "scene", "square", "square named" or "wide": how much room it gets
+    kind: str  # "scene", "square", "square named", "wide" or "curves": how much room it gets
     json: dict[str, Any]
 
 
@@ -21,10 +21,14 @@ def plot_of(figure: Any, run: str, kind: str) -> Plot:
     content = json.loads(figure.to_json(validate=False))
     layout = content["layout"]
     meta = layout["meta"]
-    for part in ("title", "updatemenus", "template"):
+    for part in ("title", "updatemenus", "template", "sliders", "height"):
         layout.pop(part, None)
     layout["margin"] |= {"t": 8}
     if kind.startswith("square"):
         layout["margin"] |= {"l": 4, "r": 4, "t": 4, "b": 4}
+    for frame in content.get("frames", []):  # the page has its own slider, and words beside it
+        frame.pop("layout", None)
+        layout.pop("annotations", None)
+        layout["margin"] |= {"b": 0}
     caption = tuple((form, words) for form, words in meta.pop("caption"))
     return Plot(run, meta.pop("title"), caption, kind, content)

@@ -74,6 +74,8 @@ def _trajectory(held: dict[str, Tensor], listed: str | None) -> Trajectory:
         raise DataError(f"`text` must be floating, (T, K, D); got {found}")
     if not bool(text.isfinite().all()):
         raise DataError("`text` holds NaN or infinity")
+    if bool((text == 0).all(dim=2).any()):
+        raise DataError("`text` holds zero rows, which have no direction")
     if means is not None and means.shape != text.shape:
         raise DataError(f"`image_mean` is {tuple(means.shape)}; expected {tuple(text.shape)}")
     if step is None or step.shape != text.shape[:1] or not len(text):

@@ -134,7 +134,7 @@ def test_names_sources_and_provenance_are_never_markup():
     evil = {"source": f"runs/{NASTY}", "data": "<b>data</b>", "x<i>": {"k": ["</td>", NASTY]}}
     source = page(report_of(replace(features, provenance=evil)))
     reader = Reader(source)
-    assert len(reader.scripts) == 5
+    assert len(reader.scripts) == 6
     assert not [tag for tag, _ in reader.tags if tag == "img"]
     assert not [a for _, a in reader.tags if any(name.startswith("on") for name in a)]
     for name in (*names, "<b>data</b>", "</td>"):

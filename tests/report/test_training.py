@@ -12,10 +12,15 @@ from safetensors.torch import save_file
 from torch.testing import assert_close
 
 from ncscope.errors import DataError, ShapeError
+from ncscope.features.bundle import write_features
+from ncscope.report.analyze import analyze
 from ncscope.report.figures import simplex_motion, training_curves
+from ncscope.report.measure import Report
 from ncscope.report.motion import MOST_FRAMES, fixed_basis
+from ncscope.report.page import page
 from ncscope.report.training_log import read_log, series
 from ncscope.report.trajectory import read_trajectory, thinned
+from tests.report.cases import noisy
 from tests.report.run_folders import write_run
 
 NASTY = "<img src=x onerror=alert(1)>"
@@ -73,7 +78,7 @@ def test_values_that_are_no_numbers_have_no_point():
 
 def test_curves_have_a_panel_a_measure_and_a_legend_entry_a_name(run):
     figure = training_curves(run)
-    panels = [axis.title.text for axis in figure.select_yaxes()]
+    panels = [head.text for head in figure.layout.annotations]
     assert panels[:3] == ["loss", "accuracy", "Δ LCD"]
     named = [trace.name for trace in figure.data if trace.showlegend]
     assert sorted(named) == sorted(set(named))
@@ -186,6 +191,7 @@ def test_a_class_without_images_at_some_step_has_no_mean(tmp_path):
         ({"text": None}, "`text` must be floating"),
         ({"text": torch.zeros(3, 4)}, "`text` must be floating"),
         ({"text": torch.full((3, 4, 8), float("nan"))}, "NaN or infinity"),
+        ({"text": torch.zeros(3, 4, 8)}, "zero rows"),
         ({"step": torch.arange(2)}, "`step` must be"),
         ({"image_mean": torch.zeros(3, 4, 7)}, "`image_mean` is"),
     ],
@@ -212,3 +218,20 @@ def test_a_damaged_trajectory_is_refused(tmp_path):
         read_trajectory(tmp_path)
     with pytest.raises(DataError, match="no trajectory can be read"):
         read_trajectory(tmp_path / "absent")
+
+
+def test_a_page_has_the_training_of_the_runs_that_have_one(run, tmp_path):
+    write_features(noisy(4), tmp_path / "other.npz")
+    write_features(noisy(4), run / "features.npz")
+    report = analyze(run / "features.npz", tmp_path / "other.npz", bootstrap=0)
+    assert [one.training is not None for one in report.runs] == [True, False]
+    assert '<section id="training" >' in page(report)
+    assert '<section id="training" hidden>' in page(Report(report.runs[1:]))
+
+
+def test_a_damaged_log_is_a_warning_and_costs_no_report(run):
+    write_features(noisy(4), run / "features.npz")
+    (run / "log.jsonl").write_text("nonsense\nmore\n")
+    report = analyze(run / "features.npz", bootstrap=0)
+    assert any("line 1 is no JSON object" in words for words in report.records[0]["warnings"])
+    assert "over the training" in page(report)

@@ -38,8 +38,8 @@
       "hoverlabel.font.color": text, "modebar.color": ink, "modebar.activecolor": text,
       "modebar.bgcolor": "rgba(0,0,0,0)",
     };
-    for (const axis of ["xaxis", "yaxis"]) {
-      if (layout[axis]) { change[axis + ".gridcolor"] = line; change[axis + ".linecolor"] = line; }
+    for (const axis of Object.keys(layout)) {
+      if (/^[xy]axis\d*$/.test(axis)) { change[axis + ".gridcolor"] = line; change[axis + ".linecolor"] = line; }
     }
     if (crowded(div, layout.xaxis)) change["xaxis.showticklabels"] = false;
     if (layout.scene) { // in a narrow window the legend lies under the scene, not on it
@@ -106,7 +106,7 @@
   async function draw(div) {
     if (div.dataset.state) return;
     div.dataset.state = "drawn";
-    const { data, layout } = figures[div.dataset.figure];
+    const { data, layout } = figures[div.dataset.figure]; // frames are motion.js's
     await Plotly.newPlot(div, data, layout, CONFIG);
     await paint(div);
     div.dispatchEvent(new CustomEvent("drawn", { bubbles: true }));

@@ -2,7 +2,7 @@
 // The simplex views: one camera for views of the same classes, pictures of images, class filter.
 (() => {
   const { figures } = window.ncscope;
-  const scenes = Array.from(document.querySelectorAll("#simplex .plot"));
+  const scenes = Array.from(document.querySelectorAll(".scene .plot"));
   const figureOf = (div) => figures[div.dataset.figure];
 
   // Views with the same title turn together. Those not drawn get the camera for later.
@@ -39,7 +39,7 @@
     return pictures.pictures[(pictures.rows[run] || {})[row]];
   }
   function show(div, point) {
-    const found = point.customdata && point.customdata[1] >= 0 && picture(figureOf(div).run, point.customdata[1]);
+    const found = figureOf(div).names && point.customdata && point.customdata[1] >= 0 && picture(figureOf(div).run, point.customdata[1]);
     look.hidden = !found;
     if (!found) return;
     const image = look.firstElementChild || look.appendChild(new Image());
@@ -74,7 +74,7 @@
   function filter(text) {
     const words = text.toLowerCase().split(",").map((word) => word.trim()).filter(Boolean);
     const hits = new Set();
-    for (const div of scenes) {
+    for (const div of scenes.filter((scene) => figureOf(scene).names)) {
       const figure = figureOf(div);
       const named = Object.entries(figure.names).filter(([, name]) =>
         !words.length || words.some((word) => name.toLowerCase().includes(word)));
