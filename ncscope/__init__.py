@@ -21,6 +21,7 @@ from ncscope.errors import (
 
 if TYPE_CHECKING:
     from ncscope import metrics, plots
+    from ncscope.experiments.tune import Tuned, tune
     from ncscope.features.bundle import Features, read_features, write_features
     from ncscope.features.extract import extract
     from ncscope.report.analyze import analyze
@@ -31,10 +32,12 @@ __version__ = "0.1.0"
 _HOMES = {
     "Features": "ncscope.features.bundle",
     "Report": "ncscope.report.measure",
+    "Tuned": "ncscope.experiments.tune",
     "analyze": "ncscope.report.analyze",
     "extract": "ncscope.features.extract",
     "measure": "ncscope.report.measure",
     "read_features": "ncscope.features.bundle",
+    "tune": "ncscope.experiments.tune",
     "write_features": "ncscope.features.bundle",
 }
 _MODULES = ("metrics", "plots")
@@ -47,12 +50,14 @@ __all__ = [
     "NcscopeError",
     "Report",
     "ShapeError",
+    "Tuned",
     "analyze",
     "extract",
     "measure",
     "metrics",
     "plots",
     "read_features",
+    "tune",
     "write_features",
 ]
 

@@ -6,14 +6,14 @@ from typing import Annotated
 import typer
 
 from ncscope import NcscopeError, __version__
-from ncscope_cli import analyze, compare, demo, extract, inspect
+from ncscope_cli import analyze, compare, demo, export, extract, inspect, tune
 
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # rich takes longer to import than the help may take to appear
-    help="Neural-collapse diagnosis of prompt-tuned CLIP models.",
+    help="Neural-collapse diagnosis and correction of prompt-tuned CLIP models.",
 )
 
 
@@ -33,6 +33,8 @@ def _options(
 
 app.command("analyze")(analyze.analyze)
 app.command("extract")(extract.extract)
+app.command("tune", epilog=tune.EPILOG)(tune.tune)
+app.command("export")(export.export)
 app.command("compare")(compare.compare)
 app.command("inspect")(inspect.inspect)
 app.command("demo")(demo.demo)

@@ -44,6 +44,7 @@ class Tuned:
     events: list[dict[str, Any]]
     report: Report
     folder: Path | None
+    first: bool = True  # of several processes, the one that writes
 
     @property
     def accuracy(self) -> dict[str, float | None]:
@@ -272,6 +273,7 @@ def _run(
         events=trained.log.events,
         report=Report((*(m.run for m in after), *(m.run for m in before))),
         folder=folder,
+        first=spread.first,
     )
     if folder is not None and spread.first:
         trained.trajectory.write(folder / "trajectory.safetensors")

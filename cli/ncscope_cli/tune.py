@@ -1,0 +1,190 @@
+"""`ncscope tune`: trains a prompt learner, with or without NPT's terms."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ncscope.tuning.recipe import AUTHORS, METHODS
+from ncscope_cli import options
+from ncscope_cli.tune_progress import tune_progress
+from ncscope_cli.tune_table import accuracy_table
+
+_COLUMNS = ("lr", "batch_size", "epochs", "optimizer", "ctx", "ctx_vision", "depth", "views")
+
+
+def recipe_table() -> str:
+    """The authors' recipes, a line a method."""
+    rows = [["method", "lr", "batch", "epochs", "optimizer", "ctx", "image ctx", "depth", "views"]]
+    for name, recipe in AUTHORS.items():
+        rows.append([name, *(str(getattr(recipe, column)) for column in _COLUMNS)])
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)) for row in rows]
+    return "\n".join(line.rstrip() for line in lines)
+
+
+_TITLE = "The authors' recipes, which unset options take (SGD momentum 0.9, cosine):"
+EPILOG = f"\b\n{_TITLE}\n{recipe_table()}"
+
+
+def tune(
+    method: Annotated[
+        str,
+        typer.Argument(
+            metavar="METHOD", help=f"{', '.join(METHODS)}; or a checkpoint to go on from."
+        ),
+    ],
+    data: options.RequiredData,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="A new folder for everything written.")],
+    split: Annotated[
+        str, typer.Option(metavar="base|all", help="Classes to train on; base tests new ones, too.")
+    ] = "base",
+    shots: Annotated[
+        int, typer.Option(min=0, help="Training images of a class at most; 0 takes all there are.")
+    ] = 16,
+    tau: Annotated[
+        float, typer.Option(help="Fewest over most images of a class, exponential; 1 is balanced.")
+    ] = 1.0,
+    seed: Annotated[int, typer.Option(min=0, help="Of draws, views, batches and weights.")] = 1,
+    class_order: Annotated[
+        str, typer.Option(metavar="index|frequency|random", help="From head to tail class.")
+    ] = "index",
+    recipe: Annotated[
+        str, typer.Option(metavar="authors|toy", help="Where unset options come from.")
+    ] = "authors",
+    epochs: Annotated[int | None, typer.Option(min=1)] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(min=0, help="Images of a step; 0 is all at once.")
+    ] = None,
+    lr: Annotated[float | None, typer.Option(help="Learning rate.")] = None,
+    optimizer: Annotated[str | None, typer.Option(metavar="sgd|adam|adamw")] = None,
+    views: Annotated[
+        str | None,
+        typer.Option(
+            metavar="V|online",
+            help="Augmented views of a picture that are kept; 1 is the centre crop, online a new "
+            "one every epoch, as the authors have it.",
+        ),
+    ] = None,
+    ctx: Annotated[int | None, typer.Option(min=1, help="Context tokens.")] = None,
+    ctx_vision: Annotated[int | None, typer.Option(min=1, help="Image tokens.")] = None,
+    ctx_init: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="Words the context begins as.")
+    ] = None,
+    depth: Annotated[int | None, typer.Option(min=1, help="Blocks with own prompts.")] = None,
+    csc: Annotated[bool, typer.Option("--csc", help="A context for every class (CoOp).")] = False,
+    class_token_position: options.ClassTokenPosition = None,
+    loss: Annotated[
+        str, typer.Option(metavar="ce|balanced|logit-adjusted|balanced-softmax")
+    ] = "ce",
+    adjustment: Annotated[float, typer.Option(help="Strength of logit-adjusted.")] = 1.0,
+    sampler: Annotated[
+        str, typer.Option(metavar="plain|balanced", help="balanced: classes equally often.")
+    ] = "plain",
+    regulariser: Annotated[str, typer.Option(metavar="npt|cpt|none")] = "npt",
+    lcd_weight: Annotated[
+        float, typer.Option(min=0, help="w1, of language-modality collapse.")
+    ] = 0.0,
+    lcd_form: Annotated[
+        str, typer.Option(metavar="cosine|frobenius|anchored|dispersion|orthogonal")
+    ] = "cosine",
+    mid_weight: Annotated[
+        float, typer.Option(min=0, help="w2, of multi-modality isomorphism.")
+    ] = 0.0,
+    mid_form: Annotated[
+        str,
+        typer.Option(
+            metavar="push_pull|push_pull_linear|align|dot_regression|frobenius|log|anchored"
+        ),
+    ] = "push_pull",
+    centred: Annotated[
+        bool, typer.Option("--centred", help="Both terms on centred features.")
+    ] = False,
+    relative_weights: Annotated[
+        bool,
+        typer.Option(
+            "--relative-weights", help="Weights as shares of cross-entropy's gradient norm."
+        ),
+    ] = False,
+    eval_every: Annotated[
+        int, typer.Option(min=0, help="Steps between evaluations; 0: before and after only.")
+    ] = 0,
+    log_every: Annotated[int, typer.Option(min=0, help="Steps between logged ones; 0: none.")] = 10,
+    target: Annotated[
+        list[str] | None,
+        typer.Option(metavar="DATA", help="Another data set to test on, all classes; repeatable."),
+    ] = None,
+    accumulate: Annotated[int, typer.Option(min=1, help="Parts to compute a batch in.")] = 1,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="Write its files, too.")
+    ] = False,
+    compile: Annotated[bool, typer.Option("--compile", help="Compile the towers' blocks.")] = False,
+    backbone: options.Backbone = "auto",
+    pretrained: options.Pretrained = None,
+    template: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="Of the data set, with one {} in it.")
+    ] = None,
+    device: options.Device = "auto",
+    precision: options.Precision = "fp32",
+    workers: options.Workers = None,
+    cache: options.Cache = "auto",
+    trust_backbone: options.TrustBackbone = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Train a prompt learner on few shots; test base and new classes before and after."""
+    import ncscope  # here, so that --help does not wait for torch
+
+    with tune_progress(quiet=quiet) as listener:
+        tuned = ncscope.tune(
+            method,
+            data=data,
+            out=out,
+            split=split,
+            shots=shots or None,
+            tau=tau,
+            seed=seed,
+            class_order=class_order,
+            recipe=recipe,
+            epochs=epochs,
+            batch_size=batch_size,
+            lr=lr,
+            optimizer=optimizer,
+            views=views,
+            ctx=ctx,
+            ctx_vision=ctx_vision,
+            ctx_init=ctx_init,
+            depth=depth,
+            csc=csc,
+            class_token_position=class_token_position,
+            loss=loss,
+            adjustment=adjustment,
+            sampler=sampler,
+            regulariser=regulariser,
+            lcd_weight=lcd_weight,
+            lcd_form=lcd_form,
+            mid_weight=mid_weight,
+            mid_form=mid_form,
+            centred=centred,
+            relative_weights=relative_weights,
+            eval_every=eval_every,
+            log_every=log_every,
+            targets=target or (),
+            accumulate=accumulate,
+            resume=resume,
+            board=tensorboard,
+            compile=compile,
+            backbone=backbone,
+            pretrained=pretrained,
+            template=template,
+            device=device,
+            precision=precision,
+            workers=workers,
+            cache=cache,
+            trust_backbone=trust_backbone,
+            listener=listener,
+        )
+    if tuned.first:
+        typer.echo(accuracy_table(tuned.record, tuned.report.records))
+        if not quiet:
+            typer.echo(f"ncscope: wrote {out}", err=True)
