@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ncscope.errors import CheckpointError
+from ncscope.errors import BackboneError, CheckpointError
 from ncscope.zoo.backbone import Backbone
 from ncscope.zoo.base import PromptedClip
 from ncscope.zoo.checkpoint import read_checkpoint
@@ -92,7 +92,7 @@ def read_learner(
     settings = replace(
         settings,
         origins={**settings.origins, "transform": origin},
-        teacher=_teacher(options.teacher, device=device, precision=precision),
+        teacher=_teacher(options, device=device, precision=precision),
         base={} if options.base is None else read_checkpoint(locate(options.base).path).tensors,
         companions=_companions(seen),
         warnings=(*seen.warnings, *doubts, *settings.warnings),
@@ -141,9 +141,14 @@ def _companions(seen: Inspection) -> dict[str, Tensor]:
     return tensors
 
 
-def _teacher(
-    teacher: str | Path | PromptedClip | None, *, device: str, precision: str
-) -> PromptedClip | None:
-    if isinstance(teacher, str | Path):
-        return load_learner(teacher, device=device, precision=precision)
-    return teacher
+def _teacher(options: LearnerOptions, *, device: str, precision: str) -> PromptedClip | None:
+    """The teacher, on its own towers; it was trained on the student's classes and data."""
+    if not isinstance(options.teacher, str | Path):
+        return options.teacher
+    shared = replace(LearnerOptions(), classnames=options.classnames, data_name=options.data_name)
+    try:
+        return load_learner(options.teacher, device=device, precision=precision, options=shared)
+    except BackboneError as error:
+        raise BackboneError(
+            f"teacher {options.teacher}: {error} (from Python a teacher may be a loaded learner)"
+        ) from None

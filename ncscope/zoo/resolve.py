@@ -3,6 +3,7 @@
 Every fact is reported with its origin; a default that may be wrong comes with a warning.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,10 +14,10 @@ from ncscope.zoo.learner_options import LearnerOptions
 from ncscope.zoo.learners.settings import Settings
 from ncscope.zoo.templates import TCP_PROMPTS, TEMPLATES, known_data
 from ncscope.zoo.trainers import plain_method
+from ncscope.zoo.unused_options import POSITIONED, unused_options
 from ncscope.zoo.wording import Wording, parts, tail, template_of, worded
 
 _USUAL_WORDS = "a photo of a"
-_POSITIONED = ("CoOp", "ProGrad", "Nemesis", "PLOT", "PLOTNemesis", "DPC")
 _OWN_TEMPLATE = ("MMRL", "MMRL++")
 _NO_WORDS = ("_ATP", "AnchorOPT")  # they ignore CTX_INIT
 _TCP = ("TCP", "DeKg_TCP")
@@ -72,7 +73,7 @@ def resolve(
         run=_run(seen),
         logged=log.settings if log else {},
         origins=found.origins,
-        warnings=(*wording.warnings, *found.warnings),
+        warnings=(*wording.warnings, *found.warnings, *unused_options(seen.method, options)),
     )
 
 
@@ -95,7 +96,7 @@ def _classnames(
     """The training classes: the file's, or else the caller's."""
     given = options.classnames
     if wording.classnames is None:
-        return found.settle("classnames", (None if given is None else tuple(given), "option"))
+        return found.settle("classnames", _listed(seen, given))
     if given is not None:
         try:
             check_class_names(ClassNames(wording.classnames, "", "", (), 0.0), given)
@@ -104,10 +105,22 @@ def _classnames(
     return found.settle("classnames", (wording.classnames, seen.names_from))
 
 
+def _listed(seen: Inspection, given: Sequence[str] | None) -> tuple[tuple[str, ...] | None, str]:
+    """The caller's list, or the half of it that the file has rows for, and the origin."""
+    if given is None:
+        return None, "option"
+    count, listed = seen.facts.num_classes, tuple(given)
+    if count in (None, len(listed)) or (len(listed) + 1) // 2 != count:
+        return listed, "option"
+    if seen.log is not None and seen.log.subsample == "new":
+        return listed[-count:], "option, its second half"
+    return listed[:count], "option, its first half"
+
+
 def _position(seen: Inspection, options: LearnerOptions, found: _Found) -> str | None:
     """Where the class name stands, for methods that have a choice."""
     assert seen.method is not None
-    if plain_method(seen.method) not in _POSITIONED:
+    if plain_method(seen.method) not in POSITIONED:
         return None
     logged = seen.log.class_token_position if seen.log else None
     position = found.settle(

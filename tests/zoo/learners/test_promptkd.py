@@ -2,11 +2,12 @@ import pytest
 import torch
 
 from ncscope.errors import CheckpointError
+from ncscope.zoo.backbone import load_backbone
 from ncscope.zoo.learner_options import LearnerOptions
 from ncscope.zoo.load import load_learner
 from tests import learner_states
 from tests.learner_states import Sizes
-from tests.tiny_clip import save_folder
+from tests.tiny_clip import save_folder, tiny_model
 from tests.zoo.learners import case, reference
 from tests.zoo.learners.test_ivlp import image as prompted_image
 
@@ -47,21 +48,24 @@ def test_without_a_teacher_there_is_no_text_side(tmp_path, backbone):
         learner.text_features(case.NAMES)
 
 
-def test_a_teacher_checkpoint_runs_on_its_own_towers(tmp_path, backbone):
-    from ncscope.zoo.backbone import load_backbone
-    from tests.tiny_clip import tiny_model
-
-    large = load_backbone(save_folder(tmp_path / "large", config=WIDE))
+def teacher_state():
+    """PromptSRC on a CLIP with wider features."""
     state = learner_states.promptsrc(Sizes(embed=40))
     for key, value in tiny_model(WIDE).state_dict().items():
         name = f"image_encoder.{key[7:]}" if key.startswith("visual.") else f"text_encoder.{key}"
         if name in state:
             state[name] = value
     ids = case.token_ids([f"a photo of a {text}" for text in case.sentences(case.NAMES)])
-    rows = large.model.token_embedding.weight[ids].detach().half()
+    rows = tiny_model(WIDE).state_dict()["token_embedding.weight"][ids].half()
     state["prompt_learner.token_prefix"] = rows[:, :1]
     state["prompt_learner.token_suffix"] = rows[:, 5:]
-    teacher = load_learner(case.save(tmp_path / "t", state, trainer="PromptSRC"), backbone=large)
+    return state
+
+
+def test_a_teacher_checkpoint_runs_on_its_own_towers(tmp_path, backbone):
+    large = load_backbone(save_folder(tmp_path / "large", config=WIDE))
+    run = case.save(tmp_path / "t", teacher_state(), trainer="PromptSRC")
+    teacher = load_learner(run, backbone=large)
     learner = load_learner(
         student(tmp_path)[0], backbone=backbone, options=LearnerOptions(teacher=teacher)
     )
