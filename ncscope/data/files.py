@@ -35,13 +35,14 @@ def read_image(path: str | Path, *, item: str | None = None) -> Image.Image:
     """
     try:
         with Image.open(path, formats=_formats()) as image:
-            return _as_rgb(image)
+            return as_rgb(image)
     except Exception as error:  # a damaged file can raise anything inside its decoder
         reason = str(error).replace(str(path), "").strip() or type(error).__name__
         raise DataError(f"{item or path}: cannot be read as an image ({reason})") from None
 
 
-def _as_rgb(image: Image.Image) -> Image.Image:
+def as_rgb(image: Image.Image) -> Image.Image:
+    """A decoded image in RGB, by the rules of `read_image`."""
     if image.mode == "F":
         raise DataError("its pixels are floating-point numbers, whose range is not known")
     if image.mode.startswith("I"):  # 16 bits; Pillow would clip them all to white

@@ -13,6 +13,7 @@ import torch
 from ncscope import __version__
 from ncscope.data.files import shown
 from ncscope.data.images import ImageSet
+from ncscope.data.objects import Indexed
 from ncscope.features.bundle import Features
 from ncscope.features.cache import cache_folder, cache_path, keep, read_cached
 from ncscope.features.forward import ImageFeatures, check_bad, encode_images
@@ -41,7 +42,7 @@ from ncscope.zoo.learner_options import LearnerOptions
 def extract(
     source: str | Path | PromptedClip,
     *,
-    data: str | Path | ImageSet,
+    data: str | Path | ImageSet | Indexed,
     backbone: str | Path | Backbone = "auto",
     pretrained: str | None = None,
     template: str | Sequence[str] | None = None,
@@ -66,7 +67,7 @@ def extract(
         source: `zero-shot`, a checkpoint or a folder of its run, or any object with the members
             of `ncscope.zoo.base.PromptedClip`.
         data: a folder of class folders, or of parts holding them, a `.csv`, `eurosat:/data` and
-            the like (CoOp's layout), `toy:NAME[@DOMAIN]` of the toy suite, or an `ImageSet`.
+            the like (CoOp's layout), `toy:NAME[@DOMAIN]`, an `ImageSet`, or an object: `images_of`.
         backbone, pretrained, trust_backbone: as for `load_backbone`; or a loaded `Backbone`;
             `auto` leaves it to the checkpoint, `checkpoint` takes the towers in its file (then
             `pretrained` may name a CLIP for the vocabulary, which files lack).

@@ -7,6 +7,7 @@ from pathlib import Path
 from ncscope.data.classes import folded, reorder_classes, select_classes
 from ncscope.data.images import ImageSet, open_images
 from ncscope.data.known import is_named, parse_known
+from ncscope.data.objects import Indexed, images_of
 from ncscope.data.open_known import open_known
 from ncscope.errors import BackboneError, DataError
 from ncscope.features.third_party import LearnerClass, check_learner, make_learner
@@ -108,13 +109,16 @@ def open_backbone(
     )
 
 
-def is_toy(data: str | Path | ImageSet) -> bool:
+def is_toy(data: str | Path | ImageSet | Indexed) -> bool:
     """Whether DATA names a task of the embedded toy suite."""
     return isinstance(data, str) and data.startswith("toy:")
 
 
 def toy_defaults(
-    data: str | Path | ImageSet, *, backbone: str | Path | Backbone, templates: Sequence[str]
+    data: str | Path | ImageSet | Indexed,
+    *,
+    backbone: str | Path | Backbone,
+    templates: Sequence[str],
 ) -> tuple[str | Path | Backbone, tuple[str, ...]]:
     """Backbone and templates, the toy's own where DATA is a toy task and none were named."""
     if not is_toy(data):
@@ -123,13 +127,13 @@ def toy_defaults(
     return named, tuple(templates) or default_templates(data)
 
 
-def name_of_data(data: str | Path | ImageSet) -> str | None:
+def name_of_data(data: str | Path | ImageSet | Indexed) -> str | None:
     """The known data set that DATA names as NAME:ROOT, in the tables' spelling; else None."""
-    known = None if isinstance(data, ImageSet) else parse_known(data)
+    known = parse_known(data) if isinstance(data, str | Path) else None
     return known[0].name if known else None
 
 
-def default_templates(data: str | Path | ImageSet) -> tuple[str, ...]:
+def default_templates(data: str | Path | ImageSet | Indexed) -> tuple[str, ...]:
     """The template DATA's own table has: a toy task's, or CoOp's zero-shot one; () if none."""
     if is_toy(data):
         return (find_task(str(data))[0].template,)
@@ -139,7 +143,7 @@ def default_templates(data: str | Path | ImageSet) -> tuple[str, ...]:
 
 def filled_options(
     options: LearnerOptions | None,
-    data: str | Path | ImageSet,
+    data: str | Path | ImageSet | Indexed,
     *,
     templates: Sequence[str],
     classnames: Sequence[str] | None,
@@ -161,7 +165,7 @@ def zero_shot_templates(options: LearnerOptions) -> tuple[str, ...]:
 
 
 def open_data(
-    data: str | Path | ImageSet,
+    data: str | Path | ImageSet | Indexed,
     *,
     part: str | None = None,
     split: str = "all",
@@ -179,6 +183,8 @@ def open_data(
         images = data
     elif is_toy(data):
         images = toy_images(str(data), part=part or "test")
+    elif not isinstance(data, str | Path):
+        images = images_of(data, classnames=classnames, part=part)
     elif isinstance(data, str) and is_named(data):
         images = open_known(data, part=part, skip_bad=skip_bad)
     else:
