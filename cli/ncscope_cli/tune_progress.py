@@ -1,5 +1,6 @@
 """The progress of a tuning run on stderr: a bar of steps with the parts of the loss."""
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -23,7 +24,7 @@ def tune_progress(*, quiet: bool) -> Iterator[Callable[[dict[str, Any]], None] |
                 parts = {k: v for k, v in event.items() if k not in _NOT_PARTS and v is not None}
                 bar.set_postfix({k: f"{v:.3g}" for k, v in parts.items()}, refresh=False)
             else:
-                bar.write(evaluation_line(event), file=bar.fp)
+                bar.write(evaluation_line(event), file=sys.stderr)
             bar.update(event["step"] - bar.n)
 
         yield show
