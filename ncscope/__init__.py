@@ -21,6 +21,7 @@ from ncscope.errors import (
 
 if TYPE_CHECKING:
     from ncscope import metrics, plots
+    from ncscope.experiments.compare import Comparison, compare
     from ncscope.experiments.tune import Tuned, tune
     from ncscope.features.bundle import Features, read_features, write_features
     from ncscope.features.extract import extract
@@ -30,10 +31,12 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Comparison": "ncscope.experiments.compare",
     "Features": "ncscope.features.bundle",
     "Report": "ncscope.report.measure",
     "Tuned": "ncscope.experiments.tune",
     "analyze": "ncscope.report.analyze",
+    "compare": "ncscope.experiments.compare",
     "extract": "ncscope.features.extract",
     "measure": "ncscope.report.measure",
     "read_features": "ncscope.features.bundle",
@@ -45,6 +48,7 @@ _MODULES = ("metrics", "plots")
 __all__ = [
     "BackboneError",
     "CheckpointError",
+    "Comparison",
     "DataError",
     "Features",
     "NcscopeError",
@@ -52,6 +56,7 @@ __all__ = [
     "ShapeError",
     "Tuned",
     "analyze",
+    "compare",
     "extract",
     "measure",
     "metrics",

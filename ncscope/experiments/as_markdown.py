@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from ncscope.experiments.table import Table
 from ncscope.report.plain import clean
 
-_SPECIAL = re.compile(r"([\\`*_\[\]<>|#])")
+_SPECIAL = re.compile(r"([\\`*_\[\]<>|#$~&])")
 
 
 def as_markdown(tables: Sequence[Table], notes: Sequence[str] = ()) -> str:

@@ -9,6 +9,7 @@ from ncscope.errors import DataError
 
 
 def share(value: object, file: Path, key: str) -> float | None:
+    """A number in [0, 1], or None."""
     found = number(value, file, key)
     if found is not None and not 0 <= found <= 1:
         wrong(file, key, "a share in [0, 1]", value)
@@ -16,20 +17,30 @@ def share(value: object, file: Path, key: str) -> float | None:
 
 
 def number(value: object, file: Path, key: str) -> float | None:
+    """A finite number, or None."""
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        wrong(file, key, "a number or null", value)
-    return float(value)
+    try:
+        if not isinstance(value, bool) and isinstance(value, (int, float)) and math.isfinite(value):
+            return float(value)
+    except OverflowError:  # a whole number beyond the range of floats
+        pass
+    wrong(file, key, "a number or null", value)
 
 
 def wrong(file: Path, key: str, wanted: str, found: object) -> NoReturn:
+    """Refuse a field: which, what was wanted, what was found."""
     shown = repr(found)
     shown = shown if len(shown) <= 60 else shown[:59] + "…"
     raise DataError(f"{file}: {key} must be {wanted}; found {shown}")
 
 
 def parse_object(file: Path) -> dict[str, Any]:
+    """The object that a file holds as strict JSON.
+
+    Raises:
+        DataError: a file that cannot be read or is no JSON object.
+    """
     try:
         body = json.loads(file.read_text(encoding="utf-8"), parse_constant=_no_constant)
     except OSError as error:

@@ -1,0 +1,131 @@
+# What is made here is there, which its type leaves open.
+# pyright: reportOptionalMemberAccess=false, reportOptionalOperand=false, reportArgumentType=false
+
+import statistics
+
+import pytest
+
+from ncscope.experiments.averages import complete_data, mean_of_h, notes_on, over_data, over_seeds
+from ncscope.experiments.layouts import ablation, base_to_new, transfer
+from ncscope.experiments.points import BASE_TO_NEW, Point, transfer_points
+from ncscope.experiments.read import read_outcomes
+from ncscope.experiments.rows import label_rows
+from ncscope.metrics.accuracy import harmonic_mean
+from tests.experiments.cases import analysed, tuned
+
+# Published averages over 11 data sets (READMEs of MaPLe, PromptSRC and CoPrompt): base, new, H.
+PUBLISHED = {
+    "CLIP": (69.34, 74.22, 71.70), "CoOp": (82.69, 63.22, 71.66), "CoCoOp": (80.47, 71.69, 75.83),
+    "MaPLe": (82.28, 75.14, 78.55), "IVLP, 20": (84.21, 71.79, 77.51),
+    "IVLP, 5": (82.15, 74.07, 77.90), "PromptSRC": (84.26, 76.10, 79.97),
+    "CoPrompt": (84.00, 77.23, 80.48),
+}  # fmt: skip
+
+
+def point(label, data, base, new, *, seed=1, tau=1.0):
+    return Point(label, data, tau, seed,
+                 {"base": base, "new": new, "h": harmonic_mean(base, new)})  # fmt: skip
+
+
+def cell(tables, title, row, column):
+    table = next(t for t in tables if t.title == title)
+    return dict(table.rows)[row][table.heads.index(column) - 1]
+
+
+@pytest.mark.parametrize("method", PUBLISHED)
+def test_published_rows_have_their_h(method):
+    base, new, h = PUBLISHED[method]
+    # Two data sets that lie on either side of the published averages.
+    points = [point(method, "a", (base + 5) / 100, (new - 9) / 100),
+              point(method, "b", (base - 5) / 100, (new + 9) / 100)]  # fmt: skip
+    average = cell(base_to_new(points), "Base to new: average over 2 data sets", method,
+                   "H of averages")  # fmt: skip
+    assert average.value == pytest.approx(h / 100, abs=1.1e-4)  # base and new are rounded
+
+
+def test_h_of_the_averages_is_not_the_mean_of_h():
+    points = [point("m", "a", 0.9, 0.1), point("m", "b", 0.1, 0.9)]
+    assert over_data(points, ["a", "b"], "h").value == pytest.approx(0.5)
+    assert mean_of_h(points, ["a", "b"]).value == pytest.approx(0.18)
+
+
+def test_a_cell_is_the_mean_over_seeds_with_the_sample_deviation():
+    points = [point("m", "a", b, 0.5, seed=s) for s, b in enumerate((0.6, 0.7, 0.95))]
+    mean = over_seeds(points, "base")
+    assert mean.value == pytest.approx(0.75)
+    assert mean.deviation == pytest.approx(statistics.stdev([0.6, 0.7, 0.95]))
+    assert over_seeds(points, "h").value == pytest.approx(harmonic_mean(0.75, 0.5))
+    assert over_seeds(points[:1], "base").deviation is None
+
+
+def test_the_deviation_of_an_average_is_of_each_seeds_own_average():
+    values = {("a", 1): 0.6, ("a", 2): 0.8, ("b", 1): 0.5, ("b", 2): 0.3}  # cancel out
+    points = [point("m", data, value, 0.5, seed=seed) for (data, seed), value in values.items()]
+    mean = over_data(points, ["a", "b"], "base")
+    assert (mean.value, mean.deviation) == (pytest.approx(0.55), pytest.approx(0, abs=1e-12))
+
+
+def test_every_data_set_weighs_the_same_however_many_seeds_it_has():
+    points = [point("m", "a", 0.9, 0.5, seed=s) for s in range(9)] + [point("m", "b", 0.1, 0.5)]
+    assert over_data(points, ["a", "b"], "base").value == pytest.approx(0.5)
+
+
+def test_averages_are_over_the_data_sets_that_no_row_misses_and_say_so():
+    points = [point("coop", "a", 0.5, 0.5), point("coop", "b", 0.9, 0.9),
+              point("maple", "a", 0.6, 0.6)]  # fmt: skip
+    assert complete_data(points, BASE_TO_NEW) == ["a"]
+    tables = base_to_new(points)
+    assert tables[0].title == "Base to new: average over 1 data sets"
+    assert cell(tables, tables[0].title, "coop", "base").value == 0.5
+    assert cell(tables, "Base to new: b", "maple", "base").shown == "–"
+    notes = notes_on(points, ["a"], BASE_TO_NEW)
+    assert notes[0] == "Missing: maple on b."
+    assert notes[1] == "Averages are over 1 of 2 data sets, those that no row misses: a."
+
+
+def test_a_row_that_never_has_new_classes_spares_the_others_their_average():
+    points = [point("coop", "a", 0.5, 0.5), Point("csc", "a", 1.0, 1, {"base": 0.9}),
+              point("coop", "b", 0.7, 0.5), Point("csc", "b", 1.0, 1, {"base": 0.9})]  # fmt: skip
+    tables = base_to_new(points)
+    assert cell(tables, tables[0].title, "coop", "base").value == pytest.approx(0.6)
+    assert cell(tables, tables[0].title, "csc", "new").shown == "–"
+    assert "Missing: csc on a, csc on b." in tables[0].notes
+
+
+def test_the_best_of_a_column_is_marked_with_all_that_print_the_same():
+    points = [point("a", "d", 0.50001, 0.6), point("b", "d", 0.5, 0.5), point("c", "d", 0.4, 0.5)]
+    tables = base_to_new(points)
+    best = {r: cell(tables, "Base to new: d", r, "base").best for r in "abc"}
+    assert best == {"a": True, "b": True, "c": False}
+    alone = base_to_new(points[:1])
+    assert not cell(alone, "Base to new: d", "a", "base").best
+
+
+def test_transfer_leaves_the_source_out_of_the_average(tmp_path):
+    files = [tuned(tmp_path, "maple", "imagenet:/d", split="all", source=0.7,
+                   others={"pets:/d": 0.9, "dtd:/d": 0.4, "imagenet-r:/d": 0.5}),
+             analysed(tmp_path / "z", "zero-shot", "pets:/e", all=0.8)]  # fmt: skip
+    rows = label_rows(read_outcomes(files))
+    points = transfer_points(rows, "imagenet", "all", domains=False)
+    (table,) = transfer(points, source="imagenet", title="Cross")
+    assert table.heads == ("", "imagenet (source)", "pets", "dtd", "average")
+    maple = [c.value for c in dict(table.rows)["maple"]]
+    assert maple == [0.7, 0.9, 0.4, pytest.approx(0.9)]  # zero-shot has pets alone
+    assert [c.shown for c in dict(table.rows)["zero-shot"]] == ["–", "80.00", "–", "80.00"]
+    domain = transfer_points(rows, "imagenet", "all", domains=True)
+    (table,) = transfer(domain, source="imagenet", title="Domain")
+    assert table.heads == ("", "imagenet (source)", "imagenet-r")
+    assert [label for label, _ in table.rows] == ["maple"]
+
+
+def test_an_ablation_has_a_column_for_each_protocol(tmp_path):
+    files = []
+    for weight in (0.0, 0.1):
+        others = {"toy:b": 0.3 + weight, "toy:a@night": 0.2 + weight}
+        files.append(tuned(tmp_path, "npt", "toy:a", base=0.6 + weight, new=0.5, others=others,
+                           lcd_weight=weight))  # fmt: skip
+    (table,) = ablation(label_rows(read_outcomes(files)))
+    assert table.heads == ("", "base", "new", "H of averages", "cross-dataset", "domain")
+    shown = {label: [c.shown for c in cells] for label, cells in table.rows}
+    assert shown["npt (lcd 0)"] == ["60.00", "50.00", "54.55", "30.00", "20.00"]
+    assert shown["npt (lcd 0.1)"] == ["70.00", "50.00", "58.33", "40.00", "30.00"]

@@ -1,0 +1,84 @@
+import os
+
+import pytest
+
+from ncscope.errors import DataError
+from ncscope.experiments.read import read_outcomes
+from ncscope.experiments.rows import data_order, label_rows, merge_splits, without_duplicates
+from tests.experiments.cases import analysed, tuned
+
+
+def outcomes(*files):
+    return merge_splits(read_outcomes(files))
+
+
+def test_a_label_has_the_settings_that_differ_within_its_name(tmp_path):
+    files = [tuned(tmp_path, "maple", "d", base=0.5, new=0.5),
+             tuned(tmp_path, "maple+npt", "d", base=0.5, new=0.5, lcd_weight=0.1, mid_weight=1.0),
+             tuned(tmp_path, "maple+npt", "d", base=0.5, new=0.5, lcd_weight=0.5,
+                   mid_weight=1.0)]  # fmt: skip
+    labels = [row.label for row in label_rows(outcomes(*files))]
+    assert labels == ["maple", "maple+npt (lcd 0.1)", "maple+npt (lcd 0.5)"]
+    assert [row.label for row in label_rows(outcomes(*files), by=[])].count("maple+npt") == 2
+
+
+def test_by_names_a_setting_or_is_refused(tmp_path):
+    found = outcomes(tuned(tmp_path, "maple", "d", base=0.5, new=0.5))
+    with pytest.raises(DataError, match=r"by lr: not a setting of a run; there are shots, "):
+        label_rows(found, by=["lr"])
+
+
+def test_a_run_that_comes_twice_is_refused_with_both_files(tmp_path):
+    first, second = (tuned(tmp_path, "coop", "d", base=b, new=0.5) for b in (0.5, 0.6))
+    rows = label_rows(outcomes(first, second))
+    with pytest.raises(DataError, match=r"coop on d, tau 1\.0, seed 1 comes twice") as error:
+        without_duplicates(rows)
+    assert str(first) in str(error.value)
+    assert str(second) in str(error.value)
+
+
+def test_the_newest_of_two_is_taken_where_asked_and_the_other_named(tmp_path):
+    old, new = (tuned(tmp_path, "coop", "d", base=b, new=0.5) for b in (0.5, 0.6))
+    os.utime(old, (1, 1))
+    for order in ((old, new), (new, old)):
+        kept, notes = without_duplicates(label_rows(outcomes(*order)), duplicates="newest")
+        assert [row.outcome.file for row in kept] == [str(new)]
+        assert str(old) in notes[0]
+
+
+def test_seed_zero_tau_and_training_classes_tell_runs_apart(tmp_path):
+    files = [tuned(tmp_path, "coop", "d", base=0.5, new=0.5, seed=0),
+             tuned(tmp_path, "coop", "d", base=0.5, new=0.5, seed=1),
+             tuned(tmp_path, "coop", "d", base=0.5, new=0.5, tau=0.05),
+             tuned(tmp_path, "coop", "d", source=0.5, split="all")]  # fmt: skip
+    kept, notes = without_duplicates(label_rows(outcomes(*files)))
+    assert len(kept) == 4
+    assert {row.label for row in kept} == {"coop"}
+    assert notes == []
+
+
+def test_base_and_new_analysed_apart_are_one_outcome(tmp_path):
+    files = [analysed(tmp_path / "a", "zero-shot", "d", base=0.5),
+             analysed(tmp_path / "b", "zero-shot", "d", new=0.4)]  # fmt: skip
+    (merged,) = outcomes(*files)
+    assert merged.accuracy == {"base": 0.5, "new": 0.4}
+
+
+def test_a_split_analysed_twice_is_a_duplicate(tmp_path):
+    files = [analysed(tmp_path / k, "zero-shot", "d", base=0.5) for k in ("a", "b")]
+    with pytest.raises(DataError, match=r"zero-shot on d, .* comes twice"):
+        without_duplicates(label_rows(outcomes(*files)))
+
+
+def test_rows_and_data_sets_come_in_the_order_of_the_field(tmp_path):
+    names = ["mine", "promptsrc", "maple+npt", "maple", "coop"]
+    files = [tuned(tmp_path, name, "d", base=0.5, new=0.5) for name in names]
+    rows = label_rows(outcomes(*files, analysed(tmp_path / "z", "zero-shot", "d", base=0.5)))
+    assert [row.label for row in rows] == [
+        "zero-shot", "coop", "maple", "maple+npt", "promptsrc", "mine",
+    ]  # fmt: skip
+    data = ["toy:fish", "ucf101", "imagenet-r", "imagenet-sketch", "eurosat", "oxford_pets",
+            "imagenet"]  # fmt: skip
+    assert sorted(data, key=data_order) == [
+        "imagenet", "oxford_pets", "eurosat", "ucf101", "imagenet-sketch", "imagenet-r", "toy:fish",
+    ]  # fmt: skip
