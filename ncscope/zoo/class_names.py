@@ -96,10 +96,9 @@ def holds_names(tensors: Mapping[str, object]) -> bool:
 
 
 def _first_set(rows: Tensor, sets: int) -> Tensor:
-    """PLOT repeats all classes for each of its prompts; class-specific CoOp has no repetition."""
+    """PLOT has all classes for each of its prompts (in phrases of its own); CoOp has them once."""
     count = len(rows) // sets
-    repeated = count and bool((rows.view(sets, count, *rows.shape[1:]) == rows[:count]).all())
-    return rows[:count] if repeated else rows
+    return rows[:count] if count > 1 else rows
 
 
 def names_of_ids(ids: Tensor, decode: Decode, *, distance: float = 0.0) -> ClassNames:

@@ -1,7 +1,9 @@
 """PLOT: several prompts a class, compared with an image by optimal transport (Chen et al. 2023,
 arXiv:2210.01253); PLOT++, with several image prompts; PLOTNemesis.
 
-The measures are of pooled features, the means over prompts; the method's decision is not.
+The measures are of pooled features, the means over prompts; the method's decision is not. PLOT++
+begins each prompt with a phrase of its own. Where a phrase is longer or shorter than the context,
+its last words stay, or names lose their first token: then the tokens in the file are used.
 N text prompts, M image prompts, n and m their tokens, K classes, W and V token widths.
 """
 
@@ -11,13 +13,16 @@ import torch
 from torch import Tensor
 
 from ncscope.zoo.backbone import Backbone
+from ncscope.zoo.class_tokens import picked, stored
 from ncscope.zoo.image_tower import check_image_tower, image_features
 from ncscope.zoo.learners.coop import arrange, position_of
-from ncscope.zoo.learners.learner import Learner, Sides, build
+from ncscope.zoo.learners.learner import Learner, Sides, build, rows_of
 from ncscope.zoo.learners.settings import Settings
 from ncscope.zoo.learners.tensors import as_used, is_half, prompt_part, take
-from ncscope.zoo.learners.text import class_source
-from ncscope.zoo.text_tower import encode_prompts, text_tower
+from ncscope.zoo.learners.text import ClassSource, class_source
+from ncscope.zoo.text_tower import TextTower, encode_prompts, text_tower
+
+_PHRASES = "its prompts begin with phrases of different lengths, cut to one for its own classes"
 
 
 def load_plot(tensors: Mapping[str, Tensor], backbone: Backbone, settings: Settings) -> Learner:
@@ -45,19 +50,41 @@ def _text_side(tensors: Mapping[str, Tensor], backbone: Backbone, settings: Sett
     learner, width = prompt_part(tensors), tower.positions.shape[1]
     position = position_of(settings)
     contexts = take(learner, "ctx", ("N", "n", width), settings).to(backbone.device)
-    source = class_source(
-        tensors,
-        backbone,
-        settings,
-        num_context=contexts.shape[1],
-        dtype=learner["ctx"].dtype,
-        sets=len(contexts),
-    )
+    sources = _by_phrase(learner, tower, settings, sets=len(contexts))
+    if not sources:
+        source = class_source(
+            tensors,
+            backbone,
+            settings,
+            num_context=contexts.shape[1],
+            dtype=learner["ctx"].dtype,
+            sets=len(contexts),
+        )
+        sources = [source] * len(contexts)
 
     def text(names: list[str]) -> Tensor:
-        tokens = source(names)
-        prompts = (arrange(tokens, context, position=position) for context in contexts)
+        pairs = zip(sources, contexts, strict=True)
+        prompts = (arrange(source(names), own, position=position) for source, own in pairs)
         return torch.stack([encode_prompts(tower, each) for each in prompts]).mean(dim=0)
 
     facts = {"prompts": len(contexts), "context": list(contexts.shape[1:])}
     return Sides(text, facts={**facts, "class_token_position": position})
+
+
+def _by_phrase(
+    learner: Mapping[str, Tensor], tower: TextTower, settings: Settings, *, sets: int
+) -> list[ClassSource]:
+    """The file's own tokens for each prompt, where the prompts differ in them; else nothing."""
+    prefix, suffix = learner.get("token_prefix"), learner.get("token_suffix")
+    if prefix is None or suffix is None or len(suffix) % sets or len(prefix) != len(suffix):
+        return []
+    count = len(suffix) // sets
+    parts = suffix.split(count) if count else ()
+    if all(torch.equal(part, suffix[:count]) for part in parts):
+        return []
+
+    def source(part: Tensor) -> ClassSource:
+        tokens = stored(prefix[:count], part, tower, where=settings.where)
+        return lambda names: picked(tokens, rows_of(names, settings, count=count, what=_PHRASES))
+
+    return [source(part) for part in parts]

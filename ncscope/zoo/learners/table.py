@@ -52,7 +52,11 @@ METHODS = (
     Method("PLOT", "mean over several contexts", caveat=_TRANSPORT),
     Method("PLOTNemesis", "mean over several contexts", caveat=_TRANSPORT),
     Method(
-        "PLOT++", "mean over several contexts", "mean over several sets of tokens", _ALL, _TRANSPORT
+        "PLOT++",
+        "mean over several contexts",
+        "mean over several sets of tokens",
+        "yes; not where its phrases differ in length (EuroSAT, ImageNet)",
+        _TRANSPORT,
     ),
     Method("CoOp_ATP", "attributes and context"),
     Method("AnchorOPT", "context and anchor, likeliest order", caveat="the method draws the order"),

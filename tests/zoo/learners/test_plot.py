@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from ncscope.errors import CheckpointError
 from ncscope.zoo.load import load_learner
 from tests import learner_states
 from tests.zoo.learners import case
@@ -39,3 +40,21 @@ def test_plotpp_also_averages_over_image_prompts(tmp_path, backbone):
     prompts = state["prompt_learner.ctx_vision"].float()
     image = torch.stack([case.reference_image(appended=prompt) for prompt in prompts])
     case.matches(learner, text.mean(0), image.mean(0))
+
+
+def test_phrases_of_other_lengths_are_cut_as_the_authors_cut_them(tmp_path, backbone):
+    phrases = ("X X X X", "X X X X of", "X X X X of a", "X X X")  # the last loses a piece of names
+    rows = torch.cat([case.prompts_of(phrase) for phrase in phrases])
+    own = {"prompt_learner.token_prefix": rows[:, :1], "prompt_learner.token_suffix": rows[:, 5:]}
+    state = {**case.whole(learner_states.plotpp(case.SIZES)), **own}
+    towers = case.towers().items()
+    state |= {key.replace("text_encoder.", "text_encoder.module."): v for key, v in towers}
+    run = case.save(tmp_path, state, trainer="PLOTPP", section="PLOTPP")
+    learner = load_learner(run, backbone=backbone)
+    pairs = zip(state["prompt_learner.ctx"], phrases, strict=True)
+    text = torch.stack([case.reference_text(context, phrase) for context, phrase in pairs])
+    assert case.relative(learner.text_features(case.NAMES), text.mean(0)) < 1e-5
+    assert learner.classnames is not None
+    assert learner.classnames[0] == "cat"
+    with pytest.raises(CheckpointError, match=r"phrases of different lengths.*'sea otter', 'bus'"):
+        learner.text_features(case.NEW)
