@@ -295,6 +295,15 @@ def test_aircraft_lists_that_say_nothing_clear_are_refused(file, content, messag
         open_known(f"aircraft:{tmp_path}")
 
 
+@every_data_set
+def test_the_docs_have_every_data_set_as_the_code_has_it(data):
+    lists = {"split": f"`{data.split_file}`", "lists": "`variants.txt`, `images_variant_*.txt`"}
+    listed = lists.get(data.listing, "class folders, `classnames.txt`")
+    images = "/".join(filter(None, (data.folder, data.images)))
+    row = f"| `{data.name.lower()}` | `{images}` | {listed} |"
+    assert row in (Path(__file__).parents[2] / "docs" / "data.md").read_text()
+
+
 needs_splits = pytest.mark.skipif(not SPLITS.is_dir(), reason="shared/data/coop_splits is absent")
 
 
