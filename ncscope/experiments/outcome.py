@@ -9,7 +9,7 @@ Setting = str | float | int | bool | None
 
 # What may differ between runs of one name beside data, tau and seed.
 SETTINGS = (
-    "shots", "class_order", "loss", "regulariser", "lcd_weight", "lcd_form",
+    "shots", "class_order", "recipe", "sampler", "loss", "regulariser", "lcd_weight", "lcd_form",
     "mid_weight", "mid_form", "centred", "relative_weights",
 )  # fmt: skip
 _KNOWN_DATA = re.compile(r"([A-Za-z0-9][\w.@-]+):.+")

@@ -68,7 +68,9 @@ def _outcomes(file: Path, *, before: bool) -> list[Outcome]:
         where = f"runs[{place}]"
         if not isinstance(run, dict):
             wrong(file, where, "an object", run)
-        facts = _plain(run, file, where) if tune is None else _tuned(tune, run, file, where)
+        facts = (
+            _plain(run, file, where) if tune is None else _tuned(tune, runs[0], run, file, where)
+        )
         if facts["stage"] == "before" and not before:
             continue
         key = (facts["name"], facts["data"], str(facts["seed"]))
@@ -100,8 +102,17 @@ def _plain(run: Mapping[str, Any], file: Path, where: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _tuned(tune: Mapping[str, Any], run: Mapping[str, Any], file: Path, where: str
-           ) -> dict[str, Any]:  # fmt: skip
+def _tuned(
+    tune: Mapping[str, Any],
+    first: Mapping[str, Any],
+    run: Mapping[str, Any],
+    file: Path,
+    where: str,
+) -> dict[str, Any]:
+    """Facts of a run of a tuning; its `first` run is on the data that were trained on.
+
+    That run's name of the data is taken, not the user's: so it is of data tested on elsewhere.
+    """
     name, source = tune.get("name") or tune.get("method"), tune.get("data")
     if not isinstance(name, str):
         wrong(file, "tune.name", "a text", name)
@@ -123,7 +134,8 @@ def _tuned(tune: Mapping[str, Any], run: Mapping[str, Any], file: Path, where: s
         _split(tune["split"], file, "tune")
     return {
         "name": f"{name}, before" if stage == "before" else name,
-        "trained_on": data_identity(source), "trained_split": tune.get("split"),
+        "trained_on": data_identity(str(first.get("data") or source)),
+        "trained_split": tune.get("split"),
         "data": data_identity(str(run.get("data") or source)),
         "seed": seed, "tau": number(tune.get("tau"), file, "tune.tau"),
         "realised_tau": number(tune.get("realised_tau"), file, "tune.realised_tau"),
@@ -140,7 +152,7 @@ def _fill(outcomes: Mapping[tuple[str, ...], dict[str, Any]], tune: Mapping[str,
             continue
         key = "accuracy" if held["stage"] == "after" else "before"
         stated = tune.get(key)
-        for split in ("base", "new"):
+        for split in SPLITS:
             value = stated.get(split) if isinstance(stated, dict) else None
             told = share(value, file, f"tune.{key}.{split}")
             if told is None:

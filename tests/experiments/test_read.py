@@ -136,3 +136,24 @@ def test_short_names_stay_apart():
 def test_the_seed_is_taken_out_of_a_path_only_where_a_folder_says_it():
     assert without_seed("a/seed3/b") == ("a/b", 3)
     assert without_seed("seedling/b") == ("seedling/b", None)
+
+
+def test_data_named_otherwise_by_the_user_than_by_their_reader_are_the_same(tmp_path):
+    tune = {**TUNE, "name": "coop", "data": "./photos/", "split": "base"}
+    runs = [run("photos", "base", 0.7), run("photos", "new", 0.6), run("toy:fish", "all", 0.5)]
+    own, other = read_outcomes([write(tmp_path, {"format": 1, "runs": runs, "tune": tune})])
+    assert (own.trained_on, own.data, own.own_data) == ("photos", "photos", True)
+    assert (other.trained_on, other.data, other.own_data) == ("photos", "toy:fish", False)
+
+
+def test_a_run_of_ncscope_tune_is_read_as_it_is_written(tmp_path):
+    import ncscope
+
+    ncscope.tune("coop", data="toy:shapes", out=tmp_path / "run", shots=1, epochs=1, recipe="toy",
+                 bootstrap=0, targets=["toy:shapes@sketch"], tau=0.05)  # fmt: skip
+    own, other = read_outcomes(find_files([tmp_path]))
+    assert (own.name, own.data, own.tau, own.seed) == ("coop", "toy:shapes", 0.05, 1)
+    assert set(own.accuracy) == {"base", "new"}
+    assert "delta_mid/cosine/centred" in own.measures["new"]
+    assert set(other.accuracy) == {"all"}
+    assert is_domain_of(other.data, own.data)
