@@ -77,7 +77,7 @@ def correlations(rows: Sequence[Labelled], scatter: Scatter, *, seed: int = 0) -
 def correlation_tables(
     rows: Sequence[Labelled], *, every: bool = False, seed: int = 0
 ) -> list[Table]:
-    """A table for each split measured and each accuracy, a row a measure."""
+    """A table for each split measured and each accuracy, a row a measure; none without any."""
     bodies: dict[tuple[str, str], list[tuple[str, tuple[Cell, ...]]]] = {}
     empty: dict[tuple[str, str], list[str]] = {}
     for scatter in scatters(rows, every=every):
@@ -89,6 +89,8 @@ def correlation_tables(
     tables = []
     for key, body in bodies.items():
         split, target = key
+        if len(empty.get(key, ())) == len(body):
+            continue
         title = f"Measures of {_SPLITS[split]} against {_TITLES[target]}"
         notes: list[str] = []
         if key in empty:

@@ -107,6 +107,8 @@ def compare(
     found = []
     if correlations != "none":
         found = correlation_tables(rows, every=correlations == "all", seed=seed)
+        if not found:
+            notes.append("No correlation is defined: fewer than 3 runs a data set, or all alike.")
     notes += _legend(rows, tables, found, tests=chosen is not None)
     return Comparison(tuple(rows), tuple(tables), tuple(found), tuple(notes))
 

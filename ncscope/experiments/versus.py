@@ -56,7 +56,9 @@ def versus(
                 notes.setdefault(_AVERAGED, []).append(what)
     if not others:
         return None
-    said = (f"{reason}: {', '.join(which)}." for reason, which in notes.items())
+    every = len(others) * len(columns)
+    said = (f"{reason}: {'all' if len(which) == every else ', '.join(which)}."
+            for reason, which in notes.items())  # fmt: skip
     return Table(f"{title} against {baseline}", _HEADS, tuple(rows), tuple(said))
 
 

@@ -85,6 +85,16 @@ def test_partial_correlations_are_given_for_new_and_h_alone(folder):
     assert new["delta_mid/cosine/centred"][-1].value == pytest.approx(-1, abs=0.05)
 
 
+def test_correlations_that_are_all_undefined_are_a_sentence(tmp_path):
+    measures = {"base": {"nc1/default": 2.0}}
+    tuned(tmp_path, "coop", "d", base=0.5, new=0.5, measures=measures)
+    found = compare(tmp_path, correlations="all")
+    assert found.correlations == ()
+    assert found.notes == (
+        "No correlation is defined: fewer than 3 runs a data set, or all alike.",
+    )
+
+
 def test_a_scatter_has_a_point_a_run(folder):
     found = {(s.measure, s.split, s.target): s for s in scatters(compare(folder).rows)}
     one = found["delta_mid/cosine/centred", "base", "h"]

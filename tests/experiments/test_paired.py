@@ -139,7 +139,7 @@ def test_nothing_to_pair_is_said():
     both = [*points("a", [0.5]), *points("b", [0.5], data="e")]
     table = versus(both, ["accuracy"], "a", title="T")
     assert table.rows == ()
-    assert table.notes == ("no pair with the baseline: b accuracy.",)
+    assert table.notes == ("no pair with the baseline: all.",)
 
 
 def test_a_baseline_is_found_by_its_label_or_the_one_that_starts_with_it():
