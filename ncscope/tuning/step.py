@@ -105,9 +105,29 @@ def batch_terms(
     image = gathered(image.float(), sizes, spread)
     per_image = text.ndim == 3
     text = gathered(text.float(), sizes, spread) if per_image else equally(text.float(), spread)
+    near = setting.frozen.images
+    seen = near.batch(everyone, epoch) if near is not None else None
+    scale = learner.logit_scale
+    return loss_terms(setting, image, labels, text, scale=scale, running=running, near=seen)
+
+
+def loss_terms(
+    setting: Setting,
+    image: Tensor,
+    labels: Tensor,
+    text: Tensor,
+    *,
+    scale: Tensor,
+    running: RunningMeans,
+    near: Tensor | None = None,
+) -> dict[str, Term]:
+    """Weight and value of every term of (B, D) image and (K, D) or (B, K, D) text features.
+
+    Args:
+        near: (B, D) features of the same images without prompts, for methods that ask for them.
+    """
     frozen = setting.frozen
-    near = frozen.images.batch(everyone, epoch) if frozen.images is not None else None
-    logits = logits_of(image, text, learner.logit_scale)
+    logits = logits_of(image, text, scale)
     loss = classification_loss(
         logits, labels, setting.counts, loss=setting.loss, strength=setting.adjustment
     )
@@ -122,10 +142,10 @@ def batch_terms(
     return {
         "ce": (1.0, loss),
         **own_terms(
-            trainee.method,
+            setting.trainee.method,
             image,
             text,
-            scale=learner.logit_scale,
+            scale=scale,
             frozen_text=frozen.text,
             frozen_image=near,
         ),

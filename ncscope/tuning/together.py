@@ -1,0 +1,115 @@
+"""Many runs of one text prompt at once: R contexts and K classes are R x K sequences of one pass.
+
+For studies: seeds, weights and imbalance on one task and one frozen model. Every run has its own
+loss and gradient, and ends where it would have ended alone, up to rounding.
+
+n context tokens, W token width, D embedding width.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from ncscope.errors import DataError, NcscopeError
+from ncscope.tuning.batches import epoch_batches
+from ncscope.tuning.log import Log
+from ncscope.tuning.optimiser import new_optimiser, take_step
+from ncscope.tuning.recipe import learning_rate
+from ncscope.tuning.running import RunningMeans
+from ncscope.tuning.step import loss_terms
+from ncscope.tuning.train import Run, Trained
+from ncscope.tuning.trajectory import Trajectory
+from ncscope.zoo.class_tokens import with_context
+from ncscope.zoo.learners.text import class_source
+from ncscope.zoo.text_tower import encode_prompts, text_tower
+
+_METHODS = ("coop", "kgcoop")
+
+
+def can_join(run: Run) -> bool:
+    """Whether a run can be one of many: one shared context before the name, all images a step."""
+    setting, recipe = run.setting, run.recipe
+    return (
+        setting.trainee.method in _METHODS
+        and not recipe.csc
+        and recipe.class_token_position == "end"
+        and recipe.batch_size == 0
+        and run.sampler == "plain"
+        and not setting.objective.relative
+        and setting.accumulate == 1
+        and setting.spread.world == 1
+    )
+
+
+def train_together(runs: Sequence[Run]) -> list[Trained]:
+    """Train the trainees of all runs in place.
+
+    Raises:
+        DataError: runs that cannot be joined: other classes, recipes or methods, or batches.
+        NcscopeError: a run diverged.
+    """
+    _check(runs)
+    first = runs[0]
+    trainee, recipe = first.setting.trainee, first.recipe
+    stacked = torch.stack([run.setting.leaves[0].detach() for run in runs]).requires_grad_()
+    source = class_source(
+        {},
+        trainee.backbone,
+        trainee.settings,
+        num_context=stacked.shape[1],
+        dtype=stacked.dtype,
+    )
+    tokens = source(list(first.setting.classnames))
+    tower = text_tower(trainee.backbone.model)
+    optimiser = new_optimiser(recipe, [stacked])
+    size, width = len(first.setting.classnames), trainee.backbone.width
+    running = [RunningMeans(size, width, stacked.device) for _ in runs]
+    for epoch in range(recipe.epochs):
+        text = encode_prompts(tower, with_context(tokens, stacked))  # (R, K, D)
+        total = torch.stack(
+            [_loss(run, text[i], epoch, running[i]) for i, run in enumerate(runs)]
+        ).sum()
+        gradients = list(torch.autograd.grad(total, [stacked]))
+        take_step(optimiser, [stacked], gradients, learning_rate(recipe, epoch))
+    if not bool(torch.isfinite(stacked).all()):
+        raise NcscopeError("training diverged in one of several runs; lower --lr or the weights")
+    with torch.no_grad():
+        for run, context in zip(runs, stacked, strict=True):
+            run.setting.leaves[0].copy_(context)
+    return [
+        Trained(Log(None), Trajectory(run.setting.classnames), recipe.epochs, recipe.epochs)
+        for run in runs
+    ]
+
+
+def _loss(run: Run, text: Tensor, epoch: int, running: RunningMeans) -> Tensor:
+    """The whole objective of one run, of its (K, D) text features."""
+    setting = run.setting
+    (rows,) = epoch_batches(setting.inputs.labels, batch_size=0, seed=run.seed, epoch=epoch)
+    image = setting.inputs.batch(rows, epoch).float()
+    scale = setting.trainee.backbone.logit_scale
+    terms = loss_terms(
+        setting, image, setting.inputs.labels, text.float(), scale=scale, running=running
+    )
+    return torch.stack([weight * value for weight, value in terms.values()]).sum()
+
+
+def _check(runs: Sequence[Run]) -> None:
+    if not runs:
+        raise DataError("no runs to train together")
+    first = runs[0]
+    for run in runs:
+        same = (
+            run.recipe == first.recipe
+            and run.setting.classnames == first.setting.classnames
+            and run.setting.trainee.method == first.setting.trainee.method
+            and run.setting.trainee.backbone.digest == first.setting.trainee.backbone.digest
+        )
+        if not (same and can_join(run)):
+            raise DataError(
+                f"the run {run.setting.trainee.method} with {len(run.setting.classnames)} classes "
+                f"cannot be trained together with {first.setting.trainee.method} with "
+                f"{len(first.setting.classnames)}; expected one method, recipe and class list, a "
+                f"context before the name, and all images at every step"
+            )
