@@ -71,19 +71,17 @@ def draw_training(
     if counts is None:
         order = rank_classes(class_order, sizes, seed=seed)
         most = max(sizes) if shots is None else shots
-        profile = imbalanced_counts(len(kept), most=most, tau=tau)
-        wanted = dict(zip(order, profile, strict=True))
-        got = [min(wanted[k], available[k]) for k in range(len(kept))]
+        got = _profile(order, available, most=most, tau=tau)
     else:
-        if tau != 1:
-            raise DataError(f"`tau` is {tau} and `counts` are given; expected one of them")
-        got = _counts_by_name(images.name, names, counts, available=available)
+        got = _counts_by_name(images.name, names, counts, available=available, tau=tau)
         order = rank_classes("frequency", got, seed=seed)
     rows = [row for label in drawn if label in kept for row in drawn[label][: got[label - kept[0]]]]
     if shots is None:
         rows.sort()  # which were taken was random; their order is the data's
+    chosen = select_classes(subset(images, rows), split)
+    notes = _notes(names, sizes, shots)
     return Draw(
-        images=select_classes(subset(images, rows), split),
+        images=dataclasses.replace(chosen, warnings=(*chosen.warnings, *notes)),
         counts=tuple(got),
         class_order=order,
         nominal_tau=tau if counts is None else min(got) / max(got),
@@ -104,10 +102,31 @@ def _refuse_empty(images: ImageSet, names: Sequence[str], sizes: Sequence[int]) 
         )
 
 
+def _notes(names: Sequence[str], sizes: Sequence[int], shots: int | None) -> tuple[str, ...]:
+    few = [name for name, size in zip(names, sizes, strict=True) if size < (shots or 0)]
+    if not few:
+        return ()
+    return (f"{len(few)} class(es) have fewer than {shots} training images: {shown(few)}",)
+
+
+def _profile(order: Sequence[int], available: Sequence[int], *, most: int, tau: float) -> list[int]:
+    """The exponential profile in label order, where a class has so many images."""
+    profile = imbalanced_counts(len(order), most=most, tau=tau)
+    wanted = dict(zip(order, profile, strict=True))
+    return [min(wanted[label], available[label]) for label in range(len(order))]
+
+
 def _counts_by_name(
-    data: str, names: Sequence[str], counts: Mapping[str, int], *, available: Sequence[int]
+    data: str,
+    names: Sequence[str],
+    counts: Mapping[str, int],
+    *,
+    available: Sequence[int],
+    tau: float,
 ) -> list[int]:
     """The counts in label order; names match as elsewhere, `_` and case folded."""
+    if tau != 1:
+        raise DataError(f"`tau` is {tau} and `counts` are given; expected one of them")
     given = tuple(counts)
     got = [0] * len(names)
     for label, name in zip(match_classes(names, given), given, strict=True):

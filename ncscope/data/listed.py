@@ -21,8 +21,8 @@ def safe_path(where: str, text: object) -> str:
 
     `where` names the list and the entry in messages.
     """
-    if not isinstance(text, str) or not text or "\0" in text or len(text) > 4096:
-        raise DataError(f"{where}: expected the path of an image, got {str(text)[:60]!r}")
+    if not isinstance(text, str) or not is_plain(text) or len(text) > 4096:
+        raise DataError(f"{where}: expected the path of an image, got {str(text)[:60]!a}")
     whole = text.replace("\\", "/")
     parts = [piece for piece in whole.split("/") if piece not in ("", ".")]
     if whole.startswith("/") or ".." in parts or not parts or parts[0][1:2] == ":":
@@ -31,6 +31,13 @@ def safe_path(where: str, text: object) -> str:
             f"without `..`"
         )
     return "/".join(parts)
+
+
+def is_plain(text: str) -> bool:
+    """Whether a text can be shown and encoded: no control characters, no halves of characters."""
+    return bool(text.strip()) and not any(
+        ord(letter) < 32 or ord(letter) == 127 or 0xD800 <= ord(letter) < 0xE000 for letter in text
+    )
 
 
 def listed_images(name: str, listing: Listing, *, skip_bad: bool) -> ImageSet:

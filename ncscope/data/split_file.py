@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ncscope.data.folder import Listing, choose_part
-from ncscope.data.listed import safe_path
+from ncscope.data.listed import is_plain, safe_path
 from ncscope.errors import DataError
 
 MOST_CLASSES = 100_000  # a larger label is a mistake, not a class
@@ -60,8 +60,8 @@ def checked_row(where: str, path: object, label: object, name: object) -> Row:
     """A row of a list, its path safe, its label a class index, its name text."""
     if type(label) is not int or not 0 <= label < MOST_CLASSES:
         raise DataError(f"{where}: label {str(label)[:40]!r}; expected a whole number from 0")
-    if not isinstance(name, str) or not name.strip():
-        raise DataError(f"{where}: class name {str(name)[:40]!r}; expected text")
+    if not isinstance(name, str) or not is_plain(name):
+        raise DataError(f"{where}: class name {str(name)[:40]!a}; expected plain text")
     return safe_path(where, path), label, name
 
 

@@ -129,6 +129,12 @@ def test_all_images_keep_the_order_of_the_data():
     assert list(long_tail.images.items) == sorted(long_tail.images.items, key=lambda n: int(n[:-4]))
 
 
+def test_classes_with_fewer_images_than_shots_are_a_warning():
+    draw = draw_training(image_set(shuffled_labels([20, 5, 16])))
+    assert draw.images.warnings == ("1 class(es) have fewer than 16 training images: c1",)
+    assert draw_training(image_set([0, 1]), shots=None).images.warnings == ()
+
+
 def test_another_seed_draws_other_images():
     train = image_set(shuffled_labels([30, 30]))
     draws = [draw_training(train, shots=8, seed=seed) for seed in (0, 1)]
@@ -278,3 +284,12 @@ def test_a_table_of_counts_that_says_nothing_clear_is_refused(tmp_path, text, me
 def test_missing_counts_are_refused(tmp_path):
     with pytest.raises(DataError, match=r"none\.csv: cannot be read"):
         read_class_counts(tmp_path / "none.csv")
+
+
+def test_images_of_unknown_class_are_not_drawn_and_change_nothing():
+    labels = shuffled_labels([9, 9])
+    plain = draw_training(image_set(labels), shots=3)
+    mixed = draw_training(image_set([-1] * 7 + labels), shots=3)
+    assert [int(item[:-4]) - 7 for item in mixed.images.items] == [
+        int(item[:-4]) for item in plain.images.items
+    ]

@@ -134,7 +134,7 @@ def test_the_digest_follows_the_list_and_the_sizes(tmp_path):
 @pytest.mark.parametrize(
     "path",
     ["../x.png", "a/../../x.png", "/etc/passwd", "..\\x.png", "C:\\x.png", "C:/x.png", "", ".",
-     "a\0b", 7, None],
+     "a\0b", "a\x1b[2J.png", "\ud800.png", 7, None],
 )  # fmt: skip
 def test_a_path_that_leaves_the_folder_is_refused(path, tmp_path):
     split = {"train": [], "val": [], "test": [["ok.png", 0, "a"], [path, 0, "a"]]}
@@ -155,7 +155,9 @@ def test_a_path_that_leaves_the_folder_is_refused(path, tmp_path):
         ('{"test": [["a.png", true, "a"]]}', r"test\[0\]: label 'True'"),
         ('{"test": [["a.png", -1, "a"]]}', r"label '-1'"),
         ('{"test": [["a.png", 1000000, "a"]]}', r"label '1000000'"),
-        ('{"test": [["a.png", 0, ""]]}', r"test\[0\]: class name ''; expected text"),
+        ('{"test": [["a.png", 0, ""]]}', r"test\[0\]: class name ''; expected plain text"),
+        ('{"test": [["a.png", 0, "\\u001b[2J"]]}', "expected plain text"),
+        ('{"test": [["a.png", 0, "\\ud800"]]}', "expected plain text"),
         ('{"test": [["a.png", 1, "a"]]}', "no image of label 0; expected labels 0"),
         ('{"test": [["a.png", 0, "a"], ["b.png", 0, "b"]]}', "label 0 is called 'b' at b.png and"),
         ('{"test": [["a.png", 0, "a"]', "cannot be read as JSON"),
@@ -236,6 +238,20 @@ def test_a_variant_has_the_classes_of_its_folders(tmp_path):
     images = open_known(f"imagenet-a:{tmp_path}")
     assert images.classnames == ("tench", "great white shark")
     assert images.labels == (0, 0, 1, 1)
+
+
+def test_numbered_folders_are_in_the_order_of_their_numbers(tmp_path):
+    home = write_tree(tmp_path, known("ImageNetV2"))
+    names = [f"name {label}" for label in range(11)]
+    lines = [f"n{label:08d} {name}" for label, name in enumerate(names)]
+    (home / "classnames.txt").write_text("\n".join(lines))
+    for label in range(11):
+        picture(home / known("ImageNetV2").images / str(label) / "x.jpeg", grey=label)
+    images = open_known(f"imagenetv2:{tmp_path}")
+    assert images.classnames == tuple(names)
+    assert all(
+        item.startswith(f"{k}/") for k, item in zip(images.labels, images.items, strict=True)
+    )
 
 
 def test_the_class_names_may_lie_with_imagenet(tmp_path):
