@@ -1,26 +1,36 @@
 """The figures of a report, one by one: `ncscope.plots.simplex(features, classes=[0, 3, 5, 7])`.
 
-Each function returns a `plotly.graph_objects.Figure`; the geometry behind the simplex view is in
-`ncscope.report.projection`.
+Each function returns a `plotly.graph_objects.Figure`, and `save_figure` writes one as HTML, PNG,
+SVG or PDF; the geometry behind the simplex view is in `ncscope.report.projection`.
 """
 
+from ncscope.report.export import save_figure
 from ncscope.report.figures import (
     angle_histogram,
     cosine_heatmap,
+    group_accuracy,
+    modality_gap,
     per_class_bars,
     simplex,
-    simplex_motion,
-    training_curves,
+    simplex_runs,
 )
 from ncscope.report.projection import Basis, fit_basis
+from ncscope.report.run_figures import simplex_motion, training_curves
+from ncscope.report.study_figures import measure_scatter, sensitivity_surface
 
 __all__ = [
     "Basis",
     "angle_histogram",
     "cosine_heatmap",
     "fit_basis",
+    "group_accuracy",
+    "measure_scatter",
+    "modality_gap",
     "per_class_bars",
+    "save_figure",
+    "sensitivity_surface",
     "simplex",
     "simplex_motion",
+    "simplex_runs",
     "training_curves",
 ]

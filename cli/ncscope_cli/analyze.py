@@ -73,6 +73,16 @@ def analyze(
     thumbnails: Annotated[
         bool, typer.Option(help="Show small pictures of the images in report.html.")
     ] = True,
+    tables: Annotated[
+        list[str] | None,
+        typer.Option(metavar="csv|md|tex", help="Also write every table in this format."),
+    ] = None,
+    images: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="png|svg|pdf", help="Also write every figure; needs ncscope[images], a browser."
+        ),
+    ] = None,
     quiet: options.Quiet = False,
 ) -> None:
     """Measure neural collapse: a table on stdout, and metrics and a report in a folder."""
@@ -132,7 +142,9 @@ def analyze(
         bootstrap=bootstrap,
         seed=0 if seed is None else seed,
     )
-    written = report.save(out, html=html, thumbnails=thumbnails)
+    written = report.save(
+        out, html=html, thumbnails=thumbnails, tables_as=tables or (), images_as=images or ()
+    )
     typer.echo(report.table())
     for run in report.runs:
         check = run.record["provenance"].get("self_check")

@@ -11,7 +11,7 @@ from typing import Any
 from ncscope.report.columns import COLUMNS, Column
 from ncscope.report.plain import NOTHING, in_html, number, percent
 
-_GROUPS = {
+GROUP_ROWS = {
     "classes": ("classes", False), "count_min": ("fewest images", False),
     "count_max": ("most images", False), "accuracy": ("accuracy", True),
     "ncc_accuracy": ("NCC accuracy", True), "nc4": ("NC4", True),
@@ -117,7 +117,7 @@ def group_tables(records: Sequence[dict[str, Any]], names: Sequence[str]) -> str
 def _group_table(record: dict[str, Any], name: str | None) -> str:
     groups = {key: values for key, values in record["groups"].items() if values}
     rows = []
-    for key, (title, share) in _GROUPS.items():
+    for key, (title, share) in GROUP_ROWS.items():
         if any(values.get(key) is not None for values in groups.values()):
             show = percent if share else number
             cells = "".join(f"<td>{show(values.get(key))}</td>" for values in groups.values())

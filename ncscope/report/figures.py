@@ -6,19 +6,17 @@ scale for a dark one; traces of the two forms are marked `meta: "raw"` or `"cent
 """
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, Literal
 
 import plotly.graph_objects as go
 from torch import Tensor
 
 from ncscope.features.bundle import Features
-from ncscope.report import bars, curves, heat, histogram, motion, scene
+from ncscope.report import bars, gap, group_bars, heat, histogram, scene, side_by_side
 from ncscope.report.points import Points, points_of
 from ncscope.report.projection import Basis
-from ncscope.report.training_log import TrainingLog, read_log
-from ncscope.report.trajectory import Trajectory, read_trajectory
 
+Figure = go.Figure
 Classes = Sequence[int] | Literal["all"] | None
 
 
@@ -45,9 +43,29 @@ def simplex(
         ShapeError: classes that are not there, or a basis of another width.
     """
     points = features if isinstance(features, Points) else points_of(features)
-    return _figure(scene.simplex_parts(
+    return figure_of(scene.simplex_parts(
         points, classes=classes, centred=centred, max_points=max_points, seed=seed, basis=basis,
         limits=limits, title=title,
+    ))  # fmt: skip
+
+
+def simplex_runs(
+    runs: Mapping[str, Features | Points], *, classes: Classes = None, centred: bool = True,
+    max_points: int = 800, seed: int = 0, title: str = "Simplex view",
+) -> go.Figure:  # fmt: skip
+    """Several runs' simplex views side by side: same classes, scale and camera (Figure 1).
+
+    Args:
+        runs: name of each run -> its features; same classes in the same order, same D.
+        classes, centred, seed: as for `simplex`.
+        max_points: most images drawn of each run.
+
+    Raises:
+        ShapeError: no run, or runs that differ in classes or width.
+    """
+    points = {n: f if isinstance(f, Points) else points_of(f) for n, f in runs.items()}
+    return figure_of(side_by_side.side_by_side_parts(
+        points, classes=classes, centred=centred, max_points=max_points, seed=seed, title=title
     ))  # fmt: skip
 
 
@@ -69,7 +87,7 @@ def cosine_heatmap(
     Raises:
         ShapeError: not square, or names or order that do not fit.
     """
-    return _figure(heat.heat_parts(
+    return figure_of(heat.heat_parts(
         matrix, names, title=title, centred=centred, order=order, own_pairs=own_pairs, most=most
     ))  # fmt: skip
 
@@ -85,7 +103,7 @@ def angle_histogram(
         num_classes: K, which sets the ideal angle, arccos(-1/(K-1)).
         centred: the same series for centred vectors; adds buttons that switch.
     """
-    return _figure(histogram.angle_parts(cosines, num_classes, title=title, centred=centred))
+    return figure_of(histogram.angle_parts(cosines, num_classes, title=title, centred=centred))
 
 
 def per_class_bars(
@@ -100,45 +118,38 @@ def per_class_bars(
     Raises:
         DataError: no such column, or no class has a value in it.
     """
-    return _figure(bars.bar_parts(record, measure=measure, title=title))
+    return figure_of(bars.bar_parts(record, measure=measure, title=title))
 
 
-def simplex_motion(
-    run: Trajectory | str | Path, *, classes: Classes = None, centred: bool = True,
-    axes: Literal["last", "all"] = "last", title: str = "Simplex view over training",
+def group_accuracy(
+    records: Sequence[Mapping[str, Any]], names: Sequence[str] | None = None, *,
+    measure: str = "accuracy", title: str = "Head, medium and tail",
 ) -> go.Figure:  # fmt: skip
-    """The simplex view at every evaluation of a training run, on fixed axes, with a slider.
+    """Bars of one measure for head, medium and tail classes, one colour a run.
 
     Args:
-        run: a run's folder, its `trajectory.safetensors`, or one that was read.
-        classes, centred: as for `simplex`.
-        axes: fitted to the last step, whose picture is then that of `simplex`, or to all steps.
+        records: runs as metrics.json has them; those without groups are left out.
+        names: of the runs; None takes their sources.
 
     Raises:
-        DataError: no trajectory there, or a damaged one.
+        DataError: no run has head, medium and tail, or none has a value of the measure.
     """
-    trajectory = run if isinstance(run, Trajectory) else read_trajectory(run)
-    parts, frames = motion.motion_parts(
-        trajectory, classes=classes, centred=centred, axes=axes, title=title
-    )
-    figure = _figure(parts)
-    figure.frames = [go.Frame(**frame) for frame in frames]
-    return figure
+    return figure_of(group_bars.group_parts(records, names, measure=measure, title=title))
 
 
-def training_curves(run: TrainingLog | str | Path, *, title: str = "Training") -> go.Figure:
-    """Losses by step, and accuracy and measures of each split by evaluation, in panels.
+def modality_gap(features: Features | Points, *, title: str = "Modality gap") -> go.Figure:
+    """Text features and images along the line through their two centres, raw.
 
-    Args:
-        run: a run's folder, its `log.jsonl`, or a log that was read.
+    The distance of the centres is the measure `modality_gap`; every class counts once.
 
     Raises:
-        DataError: no log there, a damaged one, or one with nothing to draw.
+        ShapeError: text or labelled images are missing, or the centres coincide.
     """
-    log = run if isinstance(run, TrainingLog) else read_log(run)
-    return _figure(curves.curve_parts(log, title=title))
+    points = features if isinstance(features, Points) else points_of(features)
+    return figure_of(gap.gap_parts(points, title=title))
 
 
-def _figure(parts: tuple[list[dict[str, Any]], dict[str, Any]]) -> go.Figure:
+def figure_of(parts: tuple[list[dict[str, Any]], dict[str, Any]]) -> Figure:
+    """A figure of traces and a layout given as plain dictionaries."""
     traces, layout = parts
     return go.Figure(data=traces, layout={"template": "none", **layout})

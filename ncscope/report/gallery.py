@@ -4,11 +4,13 @@ K classes.
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from ncscope.errors import DataError, ShapeError
 from ncscope.metrics.rows import pairwise_cosines
 from ncscope.report import figures
 from ncscope.report.columns import COLUMNS
@@ -33,8 +35,8 @@ def plots_of(report: Any) -> dict[str, list[Plot]]:
     return {
         "simplex": scenes(points, names, shared=shared),
         "cosines": _heatmaps(points, names),
-        "angles": _histograms(points, names),
-        "classes": _bars(records, names),
+        "angles": _histograms(points, names) + _gaps(points, names),
+        "classes": _groups(records, names) + _bars(records, names),
         "training": training_plots([run.training for run in report.runs], names),
     }
 
@@ -81,6 +83,29 @@ def _histograms(points: Sequence[Points], names: Sequence[str]) -> list[Plot]:
         )
         plots.append(plot_of(figure, name, "wide"))
     return plots
+
+
+def _gaps(points: Sequence[Points], names: Sequence[str]) -> list[Plot]:
+    """The line through both centres, of the runs that have two."""
+    plots = []
+    for one, name in zip(points, names, strict=True):
+        if one.text is not None and one.means is not None:
+            with suppress(ShapeError):  # one centre: no gap to draw
+                plots.append(plot_of(figures.modality_gap(one), name, "wide"))
+    return plots
+
+
+def _groups(records: Sequence[dict[str, Any]], names: Sequence[str]) -> list[Plot]:
+    """Head, medium and tail of all runs in one figure, where some run has them."""
+    grouped = [(r, name) for r, name in zip(records, names, strict=True) if r["groups"]]
+    kept = [(r, name) for r, name in grouped if any((r["groups"] or {}).values())]
+    for measure in ("accuracy", "ncc_accuracy", "delta_lcd_centred"):
+        with suppress(DataError):  # no run has a value of it
+            figure = figures.group_accuracy(
+                [record for record, _ in kept], [name for _, name in kept], measure=measure
+            )
+            return [plot_of(figure, kept[0][1], "wide")]
+    return []
 
 
 def _bars(records: Sequence[dict[str, Any]], names: Sequence[str]) -> list[Plot]:

@@ -6,7 +6,7 @@ K classes.
 from collections.abc import Sequence
 
 from ncscope.errors import NcscopeError
-from ncscope.report import figures
+from ncscope.report import run_figures
 from ncscope.report.axes import EXACT
 from ncscope.report.plot import Plot, plot_of
 from ncscope.report.points import spread_classes
@@ -20,12 +20,12 @@ def training_plots(trainings: Sequence[Training | None], names: Sequence[str]) -
         if one is not None and one.trajectory is not None and len(one.trajectory.names) > 1:
             classes = spread_classes(len(one.trajectory.names), EXACT)
             title = f"{len(classes)} classes over the training"
-            figure = figures.simplex_motion(one.trajectory, classes=classes, title=title)
+            figure = run_figures.simplex_motion(one.trajectory, classes=classes, title=title)
             plots.append(plot_of(figure, name, "scene"))
     for one, name in zip(trainings, names, strict=True):
         if one is not None and one.log is not None:
             try:
-                figure = figures.training_curves(one.log, title="Curves")
+                figure = run_figures.training_curves(one.log, title="Curves")
             except NcscopeError:  # a log of other things is no reason to have no page
                 continue
             plots.append(plot_of(figure, name, "curves"))

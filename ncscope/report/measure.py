@@ -20,9 +20,11 @@ from ncscope.report.intervals import intervals
 from ncscope.report.notes import cautions, conventions, no_number
 from ncscope.report.per_image import with_per_image_text
 from ncscope.report.prepare import Prepared, prepare
+from ncscope.report.save import save_report
 from ncscope.report.self_check import self_check, warnings_of
 from ncscope.report.sides import ImageSide, image_side, sample_uniformity, text_numbers
 from ncscope.report.summary import bounds, summarise
+from ncscope.report.table_rows import report_tables
 from ncscope.report.training import Training
 
 
@@ -55,23 +57,28 @@ class Report:
         """The headline numbers as aligned text, a column a run."""
         return tables.text_table(self.records)
 
-    def save(self, folder: str | Path, *, html: bool = True, thumbnails: bool = True) -> list[Path]:
+    def tables(self, form: str = "md") -> dict[str, str]:
+        """Headline numbers, classes and groups as `csv`, `md` or `tex`, by name."""
+        return report_tables(self.records, form)
+
+    def save(
+        self, folder: str | Path, *, html: bool = True, thumbnails: bool = True,
+        tables_as: Sequence[str] = (), images_as: Sequence[str] = (),
+    ) -> list[Path]:  # fmt: skip
         """Write metrics.json, metrics.csv and report.html; each appears only when complete.
 
-        `thumbnails` puts small pictures of the drawn images on the page, where they are at hand.
-        """
-        from ncscope.report.page import write_page  # plotly is slow to import
+        Args:
+            thumbnails: small pictures of the drawn images on the page, where they are at hand.
+            tables_as: `csv`, `md`, `tex`: every table in these formats, in `tables/`.
+            images_as: `png`, `svg`, `pdf`: every figure, in `figures/`; seconds each.
 
-        folder = Path(folder)
-        tables.make_folder(folder)
-        written = [
-            tables.write_json(self.records, folder / "metrics.json"),
-            tables.write_csv(self.records, folder / "metrics.csv"),
-        ]
-        if html:
-            write_page(self, folder / "report.html", thumbnails=thumbnails)
-            written.append(folder / "report.html")
-        return written
+        Raises:
+            DataError: an unknown format, or what images need is missing.
+        """
+        return save_report(
+            self, Path(folder), html=html, thumbnails=thumbnails, tables_as=tables_as,
+            images_as=images_as,
+        )  # fmt: skip
 
     def show(self) -> None:
         """Show the page in a notebook, or open it in a browser elsewhere."""

@@ -14,6 +14,7 @@ class Plot:
     caption: tuple[tuple[str | None, str], ...]  # with the form a sentence speaks of
     kind: str  # "scene", "square", "square named", "wide" or "curves": how much room it gets
     json: dict[str, Any]
+    figure: Any  # the `plotly.graph_objects.Figure` itself, with its title and buttons
 
 
 def plot_of(figure: Any, run: str, kind: str) -> Plot:
@@ -31,4 +32,4 @@ def plot_of(figure: Any, run: str, kind: str) -> Plot:
         layout.pop("annotations", None)
         layout["margin"] |= {"b": 0}
     caption = tuple((form, words) for form, words in meta.pop("caption"))
-    return Plot(run, meta.pop("title"), caption, kind, content)
+    return Plot(run, meta.pop("title"), caption, kind, content, figure)

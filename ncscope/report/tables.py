@@ -21,7 +21,19 @@ def text_table(records: list[dict[str, Any]]) -> str:
 
     Measures that no run has are left out; the floor stands where an ETF cannot exist.
     """
-    heads = [_heading(record, records) for record in records]
+    rows = summary_rows(records, [_heading(record, records) for record in records])
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = []
+    for row in rows:
+        cells = [row[0].ljust(widths[0])]
+        cells += [cell.rjust(width) for cell, width in zip(row[1:-2], widths[1:-2], strict=True)]
+        cells += [row[-2].ljust(widths[-2]), row[-1]]
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join(lines)
+
+
+def summary_rows(records: list[dict[str, Any]], heads: list[str]) -> list[list[str]]:
+    """The same as rows of words: heads, then a name, the runs' values, range and ideal."""
     rows = [["", *heads, "range", "ideal"]]
     rows.append(
         ["K, N, D", *(f"{r['classes']}, {r['samples']}, {r['dim']}" for r in records), "", ""]
@@ -36,14 +48,7 @@ def text_table(records: list[dict[str, Any]]) -> str:
             label = f"{entry.title}, {form}" if form else entry.title
             span = f"{entry.low} … {entry.high}"
             rows.append([label, *map(_shown, values), span, entry.ideal])
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    lines = []
-    for row in rows:
-        cells = [row[0].ljust(widths[0])]
-        cells += [cell.rjust(width) for cell, width in zip(row[1:-2], widths[1:-2], strict=True)]
-        cells += [row[-2].ljust(widths[-2]), row[-1]]
-        lines.append("  ".join(cells).rstrip())
-    return "\n".join(lines)
+    return rows
 
 
 def entry_of(path: str) -> tuple[Any, str]:

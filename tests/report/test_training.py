@@ -14,10 +14,10 @@ from torch.testing import assert_close
 from ncscope.errors import DataError, ShapeError
 from ncscope.features.bundle import write_features
 from ncscope.report.analyze import analyze
-from ncscope.report.figures import simplex_motion, training_curves
 from ncscope.report.measure import Report
 from ncscope.report.motion import MOST_FRAMES, fixed_basis
 from ncscope.report.page import page
+from ncscope.report.run_figures import simplex_motion, training_curves
 from ncscope.report.training_log import read_log, series
 from ncscope.report.trajectory import read_trajectory, thinned
 from tests.report.cases import noisy
