@@ -150,9 +150,8 @@ def analyze(
         check = run.record["provenance"].get("self_check")
         if check and check["agrees"]:
             typer.echo(f"{run.record['source']}: {check['says']}")
-    if quiet:
-        return
     for run in report.runs:
         for warning in run.record["warnings"]:
             typer.echo(f"ncscope: {run.record['source']}: {warning}", err=True)
-    typer.echo(f"ncscope: wrote {', '.join(str(path) for path in written)}", err=True)
+    if not quiet:
+        typer.echo(f"ncscope: wrote {', '.join(str(path) for path in written)}", err=True)
