@@ -1,64 +1,21 @@
 """Tunes a prompt learner, with or without NPT's terms, and measures it before and after."""
 
-import json
-import time
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from ncscope.errors import DataError
 from ncscope.experiments.board import tensorboard
-from ncscope.experiments.tune_options import TuneOptions, config_of
-from ncscope.experiments.tune_plan import Plan, make_plan
-from ncscope.experiments.tune_record import Measured, measure_splits, tune_record
-from ncscope.experiments.tune_tests import Machine, target_splits
-from ncscope.features.arrays import replacing
-from ncscope.features.bundle import Features
+from ncscope.experiments.tune_options import TuneOptions
+from ncscope.experiments.tune_plan import make_plan
+from ncscope.experiments.tune_run import Listener, Tuned, finish, start
+from ncscope.experiments.tune_tests import Machine
 from ncscope.features.cache import cache_folder
-from ncscope.report.measure import Report
 from ncscope.report.tables import make_folder
-from ncscope.tuning.save import write_checkpoint, write_dassl_log
-from ncscope.tuning.spread import Spread, join, leave
-from ncscope.tuning.train import Run, train
-from ncscope.tuning.trainee import Trainee
+from ncscope.tuning.spread import join, leave
+from ncscope.tuning.train import train
 from ncscope.zoo.backbone import Backbone
 from ncscope.zoo.learner_options import LearnerOptions
-from ncscope.zoo.learners.learner import Learner
-
-Listener = Callable[[dict[str, Any]], object]
-
-
-@dataclass(frozen=True, eq=False)
-class Tuned:
-    """A finished run.
-
-    `record` is the `tune` part of metrics.json, `events` the log, `report` the runs measured after
-    (and then before) training, `features` those after it by data set and split.
-    """
-
-    learner: Learner
-    record: dict[str, Any]
-    config: dict[str, Any]
-    events: list[dict[str, Any]]
-    report: Report
-    folder: Path | None
-    first: bool = True  # of several processes, the one that writes
-
-    @property
-    def accuracy(self) -> dict[str, float | None]:
-        """Fractions: base, new and their harmonic mean h; all where training had all classes."""
-        return self.record["accuracy"]
-
-    @property
-    def features(self) -> dict[str, Features]:
-        """By `DATA base` and so on."""
-        return {
-            f"{run.record['data']} {run.record['split']}": run.features
-            for run in self.report.runs
-            if run.record["stage"] == "after"
-        }
 
 
 def tune(
@@ -196,19 +153,16 @@ def tune(
     spread = join(device)
     try:
         plan = make_plan(chosen, machine, spread=spread, learner=options or LearnerOptions())
-        return _run(
-            chosen,
-            plan,
-            machine,
-            folder=folder,
-            spread=spread,
-            schedule=(eval_every, log_every),
-            targets=targets,
-            resume=resume,
-            board=board,
-            bootstrap=bootstrap,
-            listener=listener,
-        )
+        started = start(chosen, plan, machine, targets=targets, folder=folder, bootstrap=bootstrap)
+        with tensorboard(folder, wanted=board and spread.first) as writer:
+            run = started.run(
+                eval_every=eval_every,
+                log_every=log_every,
+                listener=_both(writer, listener),
+                resume=resume,
+            )
+            trained = train(run)
+        return finish(started, trained)
     finally:
         leave(spread)
 
@@ -228,77 +182,6 @@ def check_folder(folder: Path | None, *, resume: bool) -> None:
     make_folder(folder)
 
 
-def _run(
-    chosen: TuneOptions,
-    plan: Plan,
-    machine: Machine,
-    *,
-    folder: Path | None,
-    spread: Spread,
-    schedule: tuple[int, int],
-    targets: Sequence[str],
-    resume: bool,
-    board: bool,
-    bootstrap: int | None,
-    listener: Listener | None,
-) -> Tuned:
-    trainee, began = plan.setting.trainee, time.monotonic()
-    config = _config(chosen, plan)
-    splits = [*plan.splits, *target_splits(targets, plan.backbone, machine, trainee)]
-    before = measure_splits(trainee.learner(), splits, plan, stage="before", bootstrap=bootstrap)
-    if folder is not None and spread.first:
-        _write_json(config, folder / "config.json")
-    with tensorboard(folder, wanted=board) if spread.first else nullcontext() as writer:
-        run = Run(
-            plan.setting,
-            plan.recipe,
-            seed=chosen.seed,
-            splits=plan.splits,
-            sampler=chosen.sampler,
-            eval_every=schedule[0],
-            log_every=schedule[1],
-            folder=folder,
-            config=config,
-            listener=_both(writer, listener),
-            resume=resume,
-        )
-        trained = train(run)
-    after = measure_splits(trainee.learner(), splits, plan, stage="after", bootstrap=bootstrap)
-    seconds = time.monotonic() - began
-    record = tune_record(chosen, plan, before, after, seconds=seconds, steps=trained.steps)
-    tuned = Tuned(
-        learner=trainee.learner(),
-        record=record,
-        config=config,
-        events=trained.log.events,
-        report=Report((*(m.run for m in after), *(m.run for m in before))),
-        folder=folder,
-        first=spread.first,
-    )
-    if folder is not None and spread.first:
-        trained.trajectory.write(folder / "trajectory.safetensors")
-        _write(tuned, trainee, plan, chosen, after, folder, epochs=trained.epochs)
-    return tuned
-
-
-def _config(chosen: TuneOptions, plan: Plan) -> dict[str, Any]:
-    draw = plan.draw
-    found = {
-        "method": plan.setting.trainee.method,
-        "source": chosen.method,
-        "template": plan.template,
-        "backbone": plan.backbone.description["name"],
-        "backbone_digest": plan.backbone.digest,
-        "classnames": list(plan.setting.classnames),
-        "counts": list(draw.counts),
-        "drawn_class_order": list(draw.class_order),
-        "realised_tau": draw.realised_tau,
-        "images": draw.images.digest,
-        "processes": plan.setting.spread.world,
-    }
-    return config_of(chosen, plan.recipe, found)
-
-
 def _both(first: Listener | None, second: Listener | None) -> Listener | None:
     if first is None or second is None:
         return first or second
@@ -308,36 +191,3 @@ def _both(first: Listener | None, second: Listener | None) -> Listener | None:
         second(event)
 
     return tell
-
-
-def _write(
-    tuned: Tuned,
-    trainee: Trainee,
-    plan: Plan,
-    chosen: TuneOptions,
-    after: Sequence[Measured],
-    folder: Path,
-    *,
-    epochs: int,
-) -> None:
-    """metrics.json last: where it is, the run is complete."""
-    write_checkpoint(trainee, folder)
-    own = next(m for m in after if m.split.images.classnames == plan.setting.classnames)
-    write_dassl_log(
-        trainee,
-        folder,
-        data=chosen.data,
-        split=chosen.split,
-        shots=chosen.shots,
-        seed=chosen.seed,
-        backbone=str(plan.backbone.description["name"]),
-        epochs=epochs,
-        correct=own.correct,
-    )
-    body = {"format": 1, "runs": tuned.report.records, "tune": tuned.record}
-    _write_json(body, folder / "metrics.json")
-
-
-def _write_json(value: Any, path: Path) -> None:
-    with replacing(path) as temporary:
-        Path(temporary).write_text(json.dumps(value, indent=1, allow_nan=False), encoding="utf-8")
