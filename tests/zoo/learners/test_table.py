@@ -1,5 +1,7 @@
 """The table of methods says what the code does."""
 
+import re
+
 import pytest
 
 from ncscope.errors import CheckpointError
@@ -13,6 +15,8 @@ from ncscope.zoo.load import load_learner
 from ncscope.zoo.method_notes import NOT_LEARNERS
 from ncscope.zoo.trainers import plain_method
 from ncscope.zoo.zero_shot import ZeroShot
+from tests import learner_states as states
+from tests.dassl_files import save_lift
 from tests.zoo.learners import case
 from tests.zoo.learners.runs import RUNS
 
@@ -92,3 +96,34 @@ def test_a_row_says_whether_new_classes_work(method, open_run):
         assert learner.text_features(case.NEW).shape == (2, clip.width)
     else:
         assert "--teacher" in method.text
+
+
+REFUSALS = {
+    "HiCroPL": lambda folder: case.save(folder, states.hicropl(case.SIZES), trainer="HiCroPL"),
+    "Candle": lambda folder: case.save(folder, states.candle(case.SIZES), model="proto_manager"),
+    "LIFT": lambda folder: save_lift(folder / "checkpoint.pth.tar", states.lift(case.SIZES)),
+    "CoCoOp_AnchorOPT": lambda folder: case.save(
+        folder,
+        states.anchoropt_normal(case.SIZES),
+        trainer="CoCoOp_AnchorOPT",
+        model="normal_prompt_learner",
+    ),
+    "DPC-PromptSRC": lambda folder: case.save(
+        folder, case.whole(states.promptsrc(case.SIZES)), trainer="StackSPLE_PromptSRC"
+    ),
+    "DPC-PromptKD": lambda folder: case.save(
+        folder, case.whole(states.promptkd(case.SIZES)), trainer="StackSPLE_PromptKD"
+    ),
+}
+
+
+@pytest.mark.parametrize("method", REFUSALS)
+def test_a_refusal_says_why(method, tmp_path, backbone):
+    REFUSALS[method](tmp_path / "run")
+    message = f"{method} is recognised but gives no features: {REFUSED[method][:40]}"
+    with pytest.raises(CheckpointError, match=re.escape(message)):
+        load_learner(tmp_path / "run", backbone=backbone)
+
+
+def test_every_refusal_is_tested_where_its_files_are_known():
+    assert REFUSED.keys() - REFUSALS.keys() == {"MaPLe_AnchorOPT"}
