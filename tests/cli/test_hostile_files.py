@@ -30,6 +30,7 @@ RUNNER = """
 import contextlib, io, json, sys
 from pathlib import Path
 import ncscope, ncscope_cli.main, torch
+from ncscope.tuning.state import read_state
 from ncscope.zoo.backbone import load_backbone
 from ncscope.zoo.inspect import inspect
 from ncscope.zoo.learner_options import LearnerOptions
@@ -73,6 +74,7 @@ for path in sorted(map(str, Path("files").iterdir())):
     if path.endswith("raw.pt"):  # slow: it builds the model first
         try_(f"{path} named backbone", lambda: load_backbone("RN50", pretrained=path))
     try_(f"{path} read_features", lambda: ncscope.read_features(path))
+    try_(f"{path} read_state", lambda: read_state(Path(path)))
     command(f"{path} $ inspect", "inspect", path)
     command(f"{path} $ extract", "extract", path, "--out", "f.npz", *more)
     few = ("--no-html", "--bootstrap", "0")

@@ -5,6 +5,7 @@ import re
 import pytest
 
 from ncscope.errors import CheckpointError
+from ncscope.tuning.trainee import PUBLISHED
 from ncscope.zoo.fingerprint_table import TABLE
 from ncscope.zoo.inspect import inspect
 from ncscope.zoo.learner_options import LearnerOptions
@@ -42,6 +43,7 @@ def test_every_learner_and_every_refusal_is_in_the_markdown():
     rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| ")]
     column = rows[0].index("tuned here")
     assert {row[0] for row in rows[1:] if row[column] == "yes"} == TUNED_HERE
+    assert set(PUBLISHED.values()) == TUNED_HERE
 
 
 def family(method):
