@@ -51,9 +51,8 @@ def open_few_shot(
     if isinstance(entries, dict):
         entries = entries.get("data")
     if not isinstance(entries, list) or not entries:
-        raise DataError(
-            f"{file}: no images of part `{part}`; it has {shown([str(key) for key in content])}"
-        )
+        found = shown([repr(str(key)[:40]) for key in content]) or "nothing"
+        raise DataError(f"{file}: no images of part `{part}`; it has {found}")
     rows = [_row(f"{file}: {part}[{i}]", entry, known) for i, entry in enumerate(entries)]
     listing = Listing(
         classnames=names_of_labels(str(file), rows),

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from ncscope.data.files import shown
 from ncscope.data.folder import Listing, choose_part
 from ncscope.data.listed import is_plain, safe_path
 from ncscope.errors import DataError
@@ -96,5 +97,5 @@ def _rows(where: str, entries: object) -> list[Row]:
 
 def _kind(content: object) -> str:
     if isinstance(content, dict):
-        return f"the keys {', '.join(map(repr, list(content)[:5]))}" if content else "no keys"
+        return f"the keys {shown([repr(key[:40]) for key in content])}" if content else "no keys"
     return type(content).__name__

@@ -1,5 +1,6 @@
 import json
 import pickle
+import random
 from pathlib import Path
 
 import pytest
@@ -96,8 +97,8 @@ def test_entries_that_name_no_image_here_are_refused(row, message, tmp_path):
     [
         (b"", "cannot be read as a pickled few-shot list"),
         (pickle.dumps([1, 2]), "expected the parts train and val"),
-        (pickle.dumps({"val": []}), "no images of part `train`; it has val"),
-        (pickle.dumps({"train": {}}), "no images of part `train`; it has train"),
+        (pickle.dumps({"val": []}), "no images of part `train`; it has 'val'"),
+        (pickle.dumps({"train": {}}), "no images of part `train`; it has 'train'"),
         (pickle.dumps({"train": [3]}), r"train\[0\]: expected an image's path"),
         (b"\x80\x04X\xff\xff\xff\x7f", "cannot be read as a pickled few-shot list"),
         (b"\x80\x04\x8c\x01xQ.", "a tensor in it, where image paths were expected"),
@@ -108,6 +109,27 @@ def test_a_file_that_is_no_few_shot_list_is_refused(content, message, tmp_path):
     (tmp_path / "x.pkl").write_bytes(content)
     with pytest.raises(DataError, match=message):
         open_few_shot(f"eurosat:{tmp_path}", tmp_path / "x.pkl")
+
+
+@pytest.mark.parametrize("protocol", [2, 5])
+def test_a_damaged_pickle_is_read_or_refused_and_nothing_else(protocol, tmp_path):
+    home = write_tree(tmp_path, known("EuroSAT"))
+    path = home / "split_fewshot/shot_16-seed_1.pkl"
+    write_pickle(path, {"train": drawn(known("EuroSAT"), tmp_path)}, protocol=protocol)
+    content = path.read_bytes()
+    stream = random.Random(0)
+    messages = []
+    for _ in range(300):
+        damaged = bytearray(content)
+        for _ in range(stream.choice([1, 1, 2, 8])):
+            damaged[stream.randrange(len(damaged))] = stream.randrange(256)
+        path.write_bytes(damaged[: stream.choice([len(damaged), stream.randrange(len(damaged))])])
+        try:
+            open_few_shot(f"eurosat:{tmp_path}")
+        except DataError as error:
+            messages.append(str(error))
+    assert 200 < len(messages) < 300
+    assert all(message.isprintable() for message in messages)
 
 
 def test_a_list_that_is_not_there_is_refused(tmp_path):
