@@ -74,6 +74,7 @@ from ncscope.metrics.objective import (
     orthogonality,
     push_pull,
 )
+from ncscope.metrics.pull_push import PullPush, pull_push
 from ncscope.metrics.rows import centre_rows, normalise_rows, off_diagonal, pairwise_cosines
 from ncscope.metrics.spectrum import effective_rank, hierarchy_retention, participation_ratio
 from ncscope.metrics.sweep import SampleAccumulator, SampleMeasures
@@ -84,6 +85,7 @@ __all__ = [
     "ClassMoments",
     "Interval",
     "MomentsAccumulator",
+    "PullPush",
     "SampleAccumulator",
     "SampleMeasures",
     "Whitening",
@@ -144,6 +146,7 @@ __all__ = [
     "pairwise_cosines",
     "participation_ratio",
     "per_class_accuracy",
+    "pull_push",
     "push_pull",
     "rankin_bound",
     "resample_classes",
