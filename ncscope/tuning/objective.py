@@ -23,6 +23,7 @@ MID_FORMS = (
     "log",
     "anchored",
 )
+REGULARISERS = ("lcd", "mid", "tetf", "cc", "rs")  # names of the terms below
 _CENTRED_LCD = ("cosine", "frobenius")
 _CENTRED_MID = ("push_pull", "push_pull_linear", "dot_regression", "frobenius", "log")
 

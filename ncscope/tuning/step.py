@@ -11,15 +11,14 @@ import torch
 from torch import Tensor
 
 from ncscope.tuning.classification import classification_loss, logits_of
+from ncscope.tuning.gradients import Term, added, combined, norm, term_gradients
 from ncscope.tuning.inputs import Inputs
 from ncscope.tuning.objective import Objective, Reference, regularisers
-from ncscope.tuning.own_losses import own_terms, without_conflict
+from ncscope.tuning.own_losses import own_terms
 from ncscope.tuning.running import RunningMeans
 from ncscope.tuning.spread import ALONE, Spread, equally, gathered, share, sizes_of, summed
 from ncscope.tuning.trainee import Trainee
 from ncscope.zoo.learners.learner import Learner
-
-Term = tuple[float, Tensor]  # weight and value
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,21 +71,30 @@ def step_gradients(
         The gradients; each term's value; each term's gradient norm at the trained tensors, where
         terms were taken apart.
     """
-    parts = rows.tensor_split(setting.accumulate)
-    total: list[Tensor] = [torch.zeros_like(leaf) for leaf in setting.leaves]
+    weights: dict[str, float] = {}
     values: dict[str, Tensor] = {}
-    norms: dict[str, Tensor] = {}
-    for part in parts:
-        if not len(part):
-            continue
-        weight = len(part) / len(rows)
+    sums: dict[str, list[Tensor]] = {}  # gradients by term, or of all terms under ""
+    apart = by_term or setting.objective.relative or setting.trainee.method == "prograd"
+    for part in rows.tensor_split(min(setting.accumulate, len(rows))):
+        share_of_batch = len(part) / len(rows)
         terms = batch_terms(setting, part, epoch, running)
-        gradients, norms = _gradients(setting, terms, by_term=by_term)
-        total = [old + weight * new for old, new in zip(total, gradients, strict=True)]
+        weights = {name: weight for name, (weight, _) in terms.items()}
         for name, (_, value) in terms.items():
-            now = weight * value.detach()
-            values[name] = values[name] + now if name in values else now
-    return total, values, norms
+            values[name] = values.get(name, 0) + share_of_batch * value.detach()
+        for name, found in term_gradients(terms, setting.leaves, apart=apart).items():
+            sums[name] = added(sums.get(name), found, share_of_batch)
+    each = {name: summed(gradients, setting.spread) for name, gradients in sums.items()}
+    if not apart:
+        return each[""], values, {}
+    norms = {name: norm(gradients) for name, gradients in each.items()}
+    whole = combined(
+        weights,
+        each,
+        norms,
+        relative=setting.objective.relative,
+        prograd=setting.trainee.method == "prograd",
+    )
+    return whole, values, norms
 
 
 def batch_terms(
@@ -97,13 +105,15 @@ def batch_terms(
     own, sizes = share(rows, spread), sizes_of(len(rows), spread)
     everyone = torch.cat([rows[rank :: spread.world] for rank in range(spread.world)])
     labels = setting.inputs.labels[everyone.to(setting.inputs.labels.device)]
-    shown = setting.inputs.batch(own, epoch)
+    # A process that gets no image takes one that does not count: its towers must run all the same.
+    shown = setting.inputs.batch(own if len(own) else everyone[:1], epoch)
     learner = trainee.learner()
     with _autocast(setting, shown.device):
         image = image_side(learner, shown)
         text = text_side(learner, setting.classnames, image)
-    image = gathered(image.float(), sizes, spread)
+    image = gathered(image[: len(own)].float(), sizes, spread)
     per_image = text.ndim == 3
+    text = text[: len(own)] if per_image else text
     text = gathered(text.float(), sizes, spread) if per_image else equally(text.float(), spread)
     near = setting.frozen.images
     seen = near.batch(everyone, epoch) if near is not None else None
@@ -131,10 +141,11 @@ def loss_terms(
     loss = classification_loss(
         logits, labels, setting.counts, loss=setting.loss, strength=setting.adjustment
     )
+    class_means = running.with_batch(image, labels)  # before the batch is in the mean
     running.update(image, labels)
     reference = Reference(
         image_mean=running.total,
-        class_means=running.with_batch(image, labels),
+        class_means=class_means,
         frozen_text=frozen.text,
         clusters=frozen.clusters,
         anchor=frozen.anchor,
@@ -162,47 +173,6 @@ def text_side(learner: Learner, classnames: Sequence[str], image: Tensor) -> Ten
     """(K, D) text features, or (B, K, D) where they depend on the image."""
     names = list(classnames)
     return learner.by_feature(names, image) if learner.by_feature else learner.encode_names(names)
-
-
-def _gradients(
-    setting: Setting, terms: dict[str, Term], *, by_term: bool
-) -> tuple[list[Tensor], dict[str, Tensor]]:
-    leaves, spread = setting.leaves, setting.spread
-    apart = by_term or setting.objective.relative or setting.trainee.method == "prograd"
-    if not apart:
-        total = sum(weight * value for weight, value in terms.values())
-        assert isinstance(total, Tensor)
-        return summed(_of(total, leaves), spread), {}
-    each = {name: summed(_of(value, leaves), spread) for name, (_, value) in terms.items()}
-    norms = {name: _norm(gradients) for name, gradients in each.items()}
-    one = norms["ce"].new_ones(())
-    factors = {name: weight * one for name, (weight, _) in terms.items()}
-    if setting.objective.relative:
-        for name in ("lcd", "mid"):
-            if name in factors:
-                factors[name] = factors[name] * norms["ce"] / norms[name].clamp_min(1e-30)
-    if setting.trainee.method == "prograd":
-        each["ce"] = without_conflict(each["ce"], each["general"])
-        factors["general"] = 0 * one
-    combined = [
-        torch.stack([factors[name] * each[name][i] for name in each]).sum(dim=0)
-        for i in range(len(leaves))
-    ]
-    return combined, norms
-
-
-def _of(value: Tensor, leaves: list[Tensor]) -> list[Tensor]:
-    """Gradients, 0 where a leaf has no part in the value."""
-    if not value.requires_grad:
-        return [torch.zeros_like(leaf) for leaf in leaves]
-    found = torch.autograd.grad(
-        value, leaves, retain_graph=True, allow_unused=True, materialize_grads=True
-    )
-    return list(found)
-
-
-def _norm(gradients: list[Tensor]) -> Tensor:
-    return torch.cat([gradient.flatten() for gradient in gradients]).norm()
 
 
 def _autocast(setting: Setting, device: torch.device) -> contextlib.AbstractContextManager[object]:

@@ -1,0 +1,10 @@
+import pytest
+
+from ncscope.zoo.backbone import load_backbone
+from tests.tiny_clip import save_folder
+from tests.zoo.learners.case import CONFIG
+
+
+@pytest.fixture(scope="session")
+def backbone(tmp_path_factory):
+    return load_backbone(save_folder(tmp_path_factory.mktemp("tiny"), config=CONFIG))

@@ -1,0 +1,177 @@
+"""Gradients of a training step, against plain forward passes and by hand."""
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+
+from ncscope.tuning.objective import Objective
+from ncscope.tuning.own_losses import without_conflict
+from ncscope.tuning.step import batch_terms, step_gradients
+from tests.tuning import cases
+from tests.zoo.learners import case, reference
+
+ROWS = torch.tensor([0, 5, 7, 2, 1])
+
+
+def plain_text(head, before, change=None):
+    """(K, D): the first tokens of "`before` name." are replaced by `head`; 77 tokens a class."""
+    texts = [f"{before} {text}" for text in case.sentences(cases.NAMES)]
+    rows, eot = case.embedded(texts, dtype=torch.float32)
+    heads = head.expand(len(rows), -1, -1)
+    rows = torch.cat([rows[:, :1], heads, rows[:, 1 + head.shape[-2] :]], dim=1)
+    return reference.text_forward(case.state(), rows, eot, heads=case.TEXT_HEADS, change=change)
+
+
+def plain_image(pixels, appended=None, change=None):
+    return reference.image_forward(
+        case.state(), pixels, heads=case.IMAGE_HEADS, appended=appended, change=change
+    )
+
+
+def plain_coop(tensors, pixels):
+    text = plain_text(tensors["ctx"], " ".join(["X"] * tensors["ctx"].shape[-2]))
+    return plain_image(pixels), text
+
+
+def plain_maple(tensors, pixels):
+    learner = {k.removeprefix("prompt_learner."): v for k, v in tensors.items()}
+    deep = [v for k, v in learner.items() if k.startswith("compound_prompts_text")]
+    images = [reference.linear(learner["ctx"], learner, "proj")] + [
+        reference.linear(prompts, learner, f"compound_prompt_projections.{i}")
+        for i, prompts in enumerate(deep)
+    ]
+    text = plain_text(learner["ctx"], "a photo of a", reference.replace_text(deep))
+    return plain_image(pixels, images[0], reference.replace_image(images[1:])), text
+
+
+def plain_cocoop(tensors, pixels):
+    image = plain_image(pixels)
+    inner = reference.linear(reference.normalise(image), tensors, "meta_net.linear1")
+    shifts = reference.linear(inner.clamp(min=0), tensors, "meta_net.linear2")
+    before = " ".join(["X"] * len(tensors["ctx"]))
+    return image, torch.stack([plain_text(tensors["ctx"] + shift, before) for shift in shifts])
+
+
+def plain_loss(image, text, labels):
+    """Cross-entropy, collapse and isomorphism, row by row."""
+    scale = case.state()["logit_scale"].exp()
+    rows = reference.normalise(image)
+    each = reference.normalise(text).expand(len(rows), -1, -1) if text.ndim == 2 else text
+    each = reference.normalise(each)
+    loss, pairs, pulls = torch.zeros(()), [], {}
+    for row, texts, label in zip(rows, each, labels.tolist(), strict=True):
+        cosines = texts @ row
+        loss = loss - (scale * cosines).log_softmax(dim=0)[label] / len(rows)
+        gram = texts @ texts.T
+        pairs.append(sum((gram[i, j] + 0.5) ** 2 / 6 for i, j in OFF))
+        others = [cosines[k] for k in range(3) if k != label]
+        push = sum((cosine + 0.5) ** 2 for cosine in others) / 4
+        pulls.setdefault(label, []).append((cosines[label] - 1) ** 2 / 2 + push)
+    mid = sum(sum(v) / len(v) for v in pulls.values()) / len(pulls)
+    return loss + 0.7 * sum(pairs) / len(pairs) + 0.3 * mid
+
+
+OFF = [(i, j) for i in range(3) for j in range(3) if i != j]
+PLAIN = {"coop": plain_coop, "maple": plain_maple, "cocoop": plain_cocoop}
+
+
+@pytest.mark.parametrize("method", PLAIN)
+def test_the_gradient_is_that_of_plain_passes_over_all_77_tokens(method, backbone):
+    setting = cases.setting(method, backbone, objective=Objective(lcd_weight=0.7, mid_weight=0.3))
+    got, _, _ = step_gradients(setting, ROWS, 0, cases.means(setting))
+    images = cases.painted()
+    pixels = torch.stack([backbone.preprocess(images.load(int(i))) for i in ROWS])
+    leaves = {k: v.detach().clone().requires_grad_() for k, v in setting.trainee.trained.items()}
+    loss = plain_loss(*PLAIN[method](leaves, pixels), torch.tensor(images.labels)[ROWS])
+    wanted = torch.autograd.grad(loss, list(leaves.values()))
+    for name, a, b in zip(leaves, got, wanted, strict=True):
+        assert case.relative(a, b) < 2e-5, name
+
+
+def test_terms_taken_apart_add_up_to_the_same_gradient(backbone):
+    setting = cases.setting("coop", backbone, objective=Objective(lcd_weight=0.7, mid_weight=0.3))
+    whole, values, none = step_gradients(setting, ROWS, 0, cases.means(setting))
+    apart, same, norms = step_gradients(setting, ROWS, 0, cases.means(setting), by_term=True)
+    assert not none
+    assert set(norms) == set(values) == {"ce", "lcd", "mid"}
+    torch.testing.assert_close(whole, apart)
+    torch.testing.assert_close(values, same)
+
+
+def own_gradients(setting, name):
+    value = batch_terms(setting, ROWS, 0, cases.means(setting))[name][1]
+    return torch.autograd.grad(value, setting.leaves, allow_unused=True, materialize_grads=True)
+
+
+def length(gradients):
+    return math.sqrt(sum(float(g.square().sum()) for g in gradients))
+
+
+@pytest.mark.parametrize("method", ["coop", "maple", "cocoop"])
+def test_logged_norms_are_those_of_each_terms_own_gradient(method, backbone):
+    setting = cases.setting(method, backbone, objective=Objective(lcd_weight=0.7, mid_weight=0.3))
+    _, _, norms = step_gradients(setting, ROWS, 0, cases.means(setting), by_term=True)
+    for name, norm in norms.items():
+        assert float(norm) == pytest.approx(length(own_gradients(setting, name)), rel=1e-5)
+
+
+def test_relative_weights_are_shares_of_the_cross_entropys_gradient_norm(backbone):
+    objective = Objective(lcd_weight=0.25, mid_weight=0.5, relative=True)
+    setting = cases.setting("coop", backbone, objective=objective)
+    got, _, _ = step_gradients(setting, ROWS, 0, cases.means(setting))
+    ce, lcd, mid = (own_gradients(setting, name) for name in ("ce", "lcd", "mid"))
+    added = [g - c for g, c in zip(got, ce, strict=True)]
+    wanted = [
+        0.25 * length(ce) / length(lcd) * a + 0.5 * length(ce) / length(mid) * b
+        for a, b in zip(lcd, mid, strict=True)
+    ]
+    torch.testing.assert_close(added, wanted, rtol=1e-4, atol=1e-6)
+
+
+def test_cpts_weights_can_be_relative_too(backbone):
+    objective = Objective(regulariser="cpt", cpt_weights=(0.3, 0.0, 0.0), relative=True)
+    setting = cases.setting("coop", backbone, objective=objective)
+    text = setting.trainee.learner().text_features(setting.classnames).clone()
+    frozen = replace(setting.frozen, text=text.flip(0), clusters=torch.zeros(3, dtype=torch.int64))
+    setting = replace(setting, frozen=frozen)
+    got, _, _ = step_gradients(setting, ROWS, 0, cases.means(setting))
+    ce = own_gradients(setting, "ce")
+    added = [g - c for g, c in zip(got, ce, strict=True)]
+    assert length(added) == pytest.approx(0.3 * length(ce), rel=1e-4)
+
+
+@pytest.mark.parametrize("method", ["coop", "maple", "prograd", "promptsrc"])
+def test_a_batch_in_three_parts_gives_the_gradient_of_the_whole(method, backbone):
+    one = cases.setting(method, backbone)
+    three = replace(one, accumulate=3)
+    whole, values, _ = step_gradients(one, ROWS, 0, cases.means(one))
+    parts, sums, _ = step_gradients(three, ROWS, 0, cases.means(one))
+    for a, b in zip(parts, whole, strict=True):
+        assert float((a - b).norm()) <= 2e-6 * length(whole)
+    torch.testing.assert_close(sums, values)
+
+
+def test_relative_weights_of_a_batch_in_parts_are_those_of_the_whole(backbone):
+    one = cases.setting("coop", backbone, objective=Objective(lcd_weight=0.5, relative=True))
+    whole, _, norms = step_gradients(one, ROWS, 0, cases.means(one))
+    parts, _, same = step_gradients(replace(one, accumulate=3), ROWS, 0, cases.means(one))
+    torch.testing.assert_close(parts, whole, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(same, norms, rtol=1e-4, atol=1e-6)
+
+
+def test_more_parts_than_images_are_as_many_as_images(backbone):
+    setting = cases.setting("coop", backbone, accumulate=9)
+    whole, _, _ = step_gradients(replace(setting, accumulate=1), ROWS, 0, cases.means(setting))
+    parts, _, _ = step_gradients(setting, ROWS, 0, cases.means(setting))
+    torch.testing.assert_close(parts, whole, rtol=1e-4, atol=1e-6)
+
+
+def test_prograd_takes_general_knowledge_into_the_gradient_and_not_the_loss(backbone):
+    setting = cases.setting("prograd", backbone, objective=Objective(lcd_weight=0.5))
+    got, values, _ = step_gradients(setting, ROWS, 0, cases.means(setting))
+    ce, general, lcd = (own_gradients(setting, name) for name in ("ce", "general", "lcd"))
+    wanted = [a + 0.5 * b for a, b in zip(without_conflict(ce, general), lcd, strict=True)]
+    torch.testing.assert_close(got, wanted, rtol=1e-4, atol=1e-6)
+    assert set(values) == {"ce", "general", "lcd"}
