@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from ncscope.zoo.flat import BARE
 
 Shapes = Mapping[str, tuple[int, ...]]
-_FIXED = ("token_prefix", "token_suffix")
+_FIXED = ("token_prefix", "token_suffix", "tokenized_prompts")
 _TOWERS = ("image_encoder.*", "text_encoder.*", "logit_scale")
 _WHOLE = (
     *(f"prompt_learner.{key}" for key in _FIXED),
-    "prompt_learner.tokenized_prompts",
     *_TOWERS,
 )
 _META = ("meta_net.linear1.*", "meta_net.linear2.*")
