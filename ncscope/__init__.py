@@ -22,6 +22,7 @@ from ncscope.errors import (
 if TYPE_CHECKING:
     from ncscope import metrics, plots
     from ncscope.experiments.compare import Comparison, compare
+    from ncscope.experiments.sweep import sweep
     from ncscope.experiments.tune import Tuned, tune
     from ncscope.features.bundle import Features, read_features, write_features
     from ncscope.features.extract import extract
@@ -40,6 +41,7 @@ _HOMES = {
     "extract": "ncscope.features.extract",
     "measure": "ncscope.report.measure",
     "read_features": "ncscope.features.bundle",
+    "sweep": "ncscope.experiments.sweep",
     "tune": "ncscope.experiments.tune",
     "write_features": "ncscope.features.bundle",
 }
@@ -62,6 +64,7 @@ __all__ = [
     "metrics",
     "plots",
     "read_features",
+    "sweep",
     "tune",
     "write_features",
 ]

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from ncscope import NcscopeError, __version__
-from ncscope_cli import analyze, compare, demo, export, extract, inspect, tune
+from ncscope_cli import analyze, compare, demo, export, extract, inspect, sweep, tune
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -36,6 +36,7 @@ app.command("extract")(extract.extract)
 app.command("tune", epilog=tune.EPILOG)(tune.tune)
 app.command("export")(export.export)
 app.command("compare")(compare.compare)
+app.command("sweep", epilog=sweep.EXAMPLE)(sweep.sweep)
 app.command("inspect")(inspect.inspect)
 app.command("demo")(demo.demo)
 

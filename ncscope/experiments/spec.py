@@ -1,0 +1,156 @@
+"""A grid of tuning runs, read from a TOML file: every combination, each with its name.
+
+    [grid]                      # a run for each combination
+    method = ["maple"]
+    data = ["toy:shapes", "toy:fish"]
+    tau = [1.0, 0.05]
+    seed = [1, 2, 3]
+    weights = [{}, {lcd_weight = 0.1, mid_weight = 1.0}]
+    [fixed]                     # what all of them share
+    recipe = "toy"
+
+Keys are the options of `ncscope tune`, with `_` for `-`.
+"""
+
+import hashlib
+import itertools
+import json
+import re
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ncscope.errors import DataError
+
+Option = str | int | float | bool | list[str]
+# The options of `ncscope tune` that decide its result, and what they take.
+OPTIONS: dict[str, type] = {
+    "method": str, "data": str, "split": str, "shots": int, "tau": float, "seed": int,
+    "class_order": str, "recipe": str, "epochs": int, "batch_size": int, "lr": float,
+    "optimizer": str, "views": str, "ctx": int, "ctx_vision": int, "ctx_init": str, "depth": int,
+    "csc": bool, "class_token_position": str, "loss": str, "adjustment": float, "sampler": str,
+    "regulariser": str, "lcd_weight": float, "lcd_form": str, "mid_weight": float,
+    "mid_form": str, "centred": bool, "relative_weights": bool, "eval_every": int,
+    "log_every": int, "target": list, "accumulate": int, "backbone": str, "pretrained": str,
+    "template": str, "device": str, "precision": str, "workers": int, "trust_backbone": bool,
+}  # fmt: skip
+_KINDS = {str: "a text", int: "a whole number", float: "a number", bool: "true or false",
+          list: "a list of texts"}  # fmt: skip
+_IN_NAMES = ("lcd_weight", "mid_weight")
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One run of a grid: the name of its folder, and its options."""
+
+    name: str
+    options: Mapping[str, Option]
+
+    def arguments(self) -> list[str]:
+        """What follows `ncscope tune` on the command line, without --out."""
+        found = [str(self.options["method"])]
+        for key, value in self.options.items():
+            flag = f"--{key.replace('_', '-')}"
+            if isinstance(value, bool):
+                found += [flag] if value else []
+            elif isinstance(value, list):
+                found += [part for item in value for part in (flag, item)]
+            elif key != "method":
+                found.append(f"{flag}={value}")  # one word: a value may begin with a dash
+        return found
+
+
+def read_spec(path: str | Path) -> list[Planned]:
+    """The runs of a TOML file, in the order of its keys, the last key varying fastest.
+
+    Raises:
+        DataError: a file that is no such grid; the offending key is named.
+    """
+    path = Path(path)
+    body = _toml(path)
+    for key in body:
+        if key not in ("grid", "fixed"):
+            raise DataError(f"{path}: {key}: not a table of a grid; there are [grid] and [fixed]")
+    grid, fixed = (_table(body.get(key, {}), path, key) for key in ("grid", "fixed"))
+    axes: list[list[dict[str, Option]]] = []
+    for key, values in grid.items():
+        listed = values if isinstance(values, list) else [values]
+        if not listed:
+            raise DataError(f"{path}: grid.{key}: an empty list makes no run")
+        if key == "weights":
+            axes.append([_checked(_table(v, path, "grid.weights"), path, "grid.weights")
+                         for v in listed])  # fmt: skip
+        else:
+            axes.append([_checked({key: value}, path, "grid") for value in listed])
+    shared = _checked(fixed, path, "fixed")
+    runs = [_merged([*choice, shared], path) for choice in itertools.product(*axes)]
+    names = [run.name for run in runs]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise DataError(f"{path}: the same run comes twice: {twice[0]}; a list repeats a value")
+    return runs
+
+
+def _merged(parts: list[dict[str, Option]], path: Path) -> Planned:
+    options: dict[str, Option] = {}
+    for part in parts:
+        for key, value in part.items():
+            if key in options:
+                raise DataError(f"{path}: {key}: given twice, in two of grid, weights and fixed")
+            options[key] = value
+    for key in ("method", "data"):
+        if key not in options:
+            raise DataError(f"{path}: grid.{key} is missing; every run needs one")
+    return Planned(run_name(options), options)
+
+
+def run_name(options: Mapping[str, Option]) -> str:
+    """A folder's name: what people look for, and a digest of every option.
+
+    The digest keeps a run apart from one whose other options were changed in the file since.
+    """
+    digest = hashlib.sha256(json.dumps(options, sort_keys=True).encode()).hexdigest()[:8]
+    parts = [str(options["method"]), str(options["data"]).replace("toy:", "")]
+    parts += [f"{key}{options[key]:g}" for key in ("tau", "seed") if key in options]
+    parts += [f"{key[:3]}{options[key]:g}" for key in _IN_NAMES if options.get(key)]
+    readable = re.sub(r"[^\w.@+=-]+", "_", "-".join(parts), flags=re.ASCII)[:100].strip("_.-")
+    return f"{readable}-{digest}"
+
+
+def _checked(table: Mapping[str, Any], path: Path, where: str) -> dict[str, Option]:
+    found: dict[str, Option] = {}
+    for key, value in table.items():
+        kind = OPTIONS.get(key)
+        if kind is None:
+            raise DataError(f"{path}: {where}.{key}: not an option of ncscope tune; there are "
+                            f"weights, {', '.join(OPTIONS)}")  # fmt: skip
+        if kind is float and isinstance(value, int) and not isinstance(value, bool):
+            value = float(value)
+        whole = isinstance(value, kind) and not (kind is int and isinstance(value, bool))
+        if isinstance(value, list):
+            whole = whole and all(isinstance(item, str) for item in value)
+        if not whole:
+            raise DataError(f"{path}: {where}.{key} must be {_KINDS[kind]}; found {value!r}")
+        found[key] = value
+    return found
+
+
+def _table(value: object, path: Path, where: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise DataError(f"{path}: {where} must be a table of options; found {value!r}")
+    return value
+
+
+def _toml(path: Path) -> dict[str, Any]:
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib  # pyright: ignore[reportMissingImports]
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from None
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path}: not TOML ({error})") from None

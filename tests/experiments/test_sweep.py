@@ -1,0 +1,245 @@
+# What is made here is there, which its type leaves open.
+# pyright: reportOptionalMemberAccess=false, reportOptionalContextManager=false
+# pyright: reportAttributeAccessIssue=false, reportArgumentType=false
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from ncscope.errors import DataError
+from ncscope.experiments.lock import acquire
+from ncscope.experiments.spec import OPTIONS, read_spec, run_name
+from ncscope.experiments.sweep import sweep
+
+ROOT = Path(__file__).parents[2]
+# Stands in for `ncscope tune`: notes that it ran, takes a moment, writes its numbers last.
+FAKE = """
+import os, sys, time, pathlib
+args = sys.argv[1:]
+out = pathlib.Path(args[args.index("--out") + 1])
+out.mkdir(exist_ok=True)
+with open(out.parent / "ran.txt", "a") as file:
+    file.write(" ".join(args) + "\\n")
+time.sleep(float(os.environ.get("FAKE_SECONDS", "0")))
+if "--method-fails" in args or args[0] == "vpt":
+    sys.exit("no such prompt")
+(out / "metrics.json").write_text("{}")
+"""
+
+
+@pytest.fixture
+def command(tmp_path):
+    (tmp_path / "fake.py").write_text(FAKE)
+    return [sys.executable, str(tmp_path / "fake.py")]
+
+
+def spec(tmp_path, text):
+    path = tmp_path / "spec.toml"
+    path.write_text(text)
+    return path
+
+
+GRID = """
+[grid]
+method = ["coop", "maple"]
+data = ["toy:fish"]
+tau = [1, 0.05]
+seed = [0, 1]
+weights = [{}, {lcd_weight = 0.1, mid_weight = 1}]
+[fixed]
+recipe = "toy"
+csc = false
+centred = true
+target = ["toy:shapes", "toy:fish@sketch"]
+"""
+
+
+def ran(folder):
+    path = folder / "ran.txt"
+    return path.read_text().splitlines() if path.exists() else []
+
+
+def test_a_grid_is_every_combination_with_what_is_fixed(tmp_path):
+    runs = read_spec(spec(tmp_path, GRID))
+    assert len(runs) == len({run.name for run in runs}) == 16
+    last = runs[-1]
+    assert last.options == {
+        "method": "maple", "data": "toy:fish", "tau": 0.05, "seed": 1, "lcd_weight": 0.1,
+        "mid_weight": 1.0, "recipe": "toy", "csc": False, "centred": True,
+        "target": ["toy:shapes", "toy:fish@sketch"],
+    }  # fmt: skip
+    assert last.arguments() == [
+        "maple", "--data=toy:fish", "--tau=0.05", "--seed=1", "--lcd-weight=0.1",
+        "--mid-weight=1.0", "--recipe=toy", "--centred", "--target", "toy:shapes", "--target",
+        "toy:fish@sketch",
+    ]  # fmt: skip
+    assert last.name.startswith("maple-fish-tau0.05-seed1-lcd0.1-mid1-")
+
+
+def test_a_changed_option_is_another_run():
+    options = {"method": "coop", "data": "toy:fish", "seed": 0, "recipe": "toy"}
+    assert run_name(options) == run_name(dict(reversed(options.items())))
+    assert run_name(options) != run_name({**options, "recipe": "authors"})
+    assert "/" not in run_name({**options, "data": "../../etc"})
+    assert not run_name({**options, "method": "..", "data": ".."}).startswith(".")
+
+
+def test_the_options_are_those_of_the_command():
+    from typer.main import get_command
+
+    from ncscope_cli.main import app
+
+    taken = {p.name for p in get_command(app).commands["tune"].params}
+    not_of_a_grid = {"out", "resume", "quiet", "tensorboard", "compile", "cache"}
+    assert taken - not_of_a_grid == set(OPTIONS)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[grid", r"spec\.toml: not TOML"),
+        ("[runs]", r"runs: not a table of a grid; there are \[grid\] and \[fixed\]"),
+        ("grid = 3", r"grid must be a table of options; found 3"),
+        ('[grid]\nmethod="coop"', r"grid\.data is missing"),
+        ('[grid]\ndata="d"', r"grid\.method is missing"),
+        ('[grid]\nmethod="coop"\ndata="d"\nlearning=[1]', r"grid\.learning: not an option"),
+        ('[grid]\nmethod="coop"\ndata="d"\nseed=["a"]', r"grid\.seed must be a whole number"),
+        ('[grid]\nmethod="coop"\ndata="d"\nseed=[true]', r"grid\.seed must be a whole number"),
+        ('[grid]\nmethod="coop"\ndata="d"\ntau=[]', r"grid\.tau: an empty list makes no run"),
+        ('[grid]\nmethod="coop"\ndata="d"\nweights=[1]', r"grid\.weights must be a table"),
+        ('[grid]\nmethod="coop"\ndata="d"\nweights=[{lcd=1}]', r"grid\.weights\.lcd: not an opt"),
+        ('[grid]\nmethod="coop"\ndata="d"\n[fixed]\nmethod="x"', r"method: given twice"),
+        ('[grid]\nmethod="coop"\ndata="d"\n[fixed]\ntarget=[1]', r"fixed\.target must be a list"),
+        ('[grid]\nmethod="coop"\ndata="d"\nseed=[1, 1]', r"the same run comes twice: coop-d-seed1"),
+    ],
+)
+def test_a_wrong_grid_is_refused_by_its_key(tmp_path, text, message):
+    with pytest.raises(DataError, match=message):
+        read_spec(spec(tmp_path, text))
+
+
+def test_every_run_is_done_once_and_not_again(tmp_path, command):
+    path, out = spec(tmp_path, GRID), tmp_path / "out"
+    seen = []
+    ended = sweep(path, out=out, jobs=4, command=command, progress=seen.append)
+    assert {e.state for e in ended} == {"done"}
+    assert len(seen) == len(ran(out)) == 16
+    assert {e.state for e in sweep(path, out=out, command=command)} == {"was done"}
+    assert len(ran(out)) == 16
+    assert list((out / "locks").iterdir()) == []
+
+
+def test_a_failed_run_leaves_its_words_stops_no_other_and_is_tried_again(tmp_path, command):
+    path = spec(tmp_path, '[grid]\nmethod = ["vpt", "coop"]\ndata = "d"\n')
+    out = tmp_path / "out"
+    first, second = sweep(path, out=out, command=command)
+    assert (first.state, second.state) == ("failed", "done")
+    assert "no such prompt" in first.log.read_text()
+    assert [e.state for e in sweep(path, out=out, command=command)] == ["failed", "was done"]
+    assert len(ran(out)) == 3
+
+
+def test_what_was_cut_off_goes_on_where_a_state_was_kept_and_is_moved_aside_where_none_was(
+    tmp_path, command
+):
+    path = spec(tmp_path, '[grid]\nmethod = "coop"\ndata = "d"\nseed = [0, 1]\n')
+    out = tmp_path / "out"
+    kept, bare = (out / run.name for run in read_spec(path))
+    kept.mkdir(parents=True)
+    bare.mkdir()
+    (kept / "state.safetensors").touch()
+    (bare / "log.jsonl").write_text("x")
+    sweep(path, out=out, command=command)
+    lines = ran(out)
+    assert ["--resume" in line for line in lines] == [True, False]
+    assert (out / f"{bare.name}.unfinished1" / "log.jsonl").read_text() == "x"
+
+
+def test_processes_side_by_side_share_a_grid(tmp_path, command):
+    path, out = spec(tmp_path, GRID), tmp_path / "out"
+    code = ("import sys; from ncscope.experiments.sweep import sweep;"
+            "sweep(sys.argv[1], out=sys.argv[2], jobs=2, command=sys.argv[3:])")  # fmt: skip
+    words = [sys.executable, "-c", code, str(path), str(out), *command]
+    env = {**os.environ, "FAKE_SECONDS": "0.2", "PYTHONPATH": str(ROOT)}
+    workers = [subprocess.Popen(words, env=env) for _ in range(2)]
+    assert [worker.wait() for worker in workers] == [0, 0]
+    assert len(ran(out)) == 16
+
+
+def lock_of(path, **owner):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"token": "t", "host": socket.gethostname(), **owner}))
+    return path
+
+
+def dead_pid():
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    return gone.pid
+
+
+def test_a_held_lock_is_not_given_twice_and_released_it_is(tmp_path):
+    first = acquire(tmp_path / "lock")
+    assert first is not None
+    assert acquire(tmp_path / "lock") is None
+    first.release()
+    with acquire(tmp_path / "lock") as again:
+        assert again is not None
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_lock_of_a_dead_process_is_taken_over_at_once(tmp_path):
+    assert acquire(lock_of(tmp_path / "lock", pid=dead_pid())) is not None
+
+
+def test_the_lock_of_a_dead_worker_holds_while_its_child_lives(tmp_path):
+    path = lock_of(tmp_path / "lock", pid=dead_pid(), child=os.getpid())
+    os.utime(path, (1, 1))
+    assert acquire(path) is None
+
+
+def test_another_machines_lock_is_taken_over_only_when_it_has_gone_quiet(tmp_path):
+    path = lock_of(tmp_path / "lock", pid=1, host="elsewhere")
+    assert acquire(path) is None
+    long_ago = time.time() - 500
+    os.utime(path, (long_ago, long_ago))
+    assert acquire(path) is not None
+
+
+def test_a_lock_is_touched_while_it_is_held(tmp_path):
+    with acquire(tmp_path / "lock", beat=0.02):
+        os.utime(tmp_path / "lock", (1, 1))
+        deadline = time.monotonic() + 5
+        while (tmp_path / "lock").stat().st_mtime < 2 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert (tmp_path / "lock").stat().st_mtime > 2
+
+
+def test_of_many_that_take_over_one_has_it(tmp_path):
+    path = lock_of(tmp_path / "lock", pid=dead_pid())
+    code = ("import sys, time, pathlib; from ncscope.experiments.lock import acquire;"
+            "held = acquire(pathlib.Path(sys.argv[1]));"
+            "print(held is not None); time.sleep(1.5)")  # fmt: skip
+    words = [sys.executable, "-c", code, str(path)]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    rivals = [subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=env) for _ in range(4)]
+    assert sorted(rival.communicate()[0].strip() for rival in rivals) == ["False"] * 3 + ["True"]
+
+
+@pytest.mark.parametrize("words", ["", "[]", "{", "null"])
+def test_a_lock_without_words_is_held_until_it_is_old(tmp_path, words):
+    (tmp_path / "lock").write_text(words)
+    assert acquire(tmp_path / "lock") is None
+    os.utime(tmp_path / "lock", (1, 1))
+    assert acquire(tmp_path / "lock") is not None
+
+
+def test_no_jobs_are_refused(tmp_path):
+    with pytest.raises(DataError, match="`jobs` is 0; expected 1 or more"):
+        sweep(spec(tmp_path, GRID), out=tmp_path / "out", jobs=0)
