@@ -13,7 +13,8 @@ READING = re.compile(
 )
 # What gives no number to read: data, the frame itself, and parts others are made of.
 NOT_MEASURES = {
-    "ClassMoments", "Interval", "MomentsAccumulator", "SampleAccumulator", "SampleMeasures",
+    "ClassMoments", "Interval", "MomentsAccumulator", "PullPush", "SampleAccumulator",
+    "SampleMeasures", "pull_push",
     "Whitening", "bootstrap", "centre_rows", "class_balanced_mean", "class_moments",
     "confidence_bins", "cosine_summary", "cosine_table", "cpt_clusters", "decisions", "etf_gram",
     "frequency_groups", "ncc_predictions", "nearest_etf", "normalise_rows", "off_diagonal",
