@@ -50,6 +50,8 @@ class TuneOptions:
     anchor: str = "nearest"
     accumulate: int = 1
     precision: str = "fp32"
+    test_part: str = "test"
+    label: str | None = None
 
     def __post_init__(self) -> None:
         if self.split not in ("base", "new", "all"):
@@ -100,7 +102,9 @@ class TuneOptions:
 
     @property
     def name(self) -> str:
-        """How tables call the run: the method and what was added to it."""
+        """How tables call the run: its label, else the method and what was added to it."""
+        if self.label:
+            return self.label
         parts = [self.method]
         if self.loss != "ce":
             parts.append(self.loss)

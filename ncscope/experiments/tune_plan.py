@@ -12,8 +12,8 @@ from ncscope.data.draw import Draw, draw_training
 from ncscope.data.images import ImageSet
 from ncscope.errors import BackboneError
 from ncscope.experiments.tune_options import TuneOptions
-from ncscope.experiments.tune_tests import Machine, open_tests
-from ncscope.features.sources import open_backbone, open_data, toy_defaults
+from ncscope.experiments.tune_tests import Machine, open_tests, opened
+from ncscope.features.sources import open_backbone, toy_defaults
 from ncscope.tuning.evaluate import TestSplit
 from ncscope.tuning.initial import depth_limit
 from ncscope.tuning.inputs import (
@@ -55,7 +55,7 @@ def make_plan(
         BackboneError, CheckpointError, DataError: whatever is named does not exist or fit.
     """
     draw = draw_training(
-        open_data(options.data, part="train"),
+        opened(options.data, "train"),
         shots=options.shots,
         tau=options.tau,
         seed=options.seed,

@@ -74,13 +74,14 @@ class Started:
         log_every: int = 0,
         listener: Listener | None = None,
         resume: bool = False,
+        evaluated: bool = True,
     ) -> Run:
-        """What `train` wants to know."""
+        """What `train` wants to know; `evaluated` False skips evaluations before and after."""
         return Run(
             self.plan.setting,
             self.plan.recipe,
             seed=self.chosen.seed,
-            splits=self.plan.splits,
+            splits=self.plan.splits if evaluated else (),
             sampler=self.chosen.sampler,
             eval_every=eval_every,
             log_every=log_every,
@@ -103,7 +104,7 @@ def start(
     """Measure a run before its training, and write its configuration."""
     began = time.monotonic()
     trainee = plan.setting.trainee
-    splits = [*plan.splits, *target_splits(targets, plan.backbone, machine, trainee)]
+    splits = [*plan.splits, *target_splits(chosen, targets, plan.backbone, machine, trainee)]
     before = measure_splits(trainee.learner(), splits, plan, stage="before", bootstrap=bootstrap)
     config = _config(chosen, plan)
     if folder is not None and plan.setting.spread.first:

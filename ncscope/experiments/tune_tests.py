@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -10,7 +11,7 @@ from ncscope.data.classes import select_classes
 from ncscope.data.images import ImageSet
 from ncscope.errors import DataError
 from ncscope.experiments.tune_options import TuneOptions
-from ncscope.features.sources import open_data, toy_defaults
+from ncscope.features.sources import is_toy, open_data, toy_defaults
 from ncscope.tuning.evaluate import TestSplit
 from ncscope.tuning.inputs import Progress, cached_image_features
 from ncscope.tuning.trainee import Trainee
@@ -34,11 +35,21 @@ class Machine:
     progress: Progress = None
 
 
+def opened(data: str, part: str) -> ImageSet:
+    """A part of a data set; toy pictures are drawn once, for all runs of a study."""
+    return _drawn(data, part) if is_toy(data) else open_data(data, part=part)
+
+
+@cache
+def _drawn(data: str, part: str) -> ImageSet:
+    return open_data(data, part=part)
+
+
 def open_tests(
     options: TuneOptions, backbone: Backbone, machine: Machine, *, frozen: bool
 ) -> list[TestSplit]:
     """The test images of both halves of the classes, or of all where training has all."""
-    images = open_data(options.data, part="test")
+    images = opened(options.data, options.test_part)
     names = ("all",) if options.split == "all" else ("base", "new")
     return [
         test_split(name, select_classes(images, name), backbone, machine, frozen=frozen)
@@ -60,7 +71,11 @@ def test_split(
 
 
 def target_splits(
-    targets: Sequence[str], backbone: Backbone, machine: Machine, trainee: Trainee
+    options: TuneOptions,
+    targets: Sequence[str],
+    backbone: Backbone,
+    machine: Machine,
+    trainee: Trainee,
 ) -> list[TestSplit]:
     """Other data sets to test on, with all their classes.
 
@@ -75,7 +90,7 @@ def target_splits(
     frozen = trainee.learner().from_backbone is not None
     found = []
     for target in targets:
-        images = open_data(target, part="test")
+        images = opened(target, options.test_part)
         _, templates = toy_defaults(target, backbone=machine.backbone, templates=())
         split = test_split("all", images, backbone, machine, frozen=frozen)
         found.append(replace(split, template=templates[0] if templates else None, target=True))

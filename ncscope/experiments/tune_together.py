@@ -38,7 +38,7 @@ def tune_together(
         start(options, plan, machine, targets=targets, folder=folder)
         for options, plan, folder in zip(chosen, plans, folders, strict=True)
     ]
-    runs = [one.run() for one in started]
+    runs = [one.run(evaluated=False) for one in started]
     joined = [i for i, run in enumerate(runs) if can_join(run)]
     done: dict[int, Tuned] = {}
     for group in _groups(joined, plans):
