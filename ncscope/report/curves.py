@@ -9,7 +9,10 @@ from ncscope.report.plain import in_plot, number
 from ncscope.report.scene import Parts
 from ncscope.report.training_log import TrainingLog, series
 
+# Terms of the loss by their keys in a step; others by their own name
 _LOSSES = {"loss": "all", "ce": "cross-entropy", "lcd": "L_LC", "mid": "L_MI"}
+_NO_LOSSES = ("step", "steps", "epoch", "lr")
+_MOST_LOSSES = 6
 # Panel -> path in an evaluation, and whether it has a raw and a centred form
 _PANELS: dict[str, tuple[tuple[str, ...], bool]] = {
     "accuracy": (("accuracy",), False),
@@ -61,10 +64,12 @@ def curve_parts(log: TrainingLog, *, title: str) -> Parts:
 
 def _loss_lines(log: TrainingLog) -> list[dict[str, Any]]:
     lines = []
-    for place, (key, words) in enumerate(_LOSSES.items()):
+    keys = dict.fromkeys([*_LOSSES, *(key for row in log.steps for key in row)])
+    for key in keys:
         steps, values = series(log.steps, key)
-        if steps:
-            lines.append(_line(f"loss: {words}", steps, values, palette.class_colour(place + 2)))
+        if steps and key not in _NO_LOSSES and len(lines) < _MOST_LOSSES:
+            colour = palette.class_colour(len(lines) + 2)
+            lines.append(_line(f"loss: {_LOSSES.get(key, key)}", steps, values, colour))
     return lines
 
 

@@ -103,6 +103,13 @@ def test_a_log_of_losses_alone_is_drawn_and_one_of_nothing_is_refused(tmp_path):
         training_curves(tmp_path)
 
 
+def test_other_terms_of_the_loss_have_curves_by_their_own_name(tmp_path):
+    line = {"event": "step", "step": 1, "steps": 9, "lr": 0.1, "ce": 2.0, "tetf": 0.3}
+    (tmp_path / "log.jsonl").write_text(json.dumps(line) + "\n")
+    named = [trace.name for trace in training_curves(tmp_path).data]
+    assert named == ["loss: cross-entropy", "loss: tetf"]
+
+
 def test_names_in_a_log_stay_text(tmp_path):
     figure = training_curves(write_run(tmp_path, split=NASTY))
     assert not any("<img" in (trace.name or "") for trace in figure.data)
