@@ -76,16 +76,24 @@ def mean_of_h(points: Sequence[Point], data: Sequence[str]) -> Mean | None:
 def notes_on(points: Sequence[Point], data: Sequence[str], columns: Sequence[str]) -> list[str]:
     """Which cells are missing, over which data sets averages go, and how many seeds there are."""
     labels, everywhere = labels_of(points), data_of(points)
-    there = {(p.label, p.data) for p in points if all(column in p.values for column in columns)}
-    missing = [f"{label} on {name}" for label in labels for name in everywhere
-               if (label, name) not in there]  # fmt: skip
-    notes = [f"Missing: {_listed(missing)}."] if missing else []
+    missing = [what for label in labels for name in everywhere
+               if (what := _missing(points, label, name, columns))]  # fmt: skip
+    notes = [f"Missing: {listed(missing)}."] if missing else []
     if len(everywhere) > 1:
         which = "all" if len(data) == len(everywhere) else f"{len(data)} of"
         over = f"Averages are over {which} {len(everywhere)} data sets"
         notes.append(f"{over}." if len(data) == len(everywhere) else
                      f"{over}, those that no row misses: {', '.join(data) or 'none'}.")  # fmt: skip
     return [*notes, *_seeds(points, labels)]
+
+
+def _missing(points: Sequence[Point], label: str, data: str, columns: Sequence[str]) -> str:
+    """A cell that is missing, or the accuracies of it that are; empty where nothing is."""
+    here = [p.values for p in points if p.label == label and p.data == data]
+    lacking = [c for c in columns if c != "h" and not any(c in values for values in here)]
+    if not lacking:
+        return ""
+    return f"{label} on {data}" + (f" ({', '.join(lacking)})" if here else "")
 
 
 def _by_seed(
@@ -114,6 +122,7 @@ def _seeds(points: Sequence[Point], labels: Sequence[str]) -> list[str]:
     return [f"± is the standard deviation over seeds (n − 1); seeds a cell: {each}."]
 
 
-def _listed(items: Sequence[str], most: int = 12) -> str:
+def listed(items: Sequence[str], most: int = 12) -> str:
+    """The first items, and how many more there are."""
     more = f" and {len(items) - most} more" if len(items) > most else ""
     return ", ".join(items[:most]) + more

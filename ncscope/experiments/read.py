@@ -46,7 +46,7 @@ def read_outcomes(files: Sequence[Path], *, before: bool = False) -> list[Outcom
     """Every run in the files, one outcome for each data set it was tested on.
 
     Args:
-        before: also what tuning started from, as rows of their own ("maple, before").
+        before: also what tuning started from, as rows of their own ("maple before").
 
     Raises:
         DataError: a file that is no metrics.json, naming file and key.
@@ -133,7 +133,7 @@ def _tuned(
     if tune.get("split") is not None:
         _split(tune["split"], file, "tune")
     return {
-        "name": f"{name}, before" if stage == "before" else name,
+        "name": f"{name} before" if stage == "before" else name,
         "trained_on": data_identity(str(first.get("data") or source)),
         "trained_split": tune.get("split"),
         "data": data_identity(str(run.get("data") or source)),

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from statistics import fmean
 
 from ncscope.errors import DataError
+from ncscope.experiments.averages import listed
 from ncscope.experiments.paired import Paired, paired
 from ncscope.experiments.points import Point, labels_of
 from ncscope.experiments.table import Cell, Table, percent, probability, span, words
@@ -57,7 +58,7 @@ def versus(
     if not others:
         return None
     every = len(others) * len(columns)
-    said = (f"{reason}: {'all' if len(which) == every else ', '.join(which)}."
+    said = (f"{reason}: {'all' if len(which) == every else listed(which)}."
             for reason, which in notes.items())  # fmt: skip
     return Table(f"{title} against {baseline}", _HEADS, tuple(rows), tuple(said))
 

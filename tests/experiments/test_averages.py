@@ -89,7 +89,7 @@ def test_a_row_that_never_has_new_classes_spares_the_others_their_average():
     tables = base_to_new(points)
     assert cell(tables, tables[0].title, "coop", "base").value == pytest.approx(0.6)
     assert cell(tables, tables[0].title, "csc", "new").shown == "–"
-    assert "Missing: csc on a, csc on b." in tables[0].notes
+    assert "Missing: csc on a (new), csc on b (new)." in tables[0].notes
 
 
 def test_the_best_of_a_column_is_marked_with_all_that_print_the_same():

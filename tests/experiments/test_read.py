@@ -33,7 +33,7 @@ def test_the_state_before_tuning_is_a_row_only_if_asked_for(tmp_path):
     path = tuned(tmp_path, "coop", "toy:fish", base=0.9, new=0.6, before=(0.5, 0.4))
     assert [o.name for o in read_outcomes([path])] == ["coop"]
     after, before = read_outcomes([path], before=True)
-    assert (before.name, before.accuracy) == ("coop, before", {"base": 0.5, "new": 0.4})
+    assert (before.name, before.accuracy) == ("coop before", {"base": 0.5, "new": 0.4})
     assert after.accuracy == {"base": 0.9, "new": 0.6}
 
 
