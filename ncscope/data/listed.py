@@ -22,7 +22,7 @@ def safe_path(where: str, text: object) -> str:
     `where` names the list and the entry in messages.
     """
     if not isinstance(text, str) or not is_plain(text) or len(text) > 4096:
-        raise DataError(f"{where}: expected the path of an image, got {str(text)[:60]!a}")
+        raise DataError(f"{where}: expected the path of an image, got {brief(text)}")
     whole = text.replace("\\", "/")
     parts = [piece for piece in whole.split("/") if piece not in ("", ".")]
     if whole.startswith("/") or ".." in parts or not parts or parts[0][1:2] == ":":
@@ -38,6 +38,13 @@ def is_plain(text: str) -> bool:
     return bool(text.strip()) and not any(
         ord(letter) < 32 or ord(letter) == 127 or 0xD800 <= ord(letter) < 0xE000 for letter in text
     )
+
+
+def brief(value: object) -> str:
+    """A value of a list, for a message. What a file nested is named by its type, not shown."""
+    if isinstance(value, str):
+        return ascii(value[:60])
+    return ascii(value)[:60] if isinstance(value, int | float | None) else type(value).__name__
 
 
 def listed_images(name: str, listing: Listing, *, skip_bad: bool) -> ImageSet:

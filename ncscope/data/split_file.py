@@ -7,7 +7,7 @@ from typing import Any
 
 from ncscope.data.files import shown
 from ncscope.data.folder import Listing, choose_part
-from ncscope.data.listed import is_plain, safe_path
+from ncscope.data.listed import brief, is_plain, safe_path
 from ncscope.errors import DataError
 
 MOST_CLASSES = 100_000  # a larger label is a mistake, not a class
@@ -60,9 +60,9 @@ def read_json(path: Path) -> dict[str, Any]:
 def checked_row(where: str, path: object, label: object, name: object) -> Row:
     """A row of a list, its path safe, its label a class index, its name text."""
     if type(label) is not int or not 0 <= label < MOST_CLASSES:
-        raise DataError(f"{where}: label {str(label)[:40]!r}; expected a whole number from 0")
+        raise DataError(f"{where}: label {brief(label)}; expected a whole number from 0")
     if not isinstance(name, str) or not is_plain(name):
-        raise DataError(f"{where}: class name {str(name)[:40]!a}; expected plain text")
+        raise DataError(f"{where}: class name {brief(name)}; expected plain text")
     return safe_path(where, path), label, name
 
 
@@ -90,7 +90,7 @@ def _rows(where: str, entries: object) -> list[Row]:
     for number, entry in enumerate(entries):
         here = f"{where}[{number}]"
         if not isinstance(entry, list) or len(entry) != 3:
-            raise DataError(f"{here}: expected [path, label, class name], got {str(entry)[:60]!r}")
+            raise DataError(f"{here}: expected [path, label, class name], got {_kind(entry)}")
         rows.append(checked_row(here, *entry))
     return rows
 
