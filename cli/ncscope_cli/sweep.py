@@ -37,7 +37,8 @@ def sweep(
 ) -> None:
     """Do a grid of tune runs: skip what is done, resume what was cut off, share it with others.
 
-    Start it as often as you like, on any machines that share the folder: no run is done twice.
+    Start it as often as you like, on any machines that share the folder: no run is done twice. On a
+    SLURM cluster: sbatch --array=1-20 --wrap "ncscope sweep SPEC.toml --out DIR".
     """
     import shlex
 
