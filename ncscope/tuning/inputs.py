@@ -137,7 +137,7 @@ def cached_image_features(
     """
     path = cache and cache_path(cache, model=backbone.image_digest, images=images.digest)
     found = path and read_cached(path, num_images=len(images))
-    if not found:
+    if not found or len(found.kept) < len(images):  # kept by a run that left out unreadable images
         found = encode_images(ZeroShot(backbone), images, batch_size=batch_size)
         if path:
             keep(path, found)

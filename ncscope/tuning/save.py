@@ -161,9 +161,10 @@ def _banner(title: str) -> list[str]:
 def right_by_class(
     logits: Tensor, labels: Tensor, classnames: Sequence[str]
 ) -> dict[str, tuple[int, int]]:
-    """How many images of each class are right, and how many there are."""
-    hit = (logits.argmax(dim=1) == labels).cpu()
-    labels = labels.cpu()
+    """How many images of each class are right, and how many there are; label -1 does not count."""
+    known = labels >= 0
+    hit = (logits.argmax(dim=1) == labels)[known].cpu()
+    labels = labels[known].cpu()
     total = torch.bincount(labels, minlength=len(classnames)).tolist()
     right = torch.bincount(labels[hit], minlength=len(classnames)).tolist()
     return {name: (r, n) for name, r, n in zip(classnames, right, total, strict=True)}

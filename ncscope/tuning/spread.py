@@ -44,6 +44,7 @@ def join(device: str) -> Spread:
         return ALONE
     try:
         rank, local = int(os.environ["RANK"]), int(os.environ["LOCAL_RANK"])
+        _ = os.environ["MASTER_ADDR"], os.environ["MASTER_PORT"]
     except KeyError as error:
         raise DataError(
             f"WORLD_SIZE is {world} but {error.args[0]} is not set; start several processes with "
@@ -56,9 +57,8 @@ def join(device: str) -> Spread:
 
 
 def leave(spread: Spread) -> None:
-    """End what `join` began."""
+    """End what `join` began; not waiting for the others, who may wait for one that failed."""
     if spread.world > 1 and dist.is_initialized():
-        dist.barrier()
         dist.destroy_process_group()
 
 

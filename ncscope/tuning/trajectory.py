@@ -26,7 +26,9 @@ class Trajectory:
     def add(self, step: int, image: Tensor, labels: Tensor, text: Tensor) -> None:
         """One evaluation: (N, D) image features and (K, D) or (N, K, D) text features."""
         rows = text if text.ndim == 2 else text.mean(dim=0)
-        means, _ = class_means(F.normalize(image, dim=-1), labels, len(self.classnames))
+        known = labels >= 0
+        samples = F.normalize(image[known], dim=-1)
+        means, _ = class_means(samples, labels[known], len(self.classnames))
         frame = (step, F.normalize(rows, dim=-1).cpu(), means.cpu())
         self._frames = [old for old in self._frames if old[0] != step] + [frame]
 

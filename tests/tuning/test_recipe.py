@@ -1,0 +1,76 @@
+"""Recipes, and the learning rate of every epoch against Dassl's schedule."""
+
+import warnings
+
+import pytest
+import torch
+from torch.optim.lr_scheduler import CosineAnnealingLR
+
+from ncscope.errors import DataError
+from ncscope.tuning.recipe import AUTHORS, METHODS, RECIPES, learning_rate, recipe_of
+
+
+def dassl_rates(lr, epochs, warmup_epochs, warmup_lr):
+    """ConstantWarmupScheduler around CosineAnnealingLR, stepped after every epoch, as Dassl does.
+
+    The successor is stepped once `last_epoch` has reached the warm-up's length.
+    """
+    optimiser = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=lr)
+    successor = CosineAnnealingLR(optimiser, float(epochs))
+    last_epoch, rates = 0, []
+    if warmup_epochs:
+        optimiser.param_groups[0]["lr"] = warmup_lr
+    for _ in range(epochs):
+        rates.append(optimiser.param_groups[0]["lr"])
+        if last_epoch >= warmup_epochs:
+            successor.step()
+        else:
+            last_epoch += 1
+            warm = last_epoch < warmup_epochs
+            optimiser.param_groups[0]["lr"] = warmup_lr if warm else successor.get_last_lr()[0]
+    return rates
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("name", RECIPES)
+def test_the_learning_rate_is_that_of_dassls_schedule_at_every_epoch(method, name):
+    recipe = recipe_of(method, name)
+    got = [learning_rate(recipe, epoch) for epoch in range(recipe.epochs)]
+    with warnings.catch_warnings():  # of a schedule that is stepped before its optimiser
+        warnings.simplefilter("ignore")
+        wanted = dassl_rates(recipe.lr, recipe.epochs, recipe.warmup_epochs, recipe.warmup_lr)
+    assert got == pytest.approx(wanted, rel=1e-6, abs=1e-12)
+
+
+# protocols: lr, batch, epochs, optimizer, context, image context, depth
+PUBLISHED = {
+    "coop": (0.002, 32, 50, "sgd", 16, 0, 1),
+    "cocoop": (0.002, 1, 10, "sgd", 4, 0, 1),
+    "kgcoop": (0.002, 128, 100, "sgd", 4, 0, 1),
+    "prograd": (0.002, 32, 100, "sgd", 16, 0, 1),
+    "tcp": (0.002, 32, 50, "adam", 4, 0, 1),
+    "maple": (0.0035, 4, 5, "sgd", 2, 0, 9),
+    "ivlp": (0.0025, 4, 5, "sgd", 2, 2, 9),
+    "vpt": (0.0025, 4, 5, "sgd", 0, 8, 12),
+    "promptsrc": (0.0025, 4, 20, "sgd", 4, 4, 9),
+}
+
+
+@pytest.mark.parametrize("method", PUBLISHED)
+def test_the_authors_values_are_the_published_ones(method):
+    r = AUTHORS[method]
+    found = (r.lr, r.batch_size, r.epochs, r.optimizer, r.ctx, r.ctx_vision, r.depth)
+    assert found == PUBLISHED[method]
+    assert (r.momentum, r.weight_decay, r.warmup_epochs, r.warmup_lr) == (0.9, 5e-4, 1, 1e-5)
+
+
+def test_depth_is_cut_to_the_smaller_tower():
+    assert recipe_of("vpt", depth_limit=4).depth == 4
+    assert recipe_of("maple", depth_limit=12).depth == 9
+
+
+def test_unknown_names_list_the_known_ones():
+    with pytest.raises(DataError, match=r"`method` is 'cup'; expected one of coop, cocoop"):
+        recipe_of("cup")
+    with pytest.raises(DataError, match=r"`recipe` is 'mine'; expected one of authors, toy"):
+        recipe_of("coop", "mine")
