@@ -13,7 +13,11 @@ from torch import Tensor
 
 
 class PromptedClip(Protocol):
-    """A frozen CLIP with hand-written or learned prompts. Any object with these members will do."""
+    """A frozen CLIP with hand-written or learned prompts. Any object with these members will do.
+
+    `ncscope.extract` takes such an object, or a class that makes one: `extract(source,
+    learner=Class)` and `--learner module:Class` call it as `Class(source, backbone)`.
+    """
 
     @property
     def description(self) -> dict[str, Any]:
@@ -53,7 +57,7 @@ class PromptedClip(Protocol):
 
 
 class ImageConditioned(PromptedClip, Protocol):
-    """A learner whose text features depend on the image, such as CoCoOp.
+    """A learner whose text features depend on the image, such as CoCoOp; `--condition per-image`.
 
     Its `text_features` are those of one named condition (a mean image, none).
     """
