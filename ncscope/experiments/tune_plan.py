@@ -13,7 +13,7 @@ from ncscope.data.images import ImageSet
 from ncscope.errors import BackboneError
 from ncscope.experiments.tune_options import TuneOptions
 from ncscope.experiments.tune_tests import Machine, open_tests, opened
-from ncscope.features.sources import open_backbone, toy_defaults
+from ncscope.features.sources import default_templates, open_backbone, toy_defaults
 from ncscope.tuning.evaluate import TestSplit
 from ncscope.tuning.initial import depth_limit
 from ncscope.tuning.inputs import (
@@ -107,6 +107,8 @@ def _backbone(options: TuneOptions, machine: Machine, spread: Spread) -> tuple[B
             "tuning needs to know the backbone; name it: --backbone ViT-B-16 --pretrained openai, "
             "or --backbone PATH of a weight file or open_clip folder"
         )
+    if not templates and options.method != "vpt":  # VPT is published with one prompt for all data
+        templates = default_templates(options.data)
     return backbone, templates[0] if templates else DEFAULT_TEMPLATE
 
 

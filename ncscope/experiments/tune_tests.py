@@ -11,7 +11,7 @@ from ncscope.data.classes import select_classes
 from ncscope.data.images import ImageSet
 from ncscope.errors import DataError
 from ncscope.experiments.tune_options import TuneOptions
-from ncscope.features.sources import is_toy, open_data, toy_defaults
+from ncscope.features.sources import default_templates, is_toy, open_data
 from ncscope.tuning.evaluate import TestSplit
 from ncscope.tuning.inputs import Progress, cached_image_features
 from ncscope.tuning.trainee import Trainee
@@ -91,7 +91,7 @@ def target_splits(
     found = []
     for target in targets:
         images = opened(target, options.test_part)
-        _, templates = toy_defaults(target, backbone=machine.backbone, templates=())
+        templates = default_templates(target)
         split = test_split("all", images, backbone, machine, frozen=frozen)
         found.append(replace(split, template=templates[0] if templates else None, target=True))
     return found
