@@ -101,7 +101,16 @@ def _alive(pid: int) -> bool:
         return False
     except PermissionError:
         return True
-    return True
+    return not _is_zombie(pid)
+
+
+def _is_zombie(pid: int) -> bool:
+    """Whether a process has ended and only waits for a parent to notice: in containers, for ever."""
+    try:
+        words = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False  # no such file system, or gone this moment
+    return words.rpartition(")")[2].split()[:1] == ["Z"]
 
 
 def _write(path: Path, token: str, *, child: int | None = None) -> None:

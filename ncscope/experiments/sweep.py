@@ -15,7 +15,6 @@ from typing import Literal
 from ncscope.errors import DataError
 from ncscope.experiments.lock import STALE, acquire
 from ncscope.experiments.spec import Planned, read_spec
-from ncscope.report.tables import make_folder
 
 State = Literal["done", "was done", "elsewhere", "failed"]
 COMMAND = (sys.executable, "-m", "ncscope_cli.main", "tune")
@@ -57,8 +56,11 @@ def sweep(
     if jobs < 1:
         raise DataError(f"`jobs` is {jobs}; expected 1 or more")
     planned, folder = read_spec(spec), Path(out)
-    for part in (folder, folder / "logs", folder / "locks"):
-        make_folder(part)
+    try:
+        for part in ("logs", "locks"):
+            (folder / part).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"{folder}: cannot be made a folder ({error.strerror})") from None
 
     def work(run: Planned) -> Swept:
         ended = Swept(run, _do(run, folder, command, jobs, stale), _log(run, folder))

@@ -4,6 +4,7 @@
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from ncscope.errors import DataError
+from ncscope.experiments import lock
 from ncscope.experiments.lock import acquire
 from ncscope.experiments.spec import OPTIONS, read_spec, run_name
 from ncscope.experiments.sweep import sweep
@@ -232,6 +234,13 @@ def test_of_many_that_take_over_one_has_it(tmp_path):
     assert sorted(rival.communicate()[0].strip() for rival in rivals) == ["False"] * 3 + ["True"]
 
 
+def test_a_takeover_that_a_rival_wrote_over_is_given_up(tmp_path, monkeypatch):
+    path = lock_of(tmp_path / "lock", pid=dead_pid())
+    monkeypatch.setattr(lock.time, "sleep", lambda _: lock_of(path, pid=os.getpid()))
+    assert lock.acquire(path) is None
+    assert json.loads(path.read_text())["token"] == "t"
+
+
 @pytest.mark.parametrize("words", ["", "[]", "{", "null"])
 def test_a_lock_without_words_is_held_until_it_is_old(tmp_path, words):
     (tmp_path / "lock").write_text(words)
@@ -240,6 +249,33 @@ def test_a_lock_without_words_is_held_until_it_is_old(tmp_path, words):
     assert acquire(tmp_path / "lock") is not None
 
 
+def test_an_output_that_is_a_file_is_refused(tmp_path):
+    (tmp_path / "out").touch()
+    with pytest.raises(DataError, match="out: cannot be made a folder"):
+        sweep(spec(tmp_path, GRID), out=tmp_path / "out")
+
+
 def test_no_jobs_are_refused(tmp_path):
     with pytest.raises(DataError, match="`jobs` is 0; expected 1 or more"):
         sweep(spec(tmp_path, GRID), out=tmp_path / "out", jobs=0)
+
+
+def test_a_run_whose_worker_was_killed_is_taken_over(tmp_path, command):
+    path = spec(tmp_path, '[grid]\nmethod = "coop"\ndata = "d"\n')
+    out = tmp_path / "out"
+    code = ("import sys; from ncscope.experiments.sweep import sweep;"
+            "sweep(sys.argv[1], out=sys.argv[2], command=sys.argv[3:])")  # fmt: skip
+    env = {**os.environ, "FAKE_SECONDS": "60", "PYTHONPATH": str(ROOT)}
+    words = [sys.executable, "-c", code, str(path), str(out), *command]
+    worker = subprocess.Popen(words, env=env, start_new_session=True)
+    deadline = time.monotonic() + 30
+    while not ran(out) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert [e.state for e in sweep(path, out=out, command=command)] == ["elsewhere"]
+    os.killpg(worker.pid, signal.SIGKILL)  # the worker and the run it started
+    worker.wait()
+    states = ["elsewhere"]
+    while states == ["elsewhere"] and time.monotonic() < deadline:  # the kernel takes a moment
+        states = [e.state for e in sweep(path, out=out, command=command)]
+    assert states == ["done"]
+    assert len(ran(out)) == 2
