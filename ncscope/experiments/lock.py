@@ -105,7 +105,7 @@ def _alive(pid: int) -> bool:
 
 
 def _is_zombie(pid: int) -> bool:
-    """Whether a process has ended and only waits for a parent to notice: in containers, for ever."""
+    """Whether a process has ended and waits for a parent to notice: in containers, for ever."""
     try:
         words = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
