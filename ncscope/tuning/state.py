@@ -54,20 +54,20 @@ def read_state(path: Path) -> State:
         with safe_open(path, framework="pt", device="cpu") as file:
             metadata = file.metadata() or {}
             tensors = {key: file.get_tensor(key) for key in file.keys()}
-        if metadata.get("format") != _FORMAT:
-            raise CheckpointError(f"{path}: no state of a tuning run; remove it to begin again")
-        known = json.loads(metadata["state"])
-        return State(
-            epoch=int(known["epoch"]),
-            tensors=tensors,
-            config=dict(known["config"]),
-            log_bytes=int(known["log_bytes"]),
-            step=int(known["step"]),
-        )
+        known = json.loads(metadata["state"]) if metadata.get("format") == _FORMAT else None
+        if known is not None:
+            return State(
+                epoch=int(known["epoch"]),
+                tensors=tensors,
+                config=dict(known["config"]),
+                log_bytes=int(known["log_bytes"]),
+                step=int(known["step"]),
+            )
     except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(
             f"{path}: damaged ({type(error).__name__}); remove it to begin again"
         ) from None
+    raise CheckpointError(f"{path}: no state of a tuning run; remove it to begin again")
 
 
 def check_same(state: State, config: dict[str, Any], path: Path) -> None:

@@ -22,6 +22,8 @@ from ncscope.tuning.state import NAME
 from ncscope.tuning.step import step_gradients
 from ncscope.tuning.trajectory import Trajectory
 
+_RUN_AWAY = 1e6  # prompts are about 1; features of weights up to here are numbers still
+
 
 @dataclass(frozen=True, eq=False)
 class Trained:
@@ -37,7 +39,7 @@ def train(run: Run) -> Trained:
     """Train `run.setting.trainee` in place, to the end of its recipe.
 
     Raises:
-        NcscopeError: the loss is no number any more; the last good state is kept.
+        NcscopeError: training diverged; the last good state is kept.
         DataError: out of memory, with the knobs that help.
     """
     training = Ongoing(run)
@@ -121,14 +123,14 @@ def _evaluate(training: Ongoing) -> None:
 
 
 def _check_finite(training: Ongoing) -> None:
-    """Stop where weights are no numbers any more; the state of the epoch before is on disk."""
-    if all(bool(torch.isfinite(leaf).all()) for leaf in training.leaves):
+    """Stop where weights ran away or are no numbers; the state of the epoch before is on disk."""
+    if all(bool((leaf.abs() < _RUN_AWAY).all()) for leaf in training.leaves):
         return
     folder, done = training.run.folder, training.epoch
     kept = f"; {folder / NAME} holds the state after epoch {done}" if folder and done else ""
     raise NcscopeError(
-        f"training diverged in epoch {done + 1}: the weights are no numbers any more{kept}; lower "
-        f"--lr or the terms' weights"
+        f"training diverged in epoch {done + 1}: the weights are beyond {_RUN_AWAY:.0e} or no "
+        f"numbers any more{kept}; lower --lr or the terms' weights"
     )
 
 

@@ -40,7 +40,7 @@ MID = {
 }
 # the measure of a report that a step along the term's own gradient must lower
 REPORTED = {
-    "cosine": lambda i, t: metrics.delta_lcd(t),
+    "cosine": lambda _, t: metrics.delta_lcd(t),
     "push_pull": lambda i, t: metrics.delta_mid(t, class_means(i)),
     "align": lambda i, t: metrics.delta_mid(t, class_means(i)),
 }
@@ -77,8 +77,10 @@ def test_centred_forms_are_the_metrics_between_centred_features():
 
 def test_a_fixed_frame_is_the_anchor_of_both_terms():
     reference = Reference(anchor=FRAME)
-    forms = {"lcd_form": "anchored", "mid_form": "anchored", "anchor": "fixed"}
-    terms = found(Objective(lcd_weight=1, mid_weight=1, **forms), reference=reference)
+    forms = Objective(
+        lcd_weight=1, mid_weight=1, lcd_form="anchored", mid_form="anchored", anchor="fixed"
+    )
+    terms = found(forms, reference=reference)
     assert float(terms["lcd"][1]) == float(metrics.anchored(TEXT, FRAME))
     assert float(terms["mid"][1]) == float(metrics.dot_regression(IMAGE, LABELS, FRAME))
 
@@ -120,10 +122,10 @@ def test_a_step_of_descent_lowers_the_term_and_the_reported_measure(name, form):
     gradients = torch.autograd.grad(before, [image, text], materialize_grads=True)
     with torch.no_grad():
         moved = [v - 1e-3 * g for v, g in zip((image, text), gradients, strict=True)]
-        after = found(Objective(**options), *moved)[name][1]
+        after = found(Objective(**options), moved[0], moved[1])[name][1]
         assert float(after) < float(before.detach())
         if form in REPORTED:
-            assert float(REPORTED[form](*moved)) < float(REPORTED[form](image, text))
+            assert float(REPORTED[form](moved[0], moved[1])) < float(REPORTED[form](image, text))
 
 
 def test_nothing_is_added_without_weights_or_by_regulariser_none():

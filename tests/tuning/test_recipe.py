@@ -16,7 +16,7 @@ def dassl_rates(lr, epochs, warmup_epochs, warmup_lr):
     The successor is stepped once `last_epoch` has reached the warm-up's length.
     """
     optimiser = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=lr)
-    successor = CosineAnnealingLR(optimiser, float(epochs))
+    successor = CosineAnnealingLR(optimiser, epochs)
     last_epoch, rates = 0, []
     if warmup_epochs:
         optimiser.param_groups[0]["lr"] = warmup_lr

@@ -1,0 +1,102 @@
+import dataclasses
+
+import pytest
+import torch
+
+from ncscope.data.images import ImageSet
+from ncscope.errors import DataError
+from ncscope.features.cache import cache_path, keep
+from ncscope.features.forward import ImageFeatures, encode_images
+from ncscope.tuning import inputs
+from ncscope.tuning.inputs import (
+    cached_image_features,
+    chosen_views,
+    feature_inputs,
+    parsed_views,
+    pixel_inputs,
+)
+from ncscope.zoo.zero_shot import ZeroShot
+from tests.tuning import cases
+
+IMAGES = cases.painted()
+ROWS = torch.tensor([6, 0, 3])
+
+
+def test_one_view_is_the_backbones_feature_of_the_centre_crop(backbone):
+    found = feature_inputs(backbone, IMAGES, views=1, seed=1, epochs=3)
+    wanted = encode_images(ZeroShot(backbone), IMAGES).rows
+    for epoch in (0, 2):
+        torch.testing.assert_close(found.batch(ROWS, epoch), wanted[ROWS])
+    assert found.labels.tolist() == list(IMAGES.labels)
+
+
+@pytest.mark.parametrize("views", [1, 3, "online"])
+def test_features_and_pixels_show_the_same_view_in_every_epoch(backbone, views):
+    features = feature_inputs(backbone, IMAGES, views=views, seed=4, epochs=3)
+    pixels = pixel_inputs(backbone, IMAGES, views=views, seed=4)
+    for epoch in range(3):
+        shown = pixels.batch(ROWS, epoch)
+        torch.testing.assert_close(features.batch(ROWS, epoch), backbone.encode_image(shown))
+        assert torch.equal(pixels.batch(ROWS, epoch), shown)
+
+
+def test_online_shows_another_view_every_epoch_and_three_views_come_back(backbone):
+    online = pixel_inputs(backbone, IMAGES, views="online", seed=4)
+    assert not torch.equal(online.batch(ROWS, 0), online.batch(ROWS, 1))
+    assert online.kept == {}
+    few = pixel_inputs(backbone, IMAGES, views=3, seed=4)
+    for epoch in range(12):
+        few.batch(torch.arange(len(IMAGES)), epoch)
+    assert set(few.kept) == {(i, v) for i in range(len(IMAGES)) for v in range(3)}
+
+
+def test_pixels_that_would_not_fit_are_not_kept(backbone, monkeypatch):
+    monkeypatch.setattr(inputs, "_PIXELS_KEPT", 1000)
+    few = pixel_inputs(backbone, IMAGES, views=3, seed=4)
+    few.batch(ROWS, 0)
+    assert few.kept == {}
+
+
+def test_views_are_drawn_by_seed_and_epoch_alone():
+    first = chosen_views(4, 50, seed=1, epoch=2)
+    assert set(first.tolist()) == {0, 1, 2, 3}
+    assert torch.equal(chosen_views(4, 50, seed=1, epoch=2), first)
+    assert not torch.equal(chosen_views(4, 50, seed=1, epoch=3), first)
+    assert not torch.equal(chosen_views(4, 50, seed=2, epoch=2), first)
+
+
+def test_features_are_kept_and_found_again(backbone, tmp_path, monkeypatch):
+    first = cached_image_features(backbone, IMAGES, cache=tmp_path)
+    monkeypatch.setattr(inputs, "encode_images", None)  # must not be needed
+    assert torch.equal(cached_image_features(backbone, IMAGES, cache=tmp_path).rows, first.rows)
+
+
+def test_kept_features_of_only_some_images_are_not_taken_for_all(backbone, tmp_path):
+    whole = cached_image_features(backbone, IMAGES)
+    path = cache_path(tmp_path, model=backbone.image_digest, images=IMAGES.digest)
+    keep(path, ImageFeatures(whole.rows[1:], whole.kept[1:]))  # as left by --skip-bad
+    assert torch.equal(cached_image_features(backbone, IMAGES, cache=tmp_path).rows, whole.rows)
+
+
+@pytest.mark.parametrize("bad", [0, -1, "many", 1.5])
+def test_a_number_of_views_is_one_or_more_or_online(bad):
+    with pytest.raises(DataError, match=f"`views` is {bad!r}; expected a number of 1 or more"):
+        parsed_views(bad)
+    assert (parsed_views("3"), parsed_views("online")) == (3, "online")
+
+
+class Unreadable(cases.Painted):
+    """Image 2 is broken."""
+
+    def __call__(self, row):
+        if row == 2:
+            raise DataError("2.png: cannot be read")
+        return super().__call__(row)
+
+
+def test_an_unreadable_training_image_is_named(backbone):
+    broken: ImageSet = dataclasses.replace(IMAGES, load=Unreadable())
+    with pytest.raises(DataError, match=r"2\.png"):
+        feature_inputs(backbone, broken, views=1, seed=1, epochs=1)
+    with pytest.raises(DataError, match=r"2\.png"):
+        pixel_inputs(backbone, broken, views=2, seed=1).batch(torch.tensor([2]), 0)

@@ -1,0 +1,115 @@
+import os
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from ncscope.errors import CheckpointError
+from ncscope.tuning.log import Log
+from ncscope.tuning.optimiser import new_optimiser, optimiser_tensors, restore_optimiser, take_step
+from ncscope.tuning.recipe import Recipe
+from ncscope.tuning.state import State, check_same, read_state, write_state
+
+CONFIG = {"lr": 0.1, "shots": 16, "cpt_weights": (0.25, 0.15)}
+STATE = State(3, {"a": torch.arange(4.0)}, CONFIG, log_bytes=17, step=9)
+
+
+def test_a_state_is_read_as_it_was_written(tmp_path):
+    write_state(STATE, tmp_path / "state.safetensors")
+    found = read_state(tmp_path / "state.safetensors")
+    assert (found.epoch, found.step, found.log_bytes) == (3, 9, 17)
+    assert torch.equal(found.tensors["a"], STATE.tensors["a"])
+    check_same(found, CONFIG, tmp_path)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["state.safetensors"]
+
+
+def test_a_write_that_fails_leaves_the_old_state(tmp_path, monkeypatch):
+    path = tmp_path / "state.safetensors"
+    write_state(STATE, path)
+
+    def cut(tensors, name, metadata):
+        save_file(tensors, name, metadata)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("ncscope.tuning.state.save_file", cut)
+    with pytest.raises(KeyboardInterrupt):
+        write_state(State(4, STATE.tensors, CONFIG), path)
+    assert read_state(path).epoch == 3
+    assert [entry.name for entry in tmp_path.iterdir()] == ["state.safetensors"]
+
+
+@pytest.mark.parametrize("length", [0, 3, 40, -1])
+def test_a_damaged_state_is_one_line(tmp_path, length):
+    path = tmp_path / "state.safetensors"
+    write_state(STATE, path)
+    os.truncate(path, length if length >= 0 else path.stat().st_size - 1)
+    with pytest.raises(CheckpointError, match=r"state\.safetensors: damaged .*remove it"):
+        read_state(path)
+
+
+def test_a_file_of_another_kind_is_no_state(tmp_path):
+    save_file({"a": torch.zeros(1)}, tmp_path / "state.safetensors")
+    with pytest.raises(CheckpointError, match="no state of a tuning run"):
+        read_state(tmp_path / "state.safetensors")
+
+
+@pytest.mark.parametrize("metadata", [{}, {"state": "[]"}, {"state": "{"}])
+def test_a_state_with_damaged_metadata_is_one_line(tmp_path, metadata):
+    known = {"format": "ncscope tuning state 1", **metadata}
+    save_file({"a": torch.zeros(1)}, tmp_path / "state.safetensors", known)
+    with pytest.raises(CheckpointError, match="damaged"):
+        read_state(tmp_path / "state.safetensors")
+
+
+def test_another_option_is_refused_by_name(tmp_path):
+    write_state(STATE, tmp_path / "state.safetensors")
+    found = read_state(tmp_path / "state.safetensors")
+    with pytest.raises(CheckpointError, match=r"has lr = 0\.1, now it is 0\.2; resume with"):
+        check_same(found, {**CONFIG, "lr": 0.2}, tmp_path)
+    with pytest.raises(CheckpointError, match="has shots = 16, now it is None"):
+        check_same(found, {"lr": 0.1, "cpt_weights": [0.25, 0.15]}, tmp_path)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
+def test_an_optimiser_goes_on_bit_for_bit(optimizer):
+    recipe = Recipe(0.1, 1, 1, optimizer)
+    gradients = [torch.randn(3, generator=torch.Generator().manual_seed(i)) for i in range(4)]
+
+    def begun(value):
+        leaf = value.clone().requires_grad_()
+        return leaf, new_optimiser(recipe, [leaf])
+
+    leaf, optimiser = begun(torch.ones(3))
+    for gradient in gradients[:2]:
+        take_step(optimiser, [leaf], [gradient.clone()], 0.05)
+    other, resumed = begun(leaf.detach())
+    restore_optimiser(resumed, optimiser_tensors(optimiser))
+    for gradient in gradients[2:]:
+        take_step(optimiser, [leaf], [gradient.clone()], 0.02)
+        take_step(resumed, [other], [gradient.clone()], 0.02)
+    assert torch.equal(leaf, other)
+
+
+def test_sgd_is_momentum_with_weight_decay_in_the_gradient():
+    leaf = torch.tensor([2.0], requires_grad=True)
+    optimiser = new_optimiser(Recipe(1.0, 1, 1), [leaf])
+    value, speed = 2.0, 0.0
+    for gradient, lr in ((0.3, 0.1), (-0.2, 0.05), (0.1, 0.01)):
+        take_step(optimiser, [leaf], [torch.tensor([gradient])], lr)
+        speed = 0.9 * speed + gradient + 5e-4 * value
+        value -= lr * speed
+        assert leaf.item() == pytest.approx(value)
+
+
+def test_a_log_that_goes_on_is_cut_back_to_the_state(tmp_path):
+    log = Log(tmp_path / "log.jsonl")
+    log.write({"step": 0, "loss": float("nan"), "grad": {"ce": float("inf"), "mid": 1.5}})
+    kept = log.size
+    log.write({"step": 10})
+    with (tmp_path / "log.jsonl").open("a") as file:
+        file.write('{"step": 2')  # the kill came in the middle of a line
+    resumed = Log(tmp_path / "log.jsonl", keep_bytes=kept)
+    assert resumed.events == [{"step": 0, "loss": None, "grad": {"ce": None, "mid": 1.5}}]
+    resumed.write({"step": 10})
+    assert (tmp_path / "log.jsonl").read_text().count("\n") == 2
+    assert Log(tmp_path / "log.jsonl").events == []
