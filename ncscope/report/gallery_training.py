@@ -8,20 +8,22 @@ from collections.abc import Sequence
 from ncscope.errors import NcscopeError
 from ncscope.report import run_figures
 from ncscope.report.axes import EXACT
+from ncscope.report.motion import motion_limits
 from ncscope.report.plot import Plot, plot_of
 from ncscope.report.points import spread_classes
 from ncscope.report.training import Training
+from ncscope.report.trajectory import Trajectory
 
 
 def training_plots(trainings: Sequence[Training | None], names: Sequence[str]) -> list[Plot]:
     """Motions of all runs first, side by side, then their curves; nothing for runs without."""
-    plots = []
-    for one, name in zip(trainings, names, strict=True):
-        if one is not None and one.trajectory is not None and len(one.trajectory.names) > 1:
-            classes = spread_classes(len(one.trajectory.names), EXACT)
-            title = f"{len(classes)} classes over the training"
-            figure = run_figures.simplex_motion(one.trajectory, classes=classes, title=title)
-            plots.append(plot_of(figure, name, "scene"))
+    plots = _motions(
+        [
+            (one.trajectory, name)
+            for one, name in zip(trainings, names, strict=True)
+            if one is not None and one.trajectory is not None and len(one.trajectory.names) > 1
+        ]
+    )
     for one, name in zip(trainings, names, strict=True):
         if one is not None and one.log is not None:
             try:
@@ -29,4 +31,17 @@ def training_plots(trainings: Sequence[Training | None], names: Sequence[str]) -
             except NcscopeError:  # a log of other things is no reason to have no page
                 continue
             plots.append(plot_of(figure, name, "curves"))
+    return plots
+
+
+def _motions(moved: Sequence[tuple[Trajectory, str]]) -> list[Plot]:
+    """The simplex view over the steps of each run, all at one scale."""
+    chosen = [spread_classes(len(one.names), EXACT) for one, _ in moved]
+    each = [motion_limits(one, classes=own) for (one, _), own in zip(moved, chosen, strict=True)]
+    limits = {form: max(own[form] for own in each) for form in ("centred", "raw")} if each else {}
+    plots = []
+    for (one, name), classes in zip(moved, chosen, strict=True):
+        title = f"{len(classes)} classes over the training"
+        figure = run_figures.simplex_motion(one, classes=classes, limits=limits, title=title)
+        plots.append(plot_of(figure, name, "scene"))
     return plots

@@ -7,7 +7,7 @@ squared length of every step's centred class vectors, and are turned (K <= 4) as
 regular simplex that lies nearest to the last step.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from ncscope.errors import ShapeError
@@ -35,17 +35,13 @@ _MOVED = ("type", "x", "y", "z")
 
 def motion_parts(
     trajectory: Trajectory, *, classes: Sequence[int] | Literal["all"] | None, centred: bool,
-    axes: Literal["last", "all"], title: str,
+    axes: Literal["last", "all"], limits: Mapping[str, float] | None, title: str,
 ) -> tuple[Parts, list[dict[str, Any]]]:  # fmt: skip
     """Traces, layout and frames of `ncscope.report.figures.simplex_motion`."""
     shown = thinned(trajectory, MOST_FRAMES)
     points = [shown.points(place) for place in range(len(shown.steps))]
     drawn = drawn_classes(points[-1], classes)
-    basis = fixed_basis(points, drawn, axes=axes)
-    views = [
-        {form: project(one, basis, drawn, centred=form == "centred") for form in ("centred", "raw")}
-        for one in points
-    ]
+    views = _views(points, drawn, axes)
     shades = shades_of(points[-1], drawn) if len(drawn) > FEW else []
     form = "centred" if centred else "raw"
     drawings = [
@@ -61,17 +57,36 @@ def motion_parts(
         }
         for place in range(len(points))
     ]
-    limits = {
-        form: max(view_limit(both[form]) for both in views) for form in ("centred", "raw")
-    }  # fmt: skip
+    edges = _edges(views) | dict(limits or {})
     fitted = {"last": "the last step", "all": "all steps together"}[axes]
-    layout = _layout(trajectory, shown, drawn, limits, form, fitted=fitted, title=title)
+    layout = _layout(trajectory, shown, drawn, edges, form, fitted=fitted, title=title)
     layout["meta"]["steps"] = [
         f"step {number(step)}: {said}" for step, said in zip(shown.steps, words, strict=True)
     ]
     layout["annotations"] = frames[0]["layout"]["annotations"]
     layout["updatemenus"] = form_buttons(drawings[0], form, layouts=layout["meta"]["layouts"])
     return (drawings[0], layout), frames
+
+
+def motion_limits(
+    trajectory: Trajectory, *, classes: Sequence[int], axes: str = "last"
+) -> dict[str, float]:
+    """Half the side of the cube that holds every step's view, by form."""
+    shown = thinned(trajectory, MOST_FRAMES)
+    points = [shown.points(place) for place in range(len(shown.steps))]
+    return _edges(_views(points, classes, axes))
+
+
+def _views(points: Sequence[Points], drawn: Sequence[int], axes: str) -> list[dict[str, View]]:
+    basis = fixed_basis(points, drawn, axes=axes)
+    return [
+        {form: project(one, basis, drawn, centred=form == "centred") for form in ("centred", "raw")}
+        for one in points
+    ]
+
+
+def _edges(views: Sequence[dict[str, View]]) -> dict[str, float]:
+    return {form: max(view_limit(both[form]) for both in views) for form in ("centred", "raw")}
 
 
 def fixed_basis(points: Sequence[Points], drawn: Sequence[int], *, axes: str) -> Basis:

@@ -63,7 +63,7 @@ def page(report: "Report", *, thumbnails: bool = True) -> str:
         "pictures": in_script({"rows": pictures.rows, "pictures": pictures.pictures}),
         "pictured": f'<p class="note">{in_html(pictures.note())}</p>' if pictures.note() else "",
         "trained": "" if plots["training"] else "hidden",
-        **{f"plots_{s}": _plots(plots[s], s, several=len(names) > 1) for s in _SECTIONS},
+        **{f"plots_{s}": _plots(plots[s], s, runs=len(names)) for s in _SECTIONS},
         **scripts,
     }
     body = Template(_asset("page.html")).substitute(parts, size="$size")
@@ -151,10 +151,10 @@ def _paragraphs(sentences: Sequence[str]) -> str:
     return f'<ul class="verdict">{items}</ul>'
 
 
-def _plots(plots: Sequence[Plot], section: str, *, several: bool) -> str:
+def _plots(plots: Sequence[Plot], section: str, *, runs: int) -> str:
     cells = []
     for place, plot in enumerate(plots):
-        run = f'<span class="run name">{in_html(plot.run)}</span>' if several else ""
+        run = f'<span class="run name">{in_html(plot.run)}</span>' if runs > 1 else ""
         caption = " ".join(_words(form, words) for form, words in plot.caption)
         label = in_html(f"{plot.title}. {' '.join(words for _, words in plot.caption)}")
         cells.append(
@@ -163,7 +163,8 @@ def _plots(plots: Sequence[Plot], section: str, *, several: bool) -> str:
             f'<div class="plot" data-figure="{section}-{place}" role="img" aria-label="{label}">'
             f"</div>{_slider(plot)}</figure>"
         )
-    return f'<div class="plots">{"".join(cells)}</div>' if cells else ""
+    kind = "plots three" if runs == 3 and section == "simplex" else "plots"
+    return f'<div class="{kind}">{"".join(cells)}</div>' if cells else ""
 
 
 def _slider(plot: Plot) -> str:

@@ -3,6 +3,7 @@
 Each reads a run's folder, or what was read from one.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -14,7 +15,8 @@ from ncscope.report.trajectory import Trajectory, read_trajectory
 
 def simplex_motion(
     run: Trajectory | str | Path, *, classes: Classes = None, centred: bool = True,
-    axes: Literal["last", "all"] = "last", title: str = "Simplex view over training",
+    axes: Literal["last", "all"] = "last", limits: Mapping[str, float] | None = None,
+    title: str = "Simplex view over training",
 ) -> Figure:  # fmt: skip
     """The simplex view at every evaluation of a training run, on fixed axes, with a slider.
 
@@ -22,13 +24,14 @@ def simplex_motion(
         run: a run's folder, its `trajectory.safetensors`, or one that was read.
         classes, centred: as for `simplex`.
         axes: fitted to the last step, whose picture is then that of `simplex`, or to all steps.
+        limits: half the side of the drawn cube, by form, to draw runs at one scale.
 
     Raises:
         DataError: no trajectory there, or a damaged one.
     """
     trajectory = run if isinstance(run, Trajectory) else read_trajectory(run)
     parts, frames = motion.motion_parts(
-        trajectory, classes=classes, centred=centred, axes=axes, title=title
+        trajectory, classes=classes, centred=centred, axes=axes, limits=limits, title=title
     )
     figure = figure_of(parts)
     figure.frames = frames

@@ -41,7 +41,7 @@ def tab(browser, address):
 
 def column(tab, place):
     rows = "[...document.querySelectorAll('.class-table:not([hidden]) tbody tr')]"
-    return tab.evaluate(f"{rows}.map(row => row.cells[{place}].innerText)")
+    return tab.evaluate(f"{rows}.map(row => row.cells[{place}].textContent)")
 
 
 def test_opens_from_disk_without_a_complaint_or_a_request(tab, address):
@@ -73,7 +73,7 @@ def test_injected_scripts_are_refused_even_if_escaping_failed(tab):
 
 def test_a_column_sorts_both_ways_by_mouse_and_by_keyboard(tab):
     heads = tab.query_selector_all(".class-table:not([hidden]) thead button")
-    place = next(i for i, head in enumerate(heads) if head.inner_text().strip() == "accuracy")
+    place = next(i for i, head in enumerate(heads) if (head.text_content() or "").strip() == "accuracy")
     values = sorted(float(v.replace("%", "")) for v in column(tab, place))
     heads[place].click()
     assert [float(v.replace("%", "")) for v in column(tab, place)] == values[::-1]

@@ -4,6 +4,7 @@
 # pyright: reportAttributeAccessIssue=false, reportArgumentType=false
 
 import json
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -14,10 +15,12 @@ from torch.testing import assert_close
 from ncscope.errors import DataError, ShapeError
 from ncscope.features.bundle import write_features
 from ncscope.report.analyze import analyze
-from ncscope.report.measure import Report
+from ncscope.report.gallery import plots_of
+from ncscope.report.measure import Report, measure
 from ncscope.report.motion import MOST_FRAMES, fixed_basis
 from ncscope.report.page import page
 from ncscope.report.run_figures import simplex_motion, training_curves
+from ncscope.report.training import read_training
 from ncscope.report.training_log import read_log, series
 from ncscope.report.trajectory import read_trajectory, thinned
 from tests.report.cases import noisy
@@ -242,3 +245,15 @@ def test_a_damaged_log_is_a_warning_and_costs_no_report(run):
     report = analyze(run / "features.npz", bootstrap=0)
     assert any("line 1 is no JSON object" in words for words in report.records[0]["warnings"])
     assert "over the training" in page(report)
+
+
+def test_runs_on_a_page_move_at_one_scale(tmp_path):
+    report = []
+    for place, width in enumerate((8, 16)):
+        folder = write_run(tmp_path / str(place), width=width, steps=2 + place)
+        one = replace(measure(noisy(4, seed=place), bootstrap=0), training=read_training(folder))
+        report.append(one)
+    motions = [plot for plot in plots_of(Report(tuple(report)))["training"] if plot.kind == "scene"]
+    ranges = [plot.json["layout"]["scene"]["xaxis"]["range"] for plot in motions]
+    assert len(ranges) == 2
+    assert ranges[0] == ranges[1]
