@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from ncscope.errors import DataError
 from ncscope.experiments.board import tensorboard
@@ -153,7 +152,15 @@ def tune(
     spread = join(device)
     try:
         plan = make_plan(chosen, machine, spread=spread, learner=options or LearnerOptions())
-        started = start(chosen, plan, machine, targets=targets, folder=folder, bootstrap=bootstrap)
+        started = start(
+            chosen,
+            plan,
+            machine,
+            targets=targets,
+            folder=folder,
+            bootstrap=bootstrap,
+            resume=resume,
+        )
         with tensorboard(folder, wanted=board and spread.first) as writer:
             run = started.run(
                 eval_every=eval_every,
@@ -185,9 +192,4 @@ def check_folder(folder: Path | None, *, resume: bool) -> None:
 def _both(first: Listener | None, second: Listener | None) -> Listener | None:
     if first is None or second is None:
         return first or second
-
-    def tell(event: dict[str, Any]) -> None:
-        first(event)
-        second(event)
-
-    return tell
+    return lambda event: (first(event), second(event))

@@ -4,6 +4,9 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from ncscope.errors import DataError
+from ncscope.tuning.applies import TAKEN_BY, check_applies
+from ncscope.tuning.batches import SAMPLERS
+from ncscope.tuning.classification import LOSSES
 from ncscope.tuning.inputs import parsed_views
 from ncscope.tuning.objective import Objective
 from ncscope.tuning.optimiser import OPTIMIZERS
@@ -56,10 +59,16 @@ class TuneOptions:
     def __post_init__(self) -> None:
         if self.split not in ("base", "new", "all"):
             raise DataError(f"`split` is {self.split!r}; expected base, new or all")
-        for name in ("epochs", "accumulate", "ctx_vision", "depth", "cpt_clusters"):
+        for name in ("epochs", "accumulate", "ctx", "ctx_vision", "depth", "cpt_clusters"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise DataError(f"`{name}` is {value}; expected 1 or more")
+        for name, known in (("loss", LOSSES), ("sampler", SAMPLERS)):
+            if getattr(self, name) not in known:
+                value = getattr(self, name)
+                raise DataError(f"`{name}` is {value!r}; expected one of {', '.join(known)}")
+        if not 0 <= self.seed < 2**32:
+            raise DataError(f"`seed` is {self.seed}; expected 0 to 2^32 - 1")
         if self.lr is not None and not 0 < self.lr < float("inf"):
             raise DataError(f"`lr` is {self.lr}; expected a number above 0")
         if self.batch_size is not None and self.batch_size < 0:
@@ -69,6 +78,7 @@ class TuneOptions:
             raise DataError(f"`optimizer` is {self.optimizer!r}; expected one of {known}")
         if self.views is not None:
             parsed_views(self.views)
+        check_applies(self.method, {name: getattr(self, name) for name in TAKEN_BY})
         self.objective()
 
     def objective(self) -> Objective:

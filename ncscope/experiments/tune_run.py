@@ -16,6 +16,7 @@ from ncscope.features.bundle import Features
 from ncscope.report.measure import Report
 from ncscope.tuning.evaluate import TestSplit
 from ncscope.tuning.save import write_checkpoint, write_dassl_log
+from ncscope.tuning.state import check_resumable
 from ncscope.tuning.train import Run, Trained
 from ncscope.tuning.trainee import Trainee
 from ncscope.zoo.learners.learner import Learner
@@ -100,13 +101,20 @@ def start(
     targets: Sequence[str] = (),
     folder: Path | None = None,
     bootstrap: int | None = 0,
+    resume: bool = False,
 ) -> Started:
-    """Measure a run before its training, and write its configuration."""
+    """Measure a run before its training, and write its configuration.
+
+    Raises:
+        CheckpointError: with `resume`, the folder holds a run of another configuration.
+    """
     began = time.monotonic()
+    config = _config(chosen, plan)
+    if resume and folder is not None:
+        check_resumable(folder, config)
     trainee = plan.setting.trainee
     splits = [*plan.splits, *target_splits(chosen, targets, plan.backbone, machine, trainee)]
     before = measure_splits(trainee.learner(), splits, plan, stage="before", bootstrap=bootstrap)
-    config = _config(chosen, plan)
     if folder is not None and plan.setting.spread.first:
         _write_json(config, folder / "config.json")
     return Started(chosen, plan, config, splits, before, folder, bootstrap, began)

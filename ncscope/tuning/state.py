@@ -70,6 +70,17 @@ def read_state(path: Path) -> State:
     raise CheckpointError(f"{path}: no state of a tuning run; remove it to begin again")
 
 
+def check_resumable(folder: Path, config: dict[str, Any]) -> None:
+    """Refuse a configuration that is not the one of the run in a folder, if there is one.
+
+    Raises:
+        CheckpointError: names what differs, or the state is damaged.
+    """
+    path = folder / NAME
+    if path.exists():
+        check_same(read_state(path), config, path)
+
+
 def check_same(state: State, config: dict[str, Any], path: Path) -> None:
     """Refuse to go on with a run of another configuration.
 

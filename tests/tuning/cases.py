@@ -86,3 +86,8 @@ def setting(
 def means(of: Setting) -> RunningMeans:
     """Running means that have seen nothing."""
     return RunningMeans(len(of.classnames), of.trainee.backbone.width, torch.device("cpu"))
+
+
+def changed(recipe: Recipe, name: str, value: int) -> Recipe:
+    """The recipe with one value another."""
+    return replace(recipe, **{name: value})  # pyright: ignore[reportArgumentType]
