@@ -23,6 +23,8 @@ from ncscope.report.points import Points, points_of
 from ncscope.report.projection import finite_rows
 
 NAMED = 16  # more names than this do not fit beside a small heat map
+_COUNTS = ("train_count", "count")
+_BARS = (("accuracy", "ncc_accuracy"), ("cosine_centred", "nearest_cosine"), _COUNTS)
 CELLS = 3_000_000  # bytes of heat-map cells a page may have, over all runs
 
 
@@ -109,17 +111,26 @@ def _groups(records: Sequence[dict[str, Any]], names: Sequence[str]) -> list[Plo
 
 
 def _bars(records: Sequence[dict[str, Any]], names: Sequence[str]) -> list[Plot]:
-    """The first of accuracy, match and crowding that a run has a value of."""
+    """Accuracy, match and frequency of each run's classes; of many runs the first of them only."""
     plots = []
     for record, name in zip(records, names, strict=True):
-        for measure in ("accuracy", "cosine_centred", "ncc_accuracy", "nearest_cosine"):
-            if any(row.get(measure) is not None for row in record["per_class"]):
-                words = COLUMNS[measure].title
-                title = words[0].upper() + words[1:]
-                figure = figures.per_class_bars(record, measure=measure, title=title)
-                plots.append(plot_of(figure, name, "wide"))
-                break
+        shown = [
+            found
+            for choices in _BARS
+            if (found := next((key for key in choices if _differs(record, key)), None))
+        ]
+        for measure in shown if len(records) <= 2 else shown[:1]:
+            words = COLUMNS[measure].title
+            title = words[0].upper() + words[1:]
+            figure = figures.per_class_bars(record, measure=measure, title=title)
+            plots.append(plot_of(figure, name, "wide"))
     return plots
+
+
+def _differs(record: dict[str, Any], measure: str) -> bool:
+    """Whether a column has values; counts only say something where they are not all the same."""
+    values = [row[measure] for row in record["per_class"] if row.get(measure) is not None]
+    return bool(values) and (measure not in _COUNTS or len(set(values)) > 1)
 
 
 def _cosines(rows: Tensor, columns: Tensor, *, centred: bool) -> Tensor:

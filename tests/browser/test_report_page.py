@@ -73,7 +73,9 @@ def test_injected_scripts_are_refused_even_if_escaping_failed(tab):
 
 def test_a_column_sorts_both_ways_by_mouse_and_by_keyboard(tab):
     heads = tab.query_selector_all(".class-table:not([hidden]) thead button")
-    place = next(i for i, head in enumerate(heads) if (head.text_content() or "").strip() == "accuracy")
+    place = next(
+        i for i, head in enumerate(heads) if (head.text_content() or "").strip() == "accuracy"
+    )
     values = sorted(float(v.replace("%", "")) for v in column(tab, place))
     heads[place].click()
     assert [float(v.replace("%", "")) for v in column(tab, place)] == values[::-1]

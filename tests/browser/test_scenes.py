@@ -163,3 +163,20 @@ def test_turning_by_mouse_turns_the_other_view(tab):
         "([div, start]) => Math.abs(div._fullLayout.scene.camera.eye.x - start) > 0.05",
         arg=[second, start],
     )
+
+
+def test_arrow_keys_turn_a_view_and_keep_its_distance(tab):
+    first, second = scene(tab, 0), scene(tab, 1)
+    eye = "div => div.layout.scene.camera.eye"
+    before = tab.evaluate(eye, first)
+    first.focus()
+    tab.keyboard.press("ArrowRight")
+    tab.keyboard.press("ArrowUp")
+    tab.wait_for_function("([div, z]) => div.layout.scene.camera.eye.z > z + 0.05",
+                          arg=[first, before["z"]])  # fmt: skip
+    after = tab.evaluate(eye, first)
+    far = [sum(value**2 for value in place.values()) for place in (before, after)]
+    assert far[0] == pytest.approx(far[1])
+    tab.wait_for_function("([a, b]) => a.layout.scene.camera.eye.z === b.layout.scene.camera.eye.z",
+                          arg=[first, second])  # fmt: skip
+    assert tab.complaints == []

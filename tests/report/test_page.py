@@ -18,6 +18,7 @@ from plotly.offline import get_plotlyjs
 
 from ncscope.errors import DataError
 from ncscope.features.bundle import Features
+from ncscope.report.gallery import plots_of
 from ncscope.report.glossary import GLOSSARY
 from ncscope.report.measure import Report, Run, measure
 from ncscope.report.measures_html import best_runs
@@ -317,3 +318,19 @@ def test_half_of_the_sides_is_enough():
     per_image = features.text.expand(len(features.image), -1, -1).clone()
     varied = replace(features, text=per_image + torch.rand(len(features.image), 1, 1))
     assert "mean over images" in words_of(page(report_of(varied)))
+
+
+def test_a_page_of_a_thousand_classes_stays_small():
+    source = page(report_of(noisy(1000, 32, each=5)))
+    assert len(source.encode()) < 8e6
+
+
+def test_bars_show_accuracy_match_and_frequency_where_it_differs():
+    counted = noisy(5, counts=[9, 7, 5, 4, 3])
+    groups = "Head, medium and tail"
+    titles = [plot.title for plot in plots_of(report_of(counted))["classes"]]
+    assert titles == [groups, "Accuracy", "Cosine, centred", "Images"]
+    alike = [plot.title for plot in plots_of(report_of(noisy(5)))["classes"]]
+    assert alike == ["Accuracy", "Cosine, centred"]
+    many = plots_of(report_of(counted, counted, counted))["classes"]
+    assert [plot.title for plot in many] == [groups, *["Accuracy"] * 3]

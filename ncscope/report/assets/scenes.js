@@ -29,6 +29,29 @@
     });
   }
 
+  // By keyboard: arrows turn a view, + and - bring it nearer or take it away.
+  const KEYS = { ArrowLeft: [-1, 0, 1], ArrowRight: [1, 0, 1], ArrowUp: [0, 1, 1], ArrowDown: [0, -1, 1], "+": [0, 0, 0.9], "-": [0, 0, 1 / 0.9] };
+  function turnedEye({ x, y, z }, [around, up, nearer]) {
+    const far = Math.hypot(x, y, z) * nearer;
+    const angle = Math.atan2(y, x) + (around * Math.PI) / 18;
+    const height = Math.min(1.5, Math.max(-1.5, Math.asin(z / Math.hypot(x, y, z)) + (up * Math.PI) / 18));
+    const flat = far * Math.cos(height);
+    return { x: flat * Math.cos(angle), y: flat * Math.sin(angle), z: far * Math.sin(height) };
+  }
+  for (const div of scenes) {
+    div.tabIndex = 0;
+    div.setAttribute("aria-keyshortcuts", Object.keys(KEYS).map((key) => (key === "+" ? "Plus" : key)).join(" "));
+    div.addEventListener("keydown", (event) => {
+      const turn = KEYS[event.key];
+      if (!turn || !div.data || event.target !== div) return;
+      event.preventDefault();
+      const camera = structuredClone(div.layout.scene.camera);
+      camera.eye = turnedEye(camera.eye, turn);
+      camera.up = { x: 0, y: 0, z: 1 };
+      Plotly.relayout(div, { "scene.camera": camera });
+    });
+  }
+
   // The picture of the image pointed at. Only our own base64 gets into its address.
   const look = document.getElementById("look");
   let pictures = null;
