@@ -9,6 +9,7 @@ from torch import Tensor
 from ncscope.errors import ShapeError
 
 HALF = (torch.float16, torch.bfloat16)
+_BLOCK_VALUES = 1 << 22  # looked at together: a sum in float64 copies what it sums
 
 
 def working(rows: Tensor) -> Tensor:
@@ -62,9 +63,12 @@ def check_samples(features: Tensor, labels: Tensor, num_classes: int) -> None:
 def check_finite(name: str, rows: Tensor) -> None:
     """Refuse NaN and inf, naming the first rows that hold them."""
     # A sum is NaN or inf if any entry is; overflow of a finite sum is caught by the second look.
-    if torch.isfinite(rows.sum(dtype=torch.float64)):
+    blocks = rows.split(max(1, _BLOCK_VALUES // max(1, rows[:1].numel())))
+    sums = torch.stack([block.sum(dtype=torch.float64) for block in blocks])
+    if torch.isfinite(sums.sum()):
         return
-    bad = (~torch.isfinite(rows.reshape(len(rows), -1)).all(dim=1)).nonzero().flatten().tolist()
+    whole = [torch.isfinite(block.reshape(len(block), -1)).all(dim=1) for block in blocks]
+    bad = (~torch.cat(whole)).nonzero().flatten().tolist()
     if bad:
         shown = ", ".join(map(str, bad[:5])) + (", …" if len(bad) > 5 else "")
         raise ShapeError(f"`{name}` has NaN or inf in {len(bad)} of {len(rows)} rows: {shown}")

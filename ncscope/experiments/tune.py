@@ -10,8 +10,8 @@ from ncscope.experiments.tune_plan import make_plan
 from ncscope.experiments.tune_run import Listener, Tuned, finish, start
 from ncscope.experiments.tune_tests import Machine
 from ncscope.features.cache import cache_folder
+from ncscope.features.processes import join, leave
 from ncscope.report.tables import make_folder
-from ncscope.tuning.spread import join, leave
 from ncscope.tuning.train import train
 from ncscope.zoo.backbone import Backbone
 from ncscope.zoo.learner_options import LearnerOptions

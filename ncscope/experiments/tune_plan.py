@@ -13,6 +13,7 @@ from ncscope.data.images import ImageSet
 from ncscope.errors import BackboneError
 from ncscope.experiments.tune_options import TuneOptions
 from ncscope.experiments.tune_tests import Machine, open_tests, opened
+from ncscope.features.processes import Spread
 from ncscope.features.sources import default_templates, open_backbone, toy_defaults
 from ncscope.tuning.evaluate import TestSplit
 from ncscope.tuning.initial import depth_limit
@@ -25,7 +26,6 @@ from ncscope.tuning.inputs import (
 from ncscope.tuning.own_losses import WITH_FROZEN_IMAGES, WITH_FROZEN_TEXT
 from ncscope.tuning.recipe import METHODS, Recipe, recipe_of
 from ncscope.tuning.resumed import loaded_trainee
-from ncscope.tuning.spread import Spread
 from ncscope.tuning.step import Frozen, Setting
 from ncscope.tuning.trainee import Trainee, new_trainee
 from ncscope.zoo.backbone import Backbone

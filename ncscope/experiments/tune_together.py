@@ -7,8 +7,8 @@ from ncscope.experiments.tune_options import TuneOptions
 from ncscope.experiments.tune_plan import Plan, make_plan
 from ncscope.experiments.tune_run import Tuned, finish, start
 from ncscope.experiments.tune_tests import Machine
+from ncscope.features.processes import ALONE
 from ncscope.report.tables import make_folder
-from ncscope.tuning.spread import ALONE
 from ncscope.tuning.together import can_join, train_together
 from ncscope.tuning.train import train
 from ncscope.zoo.learner_options import LearnerOptions

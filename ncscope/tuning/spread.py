@@ -1,65 +1,17 @@
-"""One training run on several processes, started by torchrun: who we are, and what is exchanged.
+"""One training run on several processes, started by torchrun: what is exchanged.
 
 Every process takes its share of each batch through the towers. Features are then gathered with
 their gradients, so that every loss, class-balanced ones too, is of the whole batch: the result is
 that of one process up to rounding. Prompts are small, so their gradients travel as one tensor.
 """
 
-import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from ncscope.errors import DataError
-
-
-@dataclass(frozen=True)
-class Spread:
-    """This process's place among `world`."""
-
-    rank: int = 0
-    world: int = 1
-    local: int = 0  # among the processes of this machine, for the choice of a device
-
-    @property
-    def first(self) -> bool:
-        """Whether this process writes files."""
-        return self.rank == 0
-
-
-ALONE = Spread()
-
-
-def join(device: str) -> Spread:
-    """Join the processes that torchrun started; alone otherwise.
-
-    Raises:
-        DataError: torchrun's variables are incomplete.
-    """
-    world = int(os.environ.get("WORLD_SIZE", "1"))
-    if world == 1:
-        return ALONE
-    try:
-        rank, local = int(os.environ["RANK"]), int(os.environ["LOCAL_RANK"])
-        _ = os.environ["MASTER_ADDR"], os.environ["MASTER_PORT"]
-    except KeyError as error:
-        raise DataError(
-            f"WORLD_SIZE is {world} but {error.args[0]} is not set; start several processes with "
-            f"torchrun --nproc-per-node N --module ncscope_cli.main tune ..."
-        ) from None
-    if not dist.is_initialized():
-        cuda = device.startswith("cuda") or (device == "auto" and torch.cuda.is_available())
-        dist.init_process_group("nccl" if cuda else "gloo")
-    return Spread(rank, world, local)
-
-
-def leave(spread: Spread) -> None:
-    """End what `join` began; not waiting for the others, who may wait for one that failed."""
-    if spread.world > 1 and dist.is_initialized():
-        dist.destroy_process_group()
+from ncscope.features.processes import Spread
 
 
 def share(rows: Tensor, spread: Spread) -> Tensor:

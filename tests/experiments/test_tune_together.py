@@ -9,8 +9,8 @@ from ncscope.experiments.tune_plan import make_plan
 from ncscope.experiments.tune_run import start
 from ncscope.experiments.tune_tests import Machine
 from ncscope.experiments.tune_together import tune_together
+from ncscope.features.processes import ALONE
 from ncscope.toy.model import load_toy_clip
-from ncscope.tuning.spread import ALONE
 from ncscope.tuning.together import train_together
 from ncscope.tuning.train import train
 from ncscope.zoo.learner_options import LearnerOptions

@@ -1,0 +1,171 @@
+"""Several processes on one job, started by torchrun: who we are, and how all end where one fails.
+
+What is told goes as JSON and tensors, never as pickled objects. Every exchange begins with whether
+somebody refused: a refusal in one process is raised in all of them, whatever they were about to do.
+"""
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from ncscope.errors import DataError, NcscopeError
+
+WAIT = timedelta(minutes=30)  # for the slowest process at each exchange
+
+
+@dataclass(frozen=True)
+class Spread:
+    """This process's place among `world`."""
+
+    rank: int = 0
+    world: int = 1
+    local: int = 0  # among the processes of this machine, for the choice of a device
+    beside: int = 1  # processes of this machine, which share its cores
+
+    @property
+    def first(self) -> bool:
+        """Whether this process writes files."""
+        return self.rank == 0
+
+
+ALONE = Spread()
+
+
+class _ToldError(DataError):
+    """Another process's refusal, or its end; it is not told again."""
+
+
+def join(device: str) -> Spread:
+    """Join the processes that torchrun started; alone otherwise.
+
+    Raises:
+        DataError: torchrun's variables are incomplete.
+    """
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    if world == 1:
+        return ALONE
+    try:
+        rank, local = int(os.environ["RANK"]), int(os.environ["LOCAL_RANK"])
+        _ = os.environ["MASTER_ADDR"], os.environ["MASTER_PORT"]
+    except KeyError as error:
+        raise DataError(
+            f"WORLD_SIZE is {world} but {error.args[0]} is not set; start several processes with "
+            f"torchrun --nproc-per-node N --module ncscope_cli.main VERB ..."
+        ) from None
+    if not dist.is_initialized():
+        cuda = device.startswith("cuda") or (device == "auto" and torch.cuda.is_available())
+        dist.init_process_group("nccl" if cuda else "gloo", timeout=WAIT)
+    return Spread(rank, world, local, int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+
+
+def leave(spread: Spread) -> None:
+    """End what `join` began; not waiting for the others, who may wait for one that failed."""
+    if spread.world > 1 and dist.is_initialized():
+        dist.destroy_process_group()
+
+
+@contextmanager
+def joined(*, say: Callable[[NcscopeError], object] | None = None) -> Iterator[Spread]:
+    """Join for extracting and measuring, and refuse together.
+
+    Args:
+        say: called in the first process with the refusal, whoever it came from, while the others
+            still wait: torchrun ends all as soon as one is gone.
+
+    Raises:
+        NcscopeError: the body's in any process.
+    """
+    spread = join("cpu")  # features are exchanged on the CPU
+    try:
+        yield spread
+        exchanged(None, spread)
+    except NcscopeError as error:
+        if spread.world > 1:
+            _refuse(error, spread, say)
+        raise
+    finally:
+        leave(spread)
+
+
+def _refuse(
+    error: NcscopeError, spread: Spread, say: Callable[[NcscopeError], object] | None
+) -> None:
+    try:
+        if not isinstance(error, _ToldError):
+            _told(None, error, spread)
+        if spread.first and say is not None:
+            say(error)
+        _told(None, None, spread)  # wait until it is said
+    except _ToldError:
+        pass  # somebody is gone already
+
+
+def exchanged(value: Any, spread: Spread) -> list[Any]:
+    """The JSON value of every process, rank after rank.
+
+    Raises:
+        DataError: another process refused, ended or kept silent for `WAIT`.
+    """
+    if spread.world == 1:
+        return [value]
+    found = _told(value, None, spread)
+    refused = [said["refusal"] for said in found if said["refusal"] is not None]
+    if refused:
+        raise _ToldError(str(refused[0]))
+    return [said["value"] for said in found]
+
+
+def _told(value: Any, refusal: NcscopeError | None, spread: Spread) -> list[dict[str, Any]]:
+    said = {"value": value, "refusal": None if refusal is None else str(refusal)}
+    mine = torch.frombuffer(bytearray(json.dumps(said).encode()), dtype=torch.uint8)
+    sizes = [int(size) for size in everyones(torch.tensor([len(mine)]), spread)]
+    padded = torch.cat([mine, mine.new_zeros(max(sizes) - len(mine))])
+    texts = everyones(padded, spread)
+    return [json.loads(bytes(t[:n].tolist())) for t, n in zip(texts, sizes, strict=True)]
+
+
+def everyones(tensor: Tensor, spread: Spread) -> list[Tensor]:
+    """The tensor of every process, of one shape and dtype, rank after rank."""
+    if spread.world == 1:
+        return [tensor]
+    parts = [torch.empty_like(tensor) for _ in range(spread.world)]
+    with _reached():
+        dist.all_gather(parts, tensor.contiguous())
+    return parts
+
+
+def added(tensor: Tensor, spread: Spread) -> Tensor:
+    """The sum of every process's tensor."""
+    total = tensor.clone()
+    if spread.world > 1:
+        with _reached():
+            dist.all_reduce(total)
+    return total
+
+
+def sent(tensor: Tensor | None, shape: tuple[int, ...], source: int, spread: Spread,
+         *, dtype: torch.dtype) -> Tensor:  # fmt: skip
+    """Process `source`'s tensor of this shape and dtype, in every process; alone, as it is."""
+    mine = torch.empty(shape, dtype=dtype) if tensor is None else tensor.contiguous()
+    if spread.world > 1:
+        with _reached():
+            dist.broadcast(mine, source)
+    return mine
+
+
+@contextmanager
+def _reached() -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:
+        silent = "timed out" in str(error).lower()
+        what = f"was silent for {WAIT.seconds // 60} minutes" if silent else "has ended"
+        raise _ToldError(f"another of the processes {what}; see its own words") from None
