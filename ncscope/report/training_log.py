@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ncscope.errors import DataError
+from ncscope.report.plain import short
 
 LOG_NAME = "log.jsonl"
 
@@ -47,7 +48,8 @@ def read_log(path: str | Path) -> TrainingLog:
             notes.append(f"{path.name}: the last line is broken off and was left out")
         elif event is None:
             raise DataError(
-                f"{path}: line {place} is no JSON object with an `event` and a `step`: {line[:60]}"
+                f"{path}: line {place} is no JSON object with an `event` and a `step`: "
+                f"{short(line, 60)}"
             )
         elif event["event"] in found:
             found[event["event"]][float(event["step"])] = event

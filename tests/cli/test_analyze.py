@@ -116,3 +116,35 @@ def test_version_is_the_package_s(monkeypatch, capsys):
         main()
     assert stop.value.code in (0, None)
     assert capsys.readouterr().out.startswith("ncscope 0.")
+
+
+def test_tables_are_written_in_the_formats_asked_for(feature_file, tmp_path):
+    options = ["--out", tmp_path / "out", "--bootstrap", 0, "--no-html"]
+    result = invoke("analyze", feature_file, *options, "--tables", "md", "--tables", "tex")
+    assert result.exit_code == 0, result.output
+    names = {path.name for path in (tmp_path / "out" / "tables").iterdir()}
+    assert names == {
+        f"{table}.{form}" for table in ("summary", "classes-1") for form in ("md", "tex")
+    }
+
+
+@pytest.mark.parametrize("option", ["--tables", "--images"])
+def test_an_unknown_format_is_one_line(feature_file, tmp_path, monkeypatch, capsys, option):
+    command = ["ncscope", "analyze", str(feature_file), "--out", str(tmp_path / "out")]
+    monkeypatch.setattr("sys.argv", [*command, "--bootstrap", "0", option, "doc"])
+    with pytest.raises(SystemExit) as exit_:
+        main()
+    assert exit_.value.code == 1
+    assert capsys.readouterr().err.splitlines()[-1].endswith("got 'doc'")
+
+
+def test_thumbnails_are_on_the_page_unless_they_are_not_wanted(tmp_path):
+    pages = {}
+    for name, switch in (("with", "--thumbnails"), ("without", "--no-thumbnails")):
+        options = ["--out", tmp_path / name, "--cache", tmp_path / "cache", "--bootstrap", 0]
+        result = invoke("analyze", "zero-shot", "--data", "toy:fish", *options, "--quiet", switch)
+        assert result.exit_code == 0, result.output
+        pages[name] = (tmp_path / name / "report.html").read_text()
+    assert "Pointing at an image shows it" in pages["with"]
+    assert '"/9j/' in pages["with"]  # how every JPEG begins in base64
+    assert '"/9j/' not in pages["without"]
