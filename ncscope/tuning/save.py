@@ -132,6 +132,7 @@ def _config(
         f"  NAME: {data}",
         f"  NUM_SHOTS: {-1 if shots is None else shots}",
         f"  SUBSAMPLE_CLASSES: {split}",
+        *(f"  TEMPLATE: {template}" for template in settings.templates[:1]),
         "OPTIM:",
         f"  MAX_EPOCH: {epochs}",
         f"SEED: {seed}",

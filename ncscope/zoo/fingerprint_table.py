@@ -121,7 +121,7 @@ TABLE = (
         ("prompt_learner.token_*2", *_WHOLE),
     ),
     Row(
-        ("IVLP", "ProMetaR"),
+        ("IVLP", "ProMetaR", "PromptSRC"),  # PromptSRC without the towers it is trained with
         ("prompt_learner.ctx", "image_encoder.VPT"),
         ("prompt_learner.token_*2", *_WHOLE),
     ),
@@ -164,7 +164,7 @@ TABLE = (
         ("meta_net.linear2.*",),
     ),
     Row(
-        ("CoOp", "ProGrad", "Nemesis", "DPC"),
+        ("CoOp", "ProGrad", "Nemesis", "DPC", "KgCoOp"),  # KgCoOp as `ncscope tune` saves it
         ("ctx",),
         (*_FIXED, "token_midfix"),
         ("meta_net.*", "bias_vectors"),
@@ -178,7 +178,12 @@ TABLE = (
         fits=_per_class,
     ),
     Row(
-        ("CoOp (class-specific)", "ProGrad (class-specific)", "Nemesis (class-specific)"),
+        (
+            "CoOp (class-specific)",
+            "ProGrad (class-specific)",
+            "Nemesis (class-specific)",
+            "KgCoOp (class-specific)",
+        ),
         ("ctx",),
         (*_FIXED, "token_midfix"),
         fits=_per_class,

@@ -16,13 +16,15 @@ from ncscope.zoo.templates import known_data
 
 
 def templates_of(settings: Settings, table: Mapping[str, str] | None) -> tuple[str, ...]:
-    """The caller's templates, else the table's for the data set.
+    """The caller's templates, else the one that a tuned run's log holds, else the table's.
 
     Raises:
         CheckpointError: neither is known.
     """
     if settings.templates:
         return settings.templates
+    if (written := settings.logged.get("DATASET.TEMPLATE", "")).count("{}") == 1:
+        return (written,)
     known = known_data(settings.data_name)
     if table is not None and known is not None:
         return (table[known],)
