@@ -66,8 +66,10 @@ def _measured(
             "part": split.images.part or "all",
             "warnings": [*description.pop("warnings", []), *split.images.warnings],
             "learner": description,
+            "content": {"images": split.images.digest},
             "versions": {"ncscope": __version__, "torch": torch.__version__},
         },
+        preview=split.images.load,
     )
     trained_here = names == plan.setting.classnames
     counts = list(plan.draw.counts) if trained_here else None
