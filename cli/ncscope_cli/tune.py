@@ -116,6 +116,9 @@ def tune(
     ] = None,
     accumulate: Annotated[int, typer.Option(min=1, help="Parts to compute a batch in.")] = 1,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
+    wandb: Annotated[
+        str | None, typer.Option(metavar="PROJECT", help="Log to Weights & Biases, if installed.")
+    ] = None,
     tensorboard: Annotated[
         bool, typer.Option("--tensorboard", help="Write its files, too.")
     ] = False,
@@ -173,6 +176,7 @@ def tune(
             accumulate=accumulate,
             resume=resume,
             board=tensorboard,
+            wandb=wandb,
             compile=compile,
             backbone=backbone,
             pretrained=pretrained,

@@ -1,6 +1,7 @@
-"""A run's log as TensorBoard's event files."""
+"""A run's log for TensorBoard, and for Weights & Biases where that is installed."""
 
-from collections.abc import Callable, Iterator
+import importlib
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,31 @@ def tensorboard(
                 writer.add_scalar(name, value, event["step"])
 
         yield write
+
+
+@contextmanager
+def weights_and_biases(
+    project: str | None, config: Mapping[str, Any]
+) -> Iterator[Callable[[dict[str, Any]], None] | None]:
+    """Give a listener that sends events to a project, or None where none is named.
+
+    Raises:
+        DataError: Weights & Biases is not installed.
+    """
+    if project is None:
+        yield None
+        return
+    try:
+        wandb: Any = importlib.import_module("wandb")
+    except ImportError:
+        raise DataError(
+            "Weights & Biases is not installed; install it: pip install wandb"
+        ) from None
+    run = wandb.init(project=project, config=dict(config))
+    try:
+        yield lambda event: run.log(scalars(event), step=event["step"])
+    finally:
+        run.finish()
 
 
 def scalars(event: dict[str, Any], prefix: str = "") -> dict[str, float]:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ncscope.errors import DataError
-from ncscope.experiments.board import tensorboard
+from ncscope.experiments.board import tensorboard, weights_and_biases
 from ncscope.experiments.tune_options import TuneOptions
 from ncscope.experiments.tune_plan import make_plan
 from ncscope.experiments.tune_run import Listener, Tuned, finish, start
@@ -67,6 +67,7 @@ def tune(
     trust_backbone: bool = False,
     compile: bool = False,
     board: bool = False,
+    wandb: str | None = None,
     bootstrap: int | None = 0,
     listener: Listener | None = None,
     options: LearnerOptions | None = None,
@@ -92,7 +93,8 @@ def tune(
         eval_every, log_every: steps between evaluations and between logged steps; 0 is never.
         targets: more data sets to test on, with all their classes, after training.
         resume: go on from the last state in `out`.
-        compile: compile the towers' blocks; board: write TensorBoard's files into `out`.
+        compile: compile the towers' blocks; board: write TensorBoard's files into `out`;
+            wandb: a project of Weights & Biases to log to, where that is installed.
         bootstrap: replicates for the intervals of the report.
         listener: called with every event of the log.
         options: what a checkpoint may not tell.
@@ -161,11 +163,15 @@ def tune(
             bootstrap=bootstrap,
             resume=resume,
         )
-        with tensorboard(folder, wanted=board and spread.first) as writer:
+        project = wandb if spread.first else None
+        with (
+            tensorboard(folder, wanted=board and spread.first) as writer,
+            weights_and_biases(project, started.config) as sender,
+        ):
             run = started.run(
                 eval_every=eval_every,
                 log_every=log_every,
-                listener=_both(writer, listener),
+                listener=_all(writer, sender, listener),
                 resume=resume,
             )
             trained = train(run)
@@ -189,7 +195,8 @@ def check_folder(folder: Path | None, *, resume: bool) -> None:
     make_folder(folder)
 
 
-def _both(first: Listener | None, second: Listener | None) -> Listener | None:
-    if first is None or second is None:
-        return first or second
-    return lambda event: (first(event), second(event))
+def _all(*listeners: Listener | None) -> Listener | None:
+    wanted = [listener for listener in listeners if listener is not None]
+    if not wanted:
+        return None
+    return lambda event: [listener(event) for listener in wanted]
