@@ -20,7 +20,7 @@ def test_events_reach_weights_and_biases_with_their_step_and_the_run_is_ended(mo
     run = SimpleNamespace(
         log=lambda values, step: sent.append((step, values)), finish=lambda: ended.append(True)
     )
-    fake = SimpleNamespace(init=lambda project, config: run)
+    fake = SimpleNamespace(init=lambda **said: run if said["project"] == "mine" else None)
     monkeypatch.setitem(sys.modules, "wandb", fake)
     with weights_and_biases("mine", {"lr": 1}) as send:
         assert send is not None
