@@ -15,7 +15,14 @@ from torch import Tensor
 from ncscope._checks import HALF
 from ncscope.errors import ShapeError
 from ncscope.features.arrays import read_arrays, write_arrays
-from ncscope.features.checks import as_labels, as_rows, as_scale, check_names, check_sizes
+from ncscope.features.checks import (
+    as_labels,
+    as_rows,
+    as_scale,
+    check_names,
+    check_sizes,
+    is_large,
+)  # fmt: skip
 
 _ARRAYS = ("image", "label", "text", "logit_scale", "text_frozen")
 
@@ -25,8 +32,9 @@ class Features:
     """Image and text features with labels, class names and where they come from.
 
     Either side may be absent. Half precision is brought to float32 with a note in
-    `provenance["warnings"]`; where one array is float64, all are. ShapeError names the array that
-    does not fit, what was wanted and what was found.
+    `provenance["warnings"]`; where one array is float64, all are. An `image` of more than a GB
+    stays as it is stored, a memory map where it was read from `.safetensors`, and is measured in
+    blocks. ShapeError names the array that does not fit, what was wanted and what was found.
     """
 
     image: Tensor | None  # (N, D)
@@ -52,10 +60,11 @@ class Features:
             samples = None if given["image"] is None else len(given["image"])
             given["label"] = as_labels(given["label"], num_samples=samples, num_classes=len(names))
         half = [n for n in _ARRAYS if (v := getattr(self, n)) is not None and v.dtype in HALF]
-        for name, value in _in_one_dtype(given).items():
+        kept = {"image"} if is_large(given["image"]) else set()  # copies none of it
+        for name, value in _in_one_dtype({n: v for n, v in given.items() if n not in kept}).items():
             object.__setattr__(self, name, value)
         object.__setattr__(self, "classnames", names)
-        notes = [f"`{name}` was half precision and is kept as float32" for name in half]
+        notes = [f"`{n}` was half precision and is kept as float32" for n in half if n not in kept]
         object.__setattr__(self, "provenance", _with_warnings(self.provenance, notes))
 
     @property

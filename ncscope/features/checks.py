@@ -11,9 +11,19 @@ from torch import Tensor
 from ncscope._checks import HALF, check_finite
 from ncscope.errors import ShapeError
 
+LARGE_BYTES = 1 << 30  # images above this stay as they are stored: never copied, read in blocks
+
+
+def is_large(rows: Tensor | None) -> bool:
+    """Whether images are too many to be copied into another dtype, and may be a memory map."""
+    return rows is not None and rows.numel() * rows.element_size() > LARGE_BYTES
+
 
 def as_rows(name: str, rows: Tensor, *, per_image: bool = False) -> Tensor:
-    """Require finite floating rows, (C, D) or where allowed (N, C, D); half becomes float32."""
+    """Require finite floating rows, (C, D) or where allowed (N, C, D); half becomes float32.
+
+    Large images stay as they are.
+    """
     _check_tensor(name, rows)
     wanted = "a floating (C, D) or (N, C, D) tensor" if per_image else "a floating 2-D tensor"
     if rows.ndim not in ((2, 3) if per_image else (2,)) or not rows.is_floating_point():
@@ -21,6 +31,8 @@ def as_rows(name: str, rows: Tensor, *, per_image: bool = False) -> Tensor:
     if rows.numel() == 0:
         raise ShapeError(f"`{name}` is empty; got {tuple(rows.shape)}")
     check_finite(name, rows)
+    if name == "image" and is_large(rows):
+        return rows
     return rows.float() if rows.dtype in HALF else rows
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from ncscope.errors import DataError
 from ncscope.features.bundle import Features, read_features
 from ncscope.features.pairs import as_pairs
+from ncscope.features.processes import ALONE, Spread
 from ncscope.report.measure import Report, Run, measure
 from ncscope.report.training import read_training
 
@@ -23,6 +24,7 @@ def analyze(
     bootstrap: int | None = None,
     seed: int = 0,
     progress: Callable[[str], Any] | None = None,
+    spread: Spread = ALONE,
 ) -> Report:
     """Measure one or several sources side by side.
 
@@ -30,7 +32,7 @@ def analyze(
         sources: `Features`, feature files, or anything `extract` turns into features.
         extract: called with each source that is neither; `ncscope.extract` with its options bound.
         pairs: take image i and text i as a class of their own, whatever labels there are.
-        normalise, train_counts, bootstrap, seed: as for `measure`.
+        normalise, train_counts, bootstrap, seed, spread: as for `measure`.
         progress: called with a line of text as each source is taken up.
 
     Raises:
@@ -51,6 +53,7 @@ def analyze(
             train_counts=train_counts,
             bootstrap=bootstrap,
             seed=seed,
+            spread=spread,
         )
         runs.append(run if isinstance(source, Features) else _with_training(run, source))
     return Report(tuple(runs))

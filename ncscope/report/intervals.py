@@ -14,7 +14,8 @@ from torch import Tensor
 from ncscope import metrics
 from ncscope.metrics import ClassMoments, SampleMeasures
 from ncscope.report.prepare import Prepared
-from ncscope.report.sides import ImageSide, decision_numbers, sweep
+from ncscope.report.sides import ImageSide, decision_numbers
+from ncscope.report.sweeps import sweep
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,12 +97,13 @@ def _over_samples(
 
     def measure(index: Tensor) -> dict[str, float]:
         moments, samples = sweep(
-            image[index],
-            label[index],
+            image,
+            label,
             len(prepared.classnames),
             text=text,
             logit_scale=prepared.logit_scale,
             normalise=prepared.normalise,
+            index=index,
         )
         means = moments.means[moments.present]
         rows = means if text is None else text[moments.present]

@@ -14,6 +14,7 @@ import torch
 from ncscope import __version__
 from ncscope.errors import ShapeError
 from ncscope.features.bundle import Features
+from ncscope.features.processes import ALONE, Spread
 from ncscope.report import tables
 from ncscope.report.classes import class_rows, groups
 from ncscope.report.intervals import intervals
@@ -94,6 +95,7 @@ def measure(
     train_counts: Sequence[int] | None = None,
     bootstrap: int | None = None,
     seed: int = 0,
+    spread: Spread = ALONE,
 ) -> Run:
     """Every measure of one run's features.
 
@@ -103,13 +105,15 @@ def measure(
         train_counts: training images of each class, (K,), for head, medium and tail.
         bootstrap: replicates for the intervals; None chooses 200 where that is affordable, 0 none.
         seed: of the bootstrap.
+        spread: the images are swept in shares, of the same features in every process; intervals
+            are the first one's.
 
     Raises:
         ShapeError: fewer than two classes, or the counts do not fit.
     """
     prepared = prepare(features, normalise=normalise)
     counts = _train_counts(train_counts, len(prepared.classnames))
-    side = _image_side(prepared)
+    side = _image_side(prepared, spread)
     numbers = {} if prepared.text is None else text_numbers(prepared.text, prepared.frozen)
     if side is not None:
         numbers |= side.numbers
@@ -118,7 +122,8 @@ def measure(
         numbers["uniformity/samples"] = sample_uniformity(prepared.image, prepared.label)
     flat = {name: float(value) for name, value in numbers.items()}
     summary, absences = summarise(flat, prepared)
-    resampled, note = intervals(prepared, side, replicates=bootstrap, seed=seed)
+    replicates = bootstrap if spread.first else 0
+    resampled, note = intervals(prepared, side, replicates=replicates, seed=seed)
     grouped, grouped_by = groups(prepared, side, counts)
     size, width = len(prepared.classnames), features.width
     present = size if side is None else len(side.present)
@@ -127,7 +132,7 @@ def measure(
         "source": features.provenance.get("source"),
         "data": features.provenance.get("data"),
         "classes": size,
-        "samples": 0 if prepared.label is None else len(prepared.label),
+        "samples": prepared.samples,
         "dim": width,
         "summary": summary,
         "bounds": limits,
@@ -152,7 +157,7 @@ def measure(
     return Run(features, record)
 
 
-def _image_side(prepared: Prepared) -> ImageSide | None:
+def _image_side(prepared: Prepared, spread: Spread) -> ImageSide | None:
     image, label = prepared.image, prepared.label
     if image is None or label is None:
         return None
@@ -163,6 +168,7 @@ def _image_side(prepared: Prepared) -> ImageSide | None:
         text=prepared.text if prepared.per_image is None else None,
         logit_scale=prepared.logit_scale,
         normalise=prepared.normalise,
+        spread=spread,
     )
     if prepared.per_image is None or prepared.text is None:
         return side

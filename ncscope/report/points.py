@@ -15,6 +15,7 @@ from ncscope.errors import ShapeError
 from ncscope.features.bundle import Features
 from ncscope.metrics.moments import MomentsAccumulator
 from ncscope.metrics.rows import normalise_rows
+from ncscope.report.sweeps import BLOCK_ROWS
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +73,8 @@ def _class_means(features: Features) -> tuple[Tensor | None, Tensor]:
     if int((counts > 0).sum()) < 2:
         return None, counts
     moments = MomentsAccumulator(num_classes, features.width, device=features.image.device)
-    moments.update(features.image.detach(), label)
+    for rows, labels in zip(features.image.split(BLOCK_ROWS), label.split(BLOCK_ROWS), strict=True):
+        moments.update(rows, labels)
     return moments.compute().means.double().cpu(), counts
 
 

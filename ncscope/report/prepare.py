@@ -11,6 +11,7 @@ from torch import Tensor
 from ncscope.errors import ShapeError
 from ncscope.features.bundle import Features
 from ncscope.metrics import normalise_rows
+from ncscope.report.sweeps import row_norms
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,8 +19,8 @@ class Prepared:
     """One run's features as the measures take them.
 
     text (K, D) float64 unit rows, or None; per_image (N, K, D) where text depends on the image,
-    `text` then being the mean over images; image (N, D) and label (N,) of the labelled images, or
-    None; `absent` says per side why it is missing.
+    `text` then being the mean over images; image (N, D) and label (N,), -1 where unknown, or None:
+    `samples` of them are labelled. `absent` says per side why it is missing.
     """
 
     text: Tensor | None
@@ -30,7 +31,7 @@ class Prepared:
     logit_scale: Tensor | None
     classnames: tuple[str, ...]
     normalise: bool
-    ignored: int = 0
+    samples: int = 0
     absent: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     normalised: dict[str, bool] = field(default_factory=dict)
@@ -53,14 +54,14 @@ def prepare(features: Features, *, normalise: bool = True) -> Prepared:
     frozen = features.text_frozen
     if frozen is not None:
         frozen = normalise_rows(frozen.double()) if normalise else frozen.double()
-    ignored = 0
+    samples = 0
     if image is not None and label is not None:
-        kept = label >= 0
-        ignored = int((~kept).sum())
-        if ignored:
-            notes.append(f"{ignored} images without a label were ignored")
-            image, label = image[kept], label[kept]
-            per_image = None if per_image is None else per_image[kept]
+        samples = int((label >= 0).sum())
+        if samples < len(label):
+            notes.append(f"{len(label) - samples} images without a label were ignored")
+        if samples < len(label) and per_image is not None:  # a large one costs far more than this
+            kept = label >= 0
+            image, label, per_image = image[kept], label[kept], per_image[kept]
     return Prepared(
         text=text,
         per_image=per_image,
@@ -70,7 +71,7 @@ def prepare(features: Features, *, normalise: bool = True) -> Prepared:
         logit_scale=features.logit_scale,
         classnames=names,
         normalise=normalise,
-        ignored=ignored,
+        samples=samples,
         absent=absent,
         notes=tuple(notes),
         normalised=_was_normalised(features),
@@ -124,9 +125,8 @@ def _image(
     single = int((counts == 1).sum())
     if single:
         notes.append(f"{single} classes with one image are left out of NC1, CDNV and variance")
-    norms = image.norm(dim=1)
-    if bool((norms == 0).any()):
-        rows = (norms == 0).nonzero().flatten().tolist()
+    rows = (row_norms(image) == 0).nonzero().flatten().tolist()
+    if rows:
         where = ", ".join(f"{i} ({features.classnames[int(label[i])]})" for i in rows[:3])
         absent["image"] = f"{len(rows)} image features are zero vectors, at rows {where}"
         return None, None
@@ -137,7 +137,7 @@ def _was_normalised(features: Features) -> dict[str, bool]:
     """Whether each side came with unit rows, within 1e-2."""
     sides = {"text": features.text, "image": features.image}
     return {
-        name: bool(((rows.norm(dim=-1) - 1).abs() <= 1e-2).all())
+        name: bool(((row_norms(rows) - 1).abs() <= 1e-2).all())
         for name, rows in sides.items()
         if rows is not None
     }

@@ -3,13 +3,15 @@
 N samples, K classes, P classes with images, D embedding width.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from ncscope import metrics
+from ncscope.features.processes import ALONE, Spread
 from ncscope.metrics import ClassMoments, SampleMeasures
+from ncscope.report.sweeps import sweep
 
 Numbers = dict[str, Tensor]
 FORMS = (("raw", False), ("centred", True))
@@ -57,29 +59,6 @@ def text_numbers(text: Tensor, frozen: Tensor | None) -> Numbers:
     return found
 
 
-def sweep(
-    image: Tensor,
-    label: Tensor,
-    num_classes: int,
-    *,
-    text: Tensor | None,
-    logit_scale: Tensor | None,
-    normalise: bool = True,
-) -> tuple[ClassMoments, SampleMeasures]:
-    """Both sweeps over (N, D) images; the moments carry the second sweep's exact spreads."""
-    first = metrics.MomentsAccumulator(
-        num_classes, image.shape[1], normalise=normalise, device=image.device
-    )
-    first.update(image, label)
-    moments = first.compute()
-    second = metrics.SampleAccumulator(
-        moments, text=text, logit_scale=logit_scale, normalise=normalise
-    )
-    second.update(image, label)
-    samples = second.compute()
-    return replace(moments, spreads=samples.spreads), samples
-
-
 def image_side(
     image: Tensor,
     label: Tensor,
@@ -88,10 +67,17 @@ def image_side(
     text: Tensor | None,
     logit_scale: Tensor | None,
     normalise: bool = True,
+    spread: Spread = ALONE,
 ) -> ImageSide:
     """Sweep (N, D) images twice; measures of their class means, spread and decisions."""
     moments, samples = sweep(
-        image, label, num_classes, text=text, logit_scale=logit_scale, normalise=normalise
+        image,
+        label,
+        num_classes,
+        text=text,
+        logit_scale=logit_scale,
+        normalise=normalise,
+        spread=spread,
     )
     found = _vector_numbers("image", moments.means[moments.present])
     found |= _spread_numbers(moments, samples)
@@ -191,7 +177,8 @@ def decision_numbers(samples: SampleMeasures) -> Numbers:
 def sample_uniformity(image: Tensor, label: Tensor, *, seed: int = 0) -> Tensor:
     """`uniformity` of at most `UNIFORMITY_SAMPLES` unit image rows, drawn evenly over classes."""
     generator = torch.Generator().manual_seed(seed)
-    shuffled = torch.randperm(len(label), generator=generator).to(label.device)
+    known = (label >= 0).nonzero().flatten()
+    shuffled = known[torch.randperm(len(known), generator=generator).to(label.device)]
     order = shuffled[torch.argsort(label[shuffled], stable=True)]
     step = max(1, -(-len(order) // UNIFORMITY_SAMPLES))
     return metrics.uniformity(metrics.normalise_rows(image[order[::step]]))

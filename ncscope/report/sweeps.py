@@ -1,0 +1,87 @@
+"""Both sweeps over a run's images, block by block: nothing of their size is ever copied.
+
+N samples, K classes, D embedding width. The images may be a memory map of a file larger than
+memory. Several processes each take their share of the blocks; sums are merged after each sweep.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from ncscope._checks import working
+from ncscope.features.processes import ALONE, Spread, added, everyones, exchanged
+from ncscope.metrics import ClassMoments, MomentsAccumulator, SampleAccumulator, SampleMeasures
+
+BLOCK_ROWS = 16384  # 32 MB at D = 512; a multiple of the rows the accumulators take at a time
+
+
+def sweep(
+    image: Tensor,
+    label: Tensor,
+    num_classes: int,
+    *,
+    text: Tensor | None,
+    logit_scale: Tensor | None,
+    normalise: bool = True,
+    index: Tensor | None = None,
+    spread: Spread = ALONE,
+) -> tuple[ClassMoments, SampleMeasures]:
+    """Both sweeps over (N, D) images; the moments carry the second sweep's exact spreads.
+
+    Args:
+        label: (N,), -1 ignored.
+        text: (K, D), None leaves decisions by text out.
+        index: (N',) rows to sweep instead of all, in any order and number.
+        spread: every process gets the measures of all; images must be the same in each.
+    """
+    first = MomentsAccumulator(
+        num_classes, image.shape[1], normalise=normalise, device=image.device
+    )
+    for rows, labels in _blocks(image, label, index, spread):
+        first.update(rows, labels)
+    moments = _merged(first, spread).compute()
+    second = SampleAccumulator(moments, text=text, logit_scale=logit_scale, normalise=normalise)
+    for rows, labels in _blocks(image, label, index, spread):
+        second.update(rows, labels)
+    exchanged(None, spread)
+    second.load_state_dict({n: added(sums, spread) for n, sums in second.state_dict().items()})
+    samples = second.compute()
+    return replace(moments, spreads=samples.spreads), samples
+
+
+def row_norms(rows: Tensor) -> Tensor:
+    """Lengths of the last axis, (N,) or (N, K), in float32 or wider."""
+    return torch.cat([working(block).norm(dim=-1) for block in rows.split(BLOCK_ROWS)])
+
+
+def _blocks(
+    image: Tensor, label: Tensor, index: Tensor | None, spread: Spread
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """This process's blocks of rows, half precision as float32, and their labels."""
+    count = len(label) if index is None else len(index)
+    for start in range(spread.rank * BLOCK_ROWS, count, spread.world * BLOCK_ROWS):
+        chosen = slice(start, start + BLOCK_ROWS)
+        chosen = chosen if index is None else index[chosen]
+        yield working(image[chosen]), label[chosen]
+
+
+def _merged(mine: MomentsAccumulator, spread: Spread) -> MomentsAccumulator:
+    """What the accumulators of all processes saw together, merged in their order."""
+    if spread.world == 1:
+        return mine
+    state = mine.state_dict()
+    shift = torch.zeros_like(mine.sums[0]) if mine.shift is None else mine.shift.to(mine.sums)
+    plain = exchanged([mine.shift is not None, mine.ignored, mine.resolution], spread)
+    names = ("counts", "sums", "squares")
+    parts = {name: everyones(state[name], spread) for name in names}
+    shifts = everyones(shift, spread)
+    total = MomentsAccumulator(*mine.sums.shape, normalise=mine.normalise, device=mine.sums.device)
+    for rank, (seen, ignored, resolution) in enumerate(plain):
+        one = MomentsAccumulator(*mine.sums.shape, device=mine.sums.device)
+        found = {name: parts[name][rank] for name in names}
+        found |= {"shift": shifts[rank] if seen else None, "normalise": mine.normalise}
+        one.load_state_dict(found | {"ignored": ignored, "resolution": resolution})
+        total.merge(one)
+    return total
