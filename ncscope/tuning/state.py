@@ -88,7 +88,7 @@ def check_same(state: State, config: dict[str, Any], path: Path) -> None:
         CheckpointError: names what differs.
     """
     wanted = json.loads(json.dumps(config))
-    keys = sorted(set(wanted) | set(state.config))
+    keys = dict.fromkeys([*wanted, *state.config])  # options first, what follows from them last
     other = [key for key in keys if wanted.get(key) != state.config.get(key)]
     if other:
         key = other[0]
