@@ -11,12 +11,11 @@ from typing import Any
 import torch
 
 from ncscope import __version__
-from ncscope.data.files import shown
 from ncscope.data.images import ImageSet
 from ncscope.data.objects import Indexed
 from ncscope.features.bundle import Features
-from ncscope.features.cache import cache_folder, cache_path, keep, read_cached
-from ncscope.features.forward import ImageFeatures, check_bad, encode_images
+from ncscope.features.cache import cache_folder
+from ncscope.features.encoded import kept_or_encoded
 from ncscope.features.learned_text import (
     frozen_text,
     in_trained_order,
@@ -24,6 +23,7 @@ from ncscope.features.learned_text import (
     text_before_images,
 )
 from ncscope.features.preview import Preview
+from ncscope.features.processes import ALONE, Spread, own_device
 from ncscope.features.sources import (
     filled_options,
     open_backbone,
@@ -60,6 +60,7 @@ def extract(
     progress: Callable[[int, int], object] | None = None,
     options: LearnerOptions | None = None,
     learner: LearnerClass | None = None,
+    spread: Spread = ALONE,
 ) -> Features:
     """Encode a data set's images and its class names with a prompt learner.
 
@@ -84,6 +85,7 @@ def extract(
         options: what a checkpoint may not tell.
         learner: a class of your own that reads SOURCE, called as `learner(source, backbone)` with a
             loaded `Backbone`, or None for `auto`; what it gives has the members of `PromptedClip`.
+        spread: from `joined`: several processes share the images, and each gets all features.
 
     Returns:
         Features on the CPU, rows in the order of the data's files.
@@ -93,6 +95,7 @@ def extract(
     """
     images = open_data(data, part=part, split=split, classnames=classnames, skip_bad=skip_bad)
     folder = cache_folder(cache)
+    device = own_device(device, spread)
     templates = (template,) if isinstance(template, str) else tuple(template or ())
     backbone, templates = toy_defaults(data, backbone=backbone, templates=templates)
     clip = open_backbone(
@@ -116,7 +119,7 @@ def extract(
     )
     images = images if classnames is not None else in_trained_order(images, opened)
     text = text_before_images(opened, images.classnames)  # prompts are refused in no time
-    encoded, notes = _kept_or_encoded(
+    encoded, notes = kept_or_encoded(
         opened,
         images,
         folder=folder,
@@ -124,8 +127,11 @@ def extract(
         workers=workers,
         skip_bad=skip_bad,
         progress=progress,
+        spread=spread,
     )
-    text, how = text_after_images(opened, text, images, encoded, asked=given.condition)
+    text, how = text_after_images(
+        opened, text, images, encoded, asked=given.condition, spread=spread
+    )
     frozen = frozen_text(
         opened, clip, images.classnames, zero_shot_templates(given), width=encoded.rows.shape[1]
     )
@@ -140,38 +146,6 @@ def extract(
         provenance=_provenance(source, opened, images, split=split, notes=notes),
         preview=Preview(images.load, tuple(encoded.kept.tolist())),
     )
-
-
-def _kept_or_encoded(
-    learner: PromptedClip,
-    images: ImageSet,
-    *,
-    folder: Path | None,
-    batch_size: int,
-    workers: int | None,
-    skip_bad: bool,
-    progress: Callable[[int, int], object] | None,
-) -> tuple[ImageFeatures, list[str]]:
-    """Image features from the cache, or from the model and into the cache; and notes."""
-    path = folder and cache_path(folder, model=learner.image_digest, images=images.digest)
-    encoded = path and read_cached(path, num_images=len(images))
-    notes: list[str] = []
-    if not encoded:
-        encoded = encode_images(
-            learner,
-            images,
-            batch_size=batch_size,
-            workers=workers,
-            skip_bad=skip_bad,
-            progress=progress,
-        )
-        notes = keep(path, encoded) if path else []
-    bad = sorted(set(range(len(images))) - set(encoded.kept.tolist()))
-    check_bad(images, bad, skip_bad=skip_bad)
-    if bad:
-        names = shown([images.items[i] for i in bad])
-        notes.append(f"left out {len(bad)} unreadable image(s): {names}")
-    return encoded, notes
 
 
 def _provenance(

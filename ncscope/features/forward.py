@@ -15,6 +15,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from ncscope.data.images import ImageSet, refusal_of_bad
 from ncscope.errors import DataError, ShapeError
+from ncscope.features.gather import in_order
+from ncscope.features.processes import ALONE, Spread, exchanged
 from ncscope.zoo.base import PromptedClip
 
 Batch = tuple[Tensor | None, list[int], list[int]]  # pixels (B, 3, H, W), images in it, bad ones
@@ -36,6 +38,7 @@ def encode_images(
     workers: int | None = None,
     skip_bad: bool = False,
     progress: Callable[[int, int], object] | None = None,
+    spread: Spread = ALONE,
 ) -> ImageFeatures:
     """Encode every image once, in order.
 
@@ -46,25 +49,31 @@ def encode_images(
         workers: processes that decode; None chooses, 0 decodes in this one.
         skip_bad: leave unreadable images out instead of refusing the set.
         progress: called with the number of images done and their total.
+        spread: each process encodes every world-th batch, the batches that one would encode, and
+            gets the features of all.
 
     Raises:
         DataError: an image that cannot be read, without `skip_bad`; or none that can.
     """
     if batch_size < 1:
         raise DataError(f"`batch_size` is {batch_size}; expected 1 or more")
-    workers = _choose_workers(workers, learner.device, len(images))
+    workers = _choose_workers(workers, learner.device, len(images), spread.beside)
     found: list[Tensor] = []
     kept: list[int] = []
     bad: list[int] = []
-    for pixels, indices, failed in _batches(learner, images, batch_size, workers):
+    share = _share(len(images), batch_size, spread)
+    for pixels, indices, failed in _batches(learner, images, share, workers):
         bad += failed
         if pixels is not None and (skip_bad or not bad):
             found.append(_forward(learner, pixels))
             kept += indices
         if progress is not None:
-            progress(min(len(kept) + len(bad), len(images)), len(images))
+            progress(min(spread.world * (len(kept) + len(bad)), len(images)), len(images))
+    bad = sorted(index for one in exchanged(bad, spread) for index in one)
     check_bad(images, bad, skip_bad=skip_bad)
-    return ImageFeatures(torch.cat(found).float().cpu(), torch.tensor(kept))
+    rows = torch.cat(found).float().cpu() if found else torch.empty(0, 0)
+    rows, places = in_order(rows, torch.tensor(kept, dtype=torch.int64), spread)
+    return ImageFeatures(rows, places)
 
 
 def check_bad(images: ImageSet, bad: list[int], *, skip_bad: bool) -> None:
@@ -87,12 +96,18 @@ def _forward(learner: PromptedClip, pixels: Tensor) -> Tensor:
     return features
 
 
+def _share(count: int, batch_size: int, spread: Spread) -> list[list[int]]:
+    """This process's batches of image indices."""
+    starts = range(spread.rank * batch_size, count, spread.world * batch_size)
+    return [list(range(start, min(start + batch_size, count))) for start in starts]
+
+
 def _batches(
-    learner: PromptedClip, images: ImageSet, batch_size: int, workers: int
+    learner: PromptedClip, images: ImageSet, share: list[list[int]], workers: int
 ) -> Iterator[Batch]:
     loader = DataLoader(
         _Decoded(images.load, learner.preprocess, len(images)),
-        batch_size=batch_size,
+        batch_sampler=share,
         num_workers=workers,
         collate_fn=_collate,
         pin_memory=learner.device.type == "cuda",
@@ -137,7 +152,9 @@ def _collate(samples: list[tuple[int, Tensor | None]]) -> Batch:
     return torch.stack(pixels) if pixels else None, good, bad
 
 
-def _choose_workers(workers: int | None, device: torch.device, num_images: int) -> int:
+def _choose_workers(
+    workers: int | None, device: torch.device, num_images: int, processes: int
+) -> int:
     """On an accelerator every core decodes; on the CPU the forward pass wants the cores."""
     if workers is not None:
         if workers < 0:
@@ -146,4 +163,4 @@ def _choose_workers(workers: int | None, device: torch.device, num_images: int) 
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     if device.type == "cpu" or num_images < 256:
         return 0
-    return min(16, cores or 1)
+    return min(16, max(1, (cores or 1) // processes))

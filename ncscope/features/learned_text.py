@@ -11,6 +11,8 @@ from torch import Tensor
 from ncscope.data.classes import reorder_classes
 from ncscope.data.images import ImageSet
 from ncscope.features.forward import ImageFeatures
+from ncscope.features.gather import in_order
+from ncscope.features.processes import ALONE, Spread
 from ncscope.zoo.backbone import Backbone
 from ncscope.zoo.base import PromptedClip
 from ncscope.zoo.learners.condition import conditioned
@@ -45,22 +47,30 @@ def text_after_images(
     encoded: ImageFeatures,
     *,
     asked: str | None = None,
+    spread: Spread = ALONE,
 ) -> tuple[Tensor | None, list[str]]:
     """Text features under a condition on the images, and notes on how they came.
 
     Args:
         text: those without a condition.
         asked: the caller's condition, for learners that are not ours; ours know theirs.
+        spread: features per image are made in shares, a share a process.
     """
     if text is None:
         return None, ["the learner has no text side, so there are no text features"]
     if not isinstance(learner, Learner):
-        return _of_a_stranger(learner, text, images, encoded, asked)
+        return _of_a_stranger(learner, text, images, encoded, asked, spread)
     condition = learner.condition
     if condition is None:
         return text, []
-    labels = torch.tensor(images.labels)[encoded.kept]
-    rows = conditioned(learner, list(images.classnames), encoded.rows, labels)
+    labels, names = torch.tensor(images.labels)[encoded.kept], list(images.classnames)
+    if condition == "per-image" and len(labels) >= spread.world:
+        mine = slice(spread.rank, None, spread.world)
+        rows = _of_all(
+            conditioned(learner, names, encoded.rows[mine], labels[mine]), encoded, spread
+        )
+    else:
+        rows = conditioned(learner, names, encoded.rows, labels)
     part = images.part or "all"
     return rows, [
         f"prompts depend on the image: text features under condition {condition!r}"
@@ -74,6 +84,7 @@ def _of_a_stranger(
     images: ImageSet,
     encoded: ImageFeatures,
     asked: str | None,
+    spread: Spread,
 ) -> tuple[Tensor, list[str]]:
     """Per image if that was asked for and the learner can (`ImageConditioned`)."""
     per_image = getattr(learner, "text_features_per_image", None)
@@ -82,8 +93,19 @@ def _of_a_stranger(
     if asked != "per-image" or per_image is None:
         return text, [f"condition {asked!r} has no effect on this learner"]
     with torch.no_grad():
-        rows = per_image(images.classnames, encoded.rows.to(learner.device))
+        rows = per_image(
+            images.classnames, encoded.rows[spread.rank :: spread.world].to(learner.device)
+        )
+    rows = _of_all(rows, encoded, spread)
     return rows, ["prompts depend on the image: text features under condition 'per-image'"]
+
+
+def _of_all(rows: Tensor, encoded: ImageFeatures, spread: Spread) -> Tensor:
+    """The (N, C, D) text features of all images, of which each process made every world-th."""
+    if spread.world == 1:
+        return rows
+    places = torch.arange(spread.rank, len(encoded.rows), spread.world)
+    return in_order(rows.cpu(), places, spread)[0]
 
 
 def frozen_text(

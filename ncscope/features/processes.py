@@ -72,6 +72,13 @@ def leave(spread: Spread) -> None:
         dist.destroy_process_group()
 
 
+def own_device(device: str, spread: Spread) -> str:
+    """The device named, or one of the machine's GPUs for each process where none is named."""
+    if spread.world > 1 and device in ("auto", "cuda") and torch.cuda.is_available():
+        return f"cuda:{spread.local % torch.cuda.device_count()}"
+    return device
+
+
 @contextmanager
 def joined(*, say: Callable[[NcscopeError], object] | None = None) -> Iterator[Spread]:
     """Join for extracting and measuring, and refuse together.

@@ -10,7 +10,7 @@ from torch.testing import assert_close
 import ncscope
 from ncscope.data.images import open_images
 from ncscope.errors import BackboneError, CheckpointError, DataError, ShapeError
-from ncscope.features import extract as module
+from ncscope.features import encoded as module
 from ncscope.features.cache import read_cached
 from ncscope.features.extract import extract
 from ncscope.zoo.backbone import RANDOM_NOTE, Backbone, load_backbone
