@@ -163,7 +163,7 @@ def _plots(plots: Sequence[Plot], section: str, *, runs: int) -> str:
             f'<div class="plot" data-figure="{section}-{place}" role="img" aria-label="{label}">'
             f"</div>{_slider(plot)}</figure>"
         )
-    kind = "plots three" if runs == 3 and section == "simplex" else "plots"
+    kind = "plots three" if runs >= 3 and section == "simplex" else "plots"
     return f'<div class="{kind}">{"".join(cells)}</div>' if cells else ""
 
 
