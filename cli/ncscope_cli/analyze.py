@@ -6,10 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ncscope_cli import options
+from ncscope_cli.processes import processes
 from ncscope_cli.progress import progress_bar
 
 if TYPE_CHECKING:
     from ncscope.features.bundle import Features
+    from ncscope.features.processes import Spread
+    from ncscope.report.measure import Report
 
 
 def analyze(
@@ -85,7 +88,10 @@ def analyze(
     ] = None,
     quiet: options.Quiet = False,
 ) -> None:
-    """Measure neural collapse: a table on stdout, and metrics and a report in a folder."""
+    """Measure neural collapse: a table on stdout, and metrics and a report in a folder.
+
+    Under torchrun images are encoded and measured by its processes in shares.
+    """
     import ncscope
     from ncscope.data.classes import read_classnames
     from ncscope.features.third_party import find_learner
@@ -93,13 +99,13 @@ def analyze(
     from ncscope.report.tables import make_folder
     from ncscope.zoo.learner_options import LearnerOptions
 
-    def extract(source: str) -> "Features":
+    def extract(source: str, spread: "Spread") -> "Features":
         if data is None:
             raise ncscope.DataError(
                 f"{source}: not a feature file (.safetensors or .npz), so say on which images it "
                 f"is to be measured: --data FOLDER"
             )
-        with progress_bar(f"ncscope: {source}", quiet=quiet) as progress:
+        with progress_bar(f"ncscope: {source}", quiet=quiet or not spread.first) as progress:
             return ncscope.extract(
                 source,
                 data=data,
@@ -130,21 +136,31 @@ def analyze(
                 ),
                 learner=None if learner is None else find_learner(learner),
                 progress=progress,
+                spread=spread,
             )
 
-    make_folder(out)  # before any work: a folder that cannot be written is known now
-    report = ncscope.analyze(
-        *sources,
-        extract=extract,
-        pairs=pairs,
-        normalise=not as_given,
-        train_counts=None if train_counts is None else read_counts(train_counts),
-        bootstrap=bootstrap,
-        seed=0 if seed is None else seed,
-    )
-    written = report.save(
-        out, html=html, thumbnails=thumbnails, tables_as=tables or (), images_as=images or ()
-    )
+    with processes() as spread:
+        if spread.first:
+            make_folder(out)  # before any work: a folder that cannot be written is known now
+        report = ncscope.analyze(
+            *sources,
+            extract=lambda source: extract(source, spread),
+            pairs=pairs,
+            normalise=not as_given,
+            train_counts=None if train_counts is None else read_counts(train_counts),
+            bootstrap=bootstrap,
+            seed=0 if seed is None else seed,
+            spread=spread,
+        )
+        if not spread.first:
+            return
+        written = report.save(
+            out, html=html, thumbnails=thumbnails, tables_as=tables or (), images_as=images or ()
+        )
+        _say(report, written, quiet=quiet)
+
+
+def _say(report: "Report", written: list[Path], *, quiet: bool) -> None:
     typer.echo(report.table())
     for run in report.runs:
         check = run.record["provenance"].get("self_check")

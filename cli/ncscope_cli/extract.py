@@ -1,12 +1,16 @@
 """`ncscope extract`: image and text features of a prompt learner on a data set, in a file."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ncscope_cli import options
+from ncscope_cli.processes import processes
 from ncscope_cli.progress import progress_bar
+
+if TYPE_CHECKING:
+    from ncscope.features.bundle import Features
 
 
 def extract(
@@ -42,46 +46,59 @@ def extract(
     seed: options.Seed = None,
     quiet: options.Quiet = False,
 ) -> None:
-    """Encode a data set's images and class names, and write the features to a file."""
+    """Encode a data set's images and class names, and write the features to a file.
+
+    Under torchrun the images are shared by its processes.
+    """
     import ncscope  # here, so that --help does not wait for torch
     from ncscope.data.classes import read_classnames
     from ncscope.features.arrays import check_target
     from ncscope.features.third_party import find_learner
     from ncscope.zoo.learner_options import LearnerOptions
 
-    check_target(out)
-    with progress_bar("extract", quiet=quiet) as progress:
-        features = ncscope.extract(
-            source,
-            data=data,
-            backbone=backbone,
-            pretrained=pretrained,
-            template=template,
-            classnames=None if classnames is None else read_classnames(classnames),
-            split=split,
-            part=part,
-            device=device,
-            precision=precision,
-            batch_size=batch_size,
-            workers=workers,
-            skip_bad=skip_bad,
-            cache=cache,
-            trust_backbone=trust_backbone,
-            seed=seed,
-            options=LearnerOptions(
-                class_token_position=class_token_position,
-                condition=condition,
-                image_feature=image_feature,
-                data_name=data_name,
-                transform=transform,
-                residual_scale=residual_scale,
-                adapter_scale=adapter_scale,
-                teacher=teacher,
-                base=base,
-            ),
-            learner=None if learner is None else find_learner(learner),
-            progress=progress,
-        )
+    with processes() as spread:
+        if spread.first:
+            check_target(out)
+        with progress_bar("extract", quiet=quiet or not spread.first) as progress:
+            features = ncscope.extract(
+                source,
+                data=data,
+                backbone=backbone,
+                pretrained=pretrained,
+                template=template,
+                classnames=None if classnames is None else read_classnames(classnames),
+                split=split,
+                part=part,
+                device=device,
+                precision=precision,
+                batch_size=batch_size,
+                workers=workers,
+                skip_bad=skip_bad,
+                cache=cache,
+                trust_backbone=trust_backbone,
+                seed=seed,
+                options=LearnerOptions(
+                    class_token_position=class_token_position,
+                    condition=condition,
+                    image_feature=image_feature,
+                    data_name=data_name,
+                    transform=transform,
+                    residual_scale=residual_scale,
+                    adapter_scale=adapter_scale,
+                    teacher=teacher,
+                    base=base,
+                ),
+                learner=None if learner is None else find_learner(learner),
+                progress=progress,
+                spread=spread,
+            )
+        if spread.first:
+            _write(features, out, quiet=quiet)
+
+
+def _write(features: "Features", out: Path, *, quiet: bool) -> None:
+    import ncscope
+
     ncscope.write_features(features, out)
     for warning in features.warnings:
         typer.echo(f"warning: {warning}", err=True)
