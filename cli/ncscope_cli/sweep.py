@@ -1,4 +1,4 @@
-"""`ncscope sweep`: a grid of tuning runs, several at a time, resumable."""
+"""`ncscope sweep`: a grid of tuning runs, several at a time, resumable, here or on a cluster."""
 
 import threading
 from pathlib import Path
@@ -25,11 +25,42 @@ SPEC.toml, with the options of `ncscope tune` as keys (`_` for `-`):
 
 
 def sweep(
-    spec: Annotated[Path, typer.Argument(metavar="SPEC.toml", help="The grid, see below.")],
+    spec: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="SPEC", help="A ready grid by name, see --list; or SPEC.toml, see below."
+        ),
+    ] = None,
     out: Annotated[
-        Path, typer.Option(metavar="DIR", help="One folder a run; also logs/ and locks/.")
-    ],
-    jobs: Annotated[int, typer.Option(min=1, help="Runs at a time, here.")] = 1,
+        Path | None, typer.Option(metavar="DIR", help="One folder a run; also logs/ and locks/.")
+    ] = None,
+    list_ready: Annotated[
+        bool, typer.Option("--list", help="Print the ready grids, and do nothing.")
+    ] = False,
+    root: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where the data are: {root} in the grid.")
+    ] = None,
+    jobs: Annotated[
+        int, typer.Option(min=1, help="Runs at a time, here; with --slurm, jobs of the array.")
+    ] = 1,
+    one_by_one: Annotated[
+        bool,
+        typer.Option(
+            "--one-by-one",
+            help="A process and a log for every run; if not said, the runs of one text prompt on "
+            "one task train together, to the same numbers.",
+        ),
+    ] = False,
+    gpus: Annotated[
+        int, typer.Option(min=0, help="GPUs of a run, by torchrun if several; of a job of --slurm.")
+    ] = 0,
+    slurm: Annotated[
+        bool, typer.Option("--slurm", help="Submit to SLURM, by submitit, and return.")
+    ] = False,
+    partition: Annotated[str | None, typer.Option(metavar="NAME", help="Of SLURM.")] = None,
+    time: Annotated[
+        int, typer.Option(metavar="MINUTES", min=1, help="Of a job of --slurm, at most.")
+    ] = 240,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the runs as commands, and do none.")
     ] = False,
@@ -37,21 +68,71 @@ def sweep(
 ) -> None:
     """Do a grid of tune runs: skip what is done, resume what was cut off, share it with others.
 
-    Start it as often as you like, on any machines that share the folder: no run is done twice. On a
-    SLURM cluster: sbatch --array=1-20 --wrap "ncscope sweep SPEC.toml --out DIR".
+    Start it as often as you like, on any machines that share the folder: no run is done twice.
     """
+    from ncscope.errors import NcscopeError
+
+    if list_ready:
+        typer.echo(listing())
+        return
+    if spec is None or out is None:
+        raise typer.BadParameter("SPEC and --out are needed, or --list")
+    if slurm:
+        from ncscope.experiments.slurm import Share, submit
+
+        share = Share(minutes=time, partition=partition, gpus=gpus)
+        submitted = submit(
+            spec, out=out, jobs=jobs, share=share, root=root, together=not one_by_one
+        )
+        typer.echo(f"submitted {', '.join(job.job_id for job in submitted)}; words in {out}/slurm")
+        return
+    if dry_run:
+        _dry(spec, out, root)
+        return
+    states = _sweep(spec, out, root, jobs=jobs, gpus=gpus, together=not one_by_one, quiet=quiet)
+    counts = {state: states.count(state) for state in dict.fromkeys(states)}
+    total = len(states)
+    typer.echo(f"{total} runs: {', '.join(f'{n} {state}' for state, n in counts.items())}")
+    if "failed" in counts:
+        raise NcscopeError(
+            f"{counts['failed']} of {total} runs failed; their words are in {out / 'logs'}; start "
+            f"the sweep again to try them once more"
+        )
+
+
+def listing() -> str:
+    """The ready grids: what each makes, its runs, its time, and what to do then."""
+    from ncscope.experiments.ready import ready_names, spec_path
+    from ncscope.experiments.spec import read_about, read_spec
+
+    lines = []
+    for name in ready_names():
+        about, runs = read_about(spec_path(name)), read_spec(spec_path(name), root="ROOT")
+        lines += [f"{name}: {about['makes']}", f"  {len(runs)} runs; {about['time']}",
+                  f"  then: {about['then']}"]  # fmt: skip
+    return "\n".join(lines)
+
+
+def _dry(spec: str, out: Path, root: Path | None) -> None:
     import shlex
 
-    from ncscope.errors import NcscopeError
-    from ncscope.experiments import sweep as library
+    from ncscope.experiments.ready import spec_path
     from ncscope.experiments.spec import read_spec
 
-    if dry_run:
-        for run in read_spec(spec):
-            words = [*run.arguments(), "--out", str(out / run.name)]
-            typer.echo(f"ncscope tune {shlex.join(words)}")
-        return
-    total, ended, lock = len(read_spec(spec)), 0, threading.Lock()
+    for run in read_spec(spec_path(spec), root=root):
+        words = [*run.arguments(), "--out", str(out / run.name)]
+        typer.echo(f"ncscope tune {shlex.join(words)}")
+
+
+def _sweep(
+    spec: str, out: Path, root: Path | None, *, jobs: int, gpus: int, together: bool, quiet: bool
+) -> list[str]:
+    from ncscope.experiments import sweep as library
+    from ncscope.experiments.ready import spec_path
+    from ncscope.experiments.spec import read_spec
+    from ncscope.experiments.sweep_run import command_on
+
+    total, ended, lock = len(read_spec(spec_path(spec), root=root)), 0, threading.Lock()
 
     def say(swept: "Swept") -> None:
         nonlocal ended
@@ -63,11 +144,8 @@ def sweep(
                 typer.echo(f"ncscope: {ended}/{total} {swept.state}: {swept.run.name}{words}",
                            err=True)  # fmt: skip
 
-    states = [one.state for one in library.sweep(spec, out=out, jobs=jobs, progress=say)]
-    counts = {state: states.count(state) for state in dict.fromkeys(states)}
-    typer.echo(f"{total} runs: {', '.join(f'{n} {state}' for state, n in counts.items())}")
-    if "failed" in counts:
-        raise NcscopeError(
-            f"{counts['failed']} of {total} runs failed; their words are in {out / 'logs'}; start "
-            f"the sweep again to try them once more"
-        )
+    found = library.sweep(
+        spec, out=out, root=root, jobs=jobs, together=together, command=command_on(gpus),
+        progress=say,
+    )  # fmt: skip
+    return [one.state for one in found]

@@ -8,8 +8,11 @@
     weights = [{}, {lcd_weight = 0.1, mid_weight = 1.0}]
     [fixed]                     # what all of them share
     recipe = "toy"
+    [about]                     # words for people, as `ncscope sweep --list` shows them
+    makes = "Figure 5"
 
-Keys are the options of `ncscope tune`, with `_` for `-`.
+Keys are the options of `ncscope tune`, with `_` for `-`. `weights` and `variants` are lists of
+tables of options that go together; `{root}` in a text is the folder of the data.
 """
 
 import hashlib
@@ -39,6 +42,9 @@ OPTIONS: dict[str, type] = {
 _KINDS = {str: "a text", int: "a whole number", float: "a number", bool: "true or false",
           list: "a list of texts"}  # fmt: skip
 _IN_NAMES = ("lcd_weight", "mid_weight")
+_OF_TABLES = ("weights", "variants")
+_ABOUT = ("makes", "time", "then")
+_ROOT = "{root}"
 
 
 @dataclass(frozen=True)
@@ -62,8 +68,25 @@ class Planned:
         return found
 
 
-def read_spec(path: str | Path) -> list[Planned]:
+def read_about(path: str | Path) -> dict[str, str]:
+    """What a grid says of itself: `makes`, `time` it takes, and what to do `then`.
+
+    Raises:
+        DataError: other keys, or values that are no texts.
+    """
+    path = Path(path)
+    found = _table(_toml(path).get("about", {}), path, "about")
+    for key, value in found.items():
+        if key not in _ABOUT or not isinstance(value, str):
+            raise DataError(f"{path}: about.{key} must be a text, and one of {', '.join(_ABOUT)}")
+    return found
+
+
+def read_spec(path: str | Path, *, root: str | Path | None = None) -> list[Planned]:
     """The runs of a TOML file, in the order of its keys, the last key varying fastest.
+
+    Args:
+        root: what `{root}` stands for. It is no part of a run's name: elsewhere it is the same run.
 
     Raises:
         DataError: a file that is no such grid; the offending key is named.
@@ -71,17 +94,17 @@ def read_spec(path: str | Path) -> list[Planned]:
     path = Path(path)
     body = _toml(path)
     for key in body:
-        if key not in ("grid", "fixed"):
-            raise DataError(f"{path}: {key}: not a table of a grid; there are [grid] and [fixed]")
+        if key not in ("grid", "fixed", "about"):
+            raise DataError(f"{path}: {key}: no table of a grid; those are grid, fixed and about")
     grid, fixed = (_table(body.get(key, {}), path, key) for key in ("grid", "fixed"))
     axes: list[list[dict[str, Option]]] = []
     for key, values in grid.items():
         listed = values if isinstance(values, list) else [values]
         if not listed:
             raise DataError(f"{path}: grid.{key}: an empty list makes no run")
-        if key == "weights":
-            axes.append([_checked(_table(v, path, "grid.weights"), path, "grid.weights")
-                         for v in listed])  # fmt: skip
+        if key in _OF_TABLES:
+            where = f"grid.{key}"
+            axes.append([_checked(_table(v, path, where), path, where) for v in listed])
         else:
             axes.append([_checked({key: value}, path, "grid") for value in listed])
     shared = _checked(fixed, path, "fixed")
@@ -90,7 +113,23 @@ def read_spec(path: str | Path) -> list[Planned]:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise DataError(f"{path}: the same run comes twice: {twice[0]}; a list repeats a value")
-    return runs
+    return [Planned(run.name, _rooted(run.options, root, path)) for run in runs]
+
+
+def _rooted(
+    options: Mapping[str, Option], root: str | Path | None, path: Path
+) -> dict[str, Option]:
+    def put(text: str) -> str:
+        if root is None and _ROOT in text:
+            raise DataError(f"{path}: {text}: name the folder of the data sets by --root DIR")
+        return text.replace(_ROOT, str(root))
+
+    return {
+        key: put(value) if isinstance(value, str)
+        else [put(item) for item in value] if isinstance(value, list)
+        else value
+        for key, value in options.items()
+    }  # fmt: skip
 
 
 def _merged(parts: list[dict[str, Option]], path: Path) -> Planned:
@@ -98,7 +137,7 @@ def _merged(parts: list[dict[str, Option]], path: Path) -> Planned:
     for part in parts:
         for key, value in part.items():
             if key in options:
-                raise DataError(f"{path}: {key}: given twice, in two of grid, weights and fixed")
+                raise DataError(f"{path}: {key}: given twice, in two of the grid's parts")
             options[key] = value
     for key in ("method", "data"):
         if key not in options:
@@ -112,11 +151,15 @@ def run_name(options: Mapping[str, Option]) -> str:
     The digest keeps a run apart from one whose other options were changed in the file since.
     """
     digest = hashlib.sha256(json.dumps(options, sort_keys=True).encode()).hexdigest()[:8]
-    parts = [str(options["method"]), str(options["data"]).replace("toy:", "")]
+    parts = [str(options["method"]), _short(str(options["data"]))]
     parts += [f"{key}{options[key]:g}" for key in ("tau", "seed") if key in options]
     parts += [f"{key[:3]}{options[key]:g}" for key in _IN_NAMES if options.get(key)]
     readable = re.sub(r"[^\w.@+=-]+", "_", "-".join(parts), flags=re.ASCII)[:100].strip("_.-")
     return f"{readable}-{digest}"
+
+
+def _short(data: str) -> str:
+    return data.removeprefix("toy:").removesuffix(f":{_ROOT}")
 
 
 def _checked(table: Mapping[str, Any], path: Path, where: str) -> dict[str, Option]:
@@ -125,7 +168,7 @@ def _checked(table: Mapping[str, Any], path: Path, where: str) -> dict[str, Opti
         kind = OPTIONS.get(key)
         if kind is None:
             raise DataError(f"{path}: {where}.{key}: not an option of ncscope tune; there are "
-                            f"weights, {', '.join(OPTIONS)}")  # fmt: skip
+                            f"{', '.join((*_OF_TABLES, *OPTIONS))}")  # fmt: skip
         if kind is float and isinstance(value, int) and not isinstance(value, bool):
             value = float(value)
         whole = isinstance(value, kind) and not (kind is int and isinstance(value, bool))

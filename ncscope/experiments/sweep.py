@@ -3,21 +3,19 @@
 Any number of processes, on any number of machines that share the folder, may work on one grid.
 """
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from queue import SimpleQueue
 
 from ncscope.errors import DataError
-from ncscope.experiments.lock import STALE, acquire
+from ncscope.experiments.lock import STALE
+from ncscope.experiments.ready import spec_path
 from ncscope.experiments.spec import Planned, read_spec
-
-State = Literal["done", "was done", "elsewhere", "failed"]
-COMMAND = (sys.executable, "-m", "ncscope_cli.main", "tune")
+from ncscope.experiments.sweep_batch import tasks_of
+from ncscope.experiments.sweep_run import COMMAND, State, do_run, is_done, log_of
+from ncscope.experiments.sweep_worker import Worker
 
 
 @dataclass(frozen=True)
@@ -29,11 +27,21 @@ class Swept:
     log: Path
 
 
+@dataclass(frozen=True, eq=False)
+class _How:
+    folder: Path
+    command: Sequence[str]
+    jobs: int
+    stale: float
+
+
 def sweep(
     spec: str | Path,
     *,
     out: str | Path,
+    root: str | Path | None = None,
     jobs: int = 1,
+    together: bool = True,
     command: Sequence[str] = COMMAND,
     progress: Callable[[Swept], object] | None = None,
     stale: float = STALE,
@@ -44,9 +52,13 @@ def sweep(
     next time.
 
     Args:
-        spec: a TOML file, see `ncscope.experiments.spec`.
-        jobs: runs at a time; each gets its share of the processor's cores.
-        command: what is called with the run's arguments and `--out`.
+        spec: the name of a ready grid, or a TOML file, see `ncscope.experiments.spec`.
+        root: what `{root}` in the grid stands for.
+        jobs: runs, or tasks of runs that train together, at a time; each gets its share of the
+            processor's cores.
+        together: train the runs of one text prompt on one task in one pass. Their numbers are those
+            of single runs up to rounding; they have no log.jsonl.
+        command: what is called with a single run's arguments and `--out`.
         progress: called with each run as it ends, from several threads.
         stale: seconds without a sign of life after which another machine's run is taken over.
 
@@ -55,70 +67,55 @@ def sweep(
     """
     if jobs < 1:
         raise DataError(f"`jobs` is {jobs}; expected 1 or more")
-    planned, folder = read_spec(spec), Path(out)
+    planned, folder = read_spec(spec_path(spec), root=root), Path(out)
     try:
         for part in ("logs", "locks"):
             (folder / part).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DataError(f"{folder}: cannot be made a folder ({error.strerror})") from None
+    how = _How(folder, command, jobs, stale)
+    tasks = tasks_of(planned) if together else []
+    shared = {run.name for task in tasks for run in task}
+    tasks += [[run] for run in planned if run.name not in shared]
+    states = _work(tasks, how, progress or (lambda _: None), many=len(shared) > 0)
+    return [states[run.name] for run in planned]
 
-    def work(run: Planned) -> Swept:
-        ended = Swept(run, _do(run, folder, command, jobs, stale), _log(run, folder))
-        if progress is not None:
-            progress(ended)
-        return ended
 
-    with ThreadPoolExecutor(jobs) as pool:
-        futures = [pool.submit(work, run) for run in planned]
+def _work(
+    tasks: Sequence[Sequence[Planned]], how: _How, tell: Callable[[Swept], object], *, many: bool
+) -> dict[str, Swept]:
+    """Tasks of many runs first, as they come; each worker is for one of `jobs` threads."""
+    workers: SimpleQueue[Worker] = SimpleQueue()
+    made = [Worker(how.folder, jobs=how.jobs, stale=how.stale) for _ in range(how.jobs * many)]
+    for worker in made:
+        workers.put(worker)
+
+    def work(task: Sequence[Planned]) -> list[Swept]:
+        todo = [run for run in task if not is_done(run, how.folder)]
+        found: dict[str, State | None] = {}
+        if len(todo) > 1:
+            worker = workers.get()
+            states = worker.do(todo)
+            found = {run.name: state for run, state in zip(todo, states, strict=True)}
+            workers.put(worker)
+        return [_ended(run, found.get(run.name), how, tell) for run in task]
+
+    with ThreadPoolExecutor(how.jobs) as pool:
+        futures = [pool.submit(work, task) for task in tasks]
         try:
-            return [future.result() for future in futures]
+            ended = [one for future in futures for one in future.result()]
         finally:
             for future in futures:
                 future.cancel()  # after Ctrl-C: those that have not begun
+            for worker in made:
+                worker.close()
+    return {one.run.name: one for one in ended}
 
 
-def is_done(run: Planned, folder: Path) -> bool:
-    """Whether the run has written its numbers, which it does last."""
-    return (folder / run.name / "metrics.json").exists()
-
-
-def _do(run: Planned, folder: Path, command: Sequence[str], jobs: int, stale: float) -> State:
-    if is_done(run, folder):
-        return "was done"
-    lock = acquire(folder / "locks" / run.name, stale=stale)
-    if lock is None:
-        return "was done" if is_done(run, folder) else "elsewhere"
-    with lock:
-        if is_done(run, folder):  # by another process, between the look and the lock
-            return "was done"
-        words = [*command, *run.arguments(), *_going_on(folder / run.name)]
-        with _log(run, folder).open("ab") as log:
-            child = subprocess.Popen(
-                [*words, "--out", str(folder / run.name), "--quiet"],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=_environment(jobs),
-            )  # fmt: skip
-            lock.works_in(child.pid)
-            status = child.wait()
-        return "done" if status == 0 and is_done(run, folder) else "failed"
-
-
-def _going_on(folder: Path) -> list[str]:
-    """`--resume` where a state was kept; a folder without one is moved aside, not lost."""
-    if (folder / "state.safetensors").exists():
-        return ["--resume"]
-    if folder.exists():
-        count = 1
-        while (aside := folder.with_name(f"{folder.name}.unfinished{count}")).exists():
-            count += 1
-        folder.rename(aside)
-    return []
-
-
-def _environment(jobs: int) -> dict[str, str]:
-    """Threads for each run, unless the user has said how many."""
-    share = max(1, (os.cpu_count() or 1) // jobs)
-    return {"OMP_NUM_THREADS": str(share), **os.environ}
-
-
-def _log(run: Planned, folder: Path) -> Path:
-    return folder / "logs" / f"{run.name}.txt"
+def _ended(run: Planned, state: State | None, how: _How, tell: Callable[[Swept], object]) -> Swept:
+    """A run with its state, done by itself where it has none."""
+    if state is None:
+        state = do_run(run, how.folder, command=how.command, jobs=how.jobs, stale=how.stale)
+    swept = Swept(run, state, log_of(run, how.folder))
+    tell(swept)
+    return swept

@@ -3,6 +3,7 @@ from typer.testing import CliRunner
 
 from ncscope.errors import NcscopeError
 from ncscope.experiments import sweep as library
+from ncscope.experiments.ready import ready_names
 from ncscope_cli.main import app
 from ncscope_cli.sweep import EXAMPLE
 
@@ -28,8 +29,8 @@ def test_the_example_of_the_help_is_a_grid_and_can_be_looked_at_without_running(
 
 
 def test_failures_are_counted_and_named_where_they_are_told(spec, tmp_path, monkeypatch):
-    def fails(path, *, out, jobs, progress):
-        assert jobs == 1
+    def fails(path, *, out, root, jobs, together, command, progress):
+        assert (jobs, root, together, command[2]) == (1, None, True, "ncscope_cli.main")
         runs = library.read_spec(path)
         ended = [library.Swept(runs[0], "done", out), library.Swept(runs[1], "failed", out / "l")]
         for one in ended:
@@ -37,5 +38,35 @@ def test_failures_are_counted_and_named_where_they_are_told(spec, tmp_path, monk
         return ended
 
     monkeypatch.setattr(library, "sweep", fails)
-    with pytest.raises(NcscopeError, match="1 of 24 runs failed; their words are in"):
+    with pytest.raises(NcscopeError, match="1 of 2 runs failed; their words are in"):
         invoke(spec, "--out", tmp_path)
+
+
+def test_the_ready_grids_are_listed_with_what_they_make_take_and_lead_to():
+    lines = invoke("--list").stdout.splitlines()
+    assert [line.split(":")[0] for line in lines[::3]] == ready_names()
+    assert all(" runs; " in line for line in lines[1::3])
+    assert all(line.startswith("  then: ncscope ") for line in lines[2::3])
+
+
+def test_without_a_grid_or_a_folder_the_usage_is_said(tmp_path):
+    for words in ((), ("toy-domain",), ("--out", tmp_path)):
+        result = invoke(*words)
+        assert result.exit_code == 2
+        assert "SPEC and --out are needed, or --list" in result.output
+
+
+def test_several_gpus_are_torchruns(spec, tmp_path, monkeypatch):
+    seen = []
+
+    monkeypatch.setattr(library, "sweep", lambda *_, **said: seen.append(said) or [])
+    invoke(spec, "--out", tmp_path, "--gpus", 2, "--one-by-one")
+    [said] = seen
+    assert not said["together"]
+    assert said["command"][1:6] == (
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node",
+        "2",
+    )

@@ -98,7 +98,7 @@ def test_the_options_are_those_of_the_command():
     from ncscope_cli.main import app
 
     taken = {p.name for p in get_command(app).commands["tune"].params}
-    not_of_a_grid = {"out", "resume", "quiet", "tensorboard", "compile", "cache"}
+    not_of_a_grid = {"out", "resume", "quiet", "tensorboard", "wandb", "compile", "cache"}
     assert taken - not_of_a_grid == set(OPTIONS)
 
 
@@ -106,7 +106,7 @@ def test_the_options_are_those_of_the_command():
     ("text", "message"),
     [
         ("[grid", r"spec\.toml: not TOML"),
-        ("[runs]", r"runs: not a table of a grid; there are \[grid\] and \[fixed\]"),
+        ("[runs]", r"runs: no table of a grid; those are grid, fixed and about"),
         ("grid = 3", r"grid must be a table of options; found 3"),
         ('[grid]\nmethod="coop"', r"grid\.data is missing"),
         ('[grid]\ndata="d"', r"grid\.method is missing"),
@@ -129,10 +129,10 @@ def test_a_wrong_grid_is_refused_by_its_key(tmp_path, text, message):
 def test_every_run_is_done_once_and_not_again(tmp_path, command):
     path, out = spec(tmp_path, GRID), tmp_path / "out"
     seen = []
-    ended = sweep(path, out=out, jobs=4, command=command, progress=seen.append)
+    ended = sweep(path, out=out, jobs=4, together=False, command=command, progress=seen.append)
     assert {e.state for e in ended} == {"done"}
     assert len(seen) == len(ran(out)) == 16
-    assert {e.state for e in sweep(path, out=out, command=command)} == {"was done"}
+    assert {e.state for e in sweep(path, out=out, together=False, command=command)} == {"was done"}
     assert len(ran(out)) == 16
     assert list((out / "locks").iterdir()) == []
 
@@ -140,10 +140,13 @@ def test_every_run_is_done_once_and_not_again(tmp_path, command):
 def test_a_failed_run_leaves_its_words_stops_no_other_and_is_tried_again(tmp_path, command):
     path = spec(tmp_path, '[grid]\nmethod = ["vpt", "coop"]\ndata = "d"\n')
     out = tmp_path / "out"
-    first, second = sweep(path, out=out, command=command)
+    first, second = sweep(path, out=out, together=False, command=command)
     assert (first.state, second.state) == ("failed", "done")
     assert "no such prompt" in first.log.read_text()
-    assert [e.state for e in sweep(path, out=out, command=command)] == ["failed", "was done"]
+    assert [e.state for e in sweep(path, out=out, together=False, command=command)] == [
+        "failed",
+        "was done",
+    ]
     assert len(ran(out)) == 3
 
 
@@ -157,7 +160,7 @@ def test_what_was_cut_off_goes_on_where_a_state_was_kept_and_is_moved_aside_wher
     bare.mkdir()
     (kept / "state.safetensors").touch()
     (bare / "log.jsonl").write_text("x")
-    sweep(path, out=out, command=command)
+    sweep(path, out=out, together=False, command=command)
     lines = ran(out)
     assert ["--resume" in line for line in lines] == [True, False]
     assert (out / f"{bare.name}.unfinished1" / "log.jsonl").read_text() == "x"
@@ -166,7 +169,8 @@ def test_what_was_cut_off_goes_on_where_a_state_was_kept_and_is_moved_aside_wher
 def test_processes_side_by_side_share_a_grid(tmp_path, command):
     path, out = spec(tmp_path, GRID), tmp_path / "out"
     code = ("import sys; from ncscope.experiments.sweep import sweep;"
-            "sweep(sys.argv[1], out=sys.argv[2], jobs=2, command=sys.argv[3:])")  # fmt: skip
+            "sweep(sys.argv[1], out=sys.argv[2], jobs=2, together=False,"
+            "command=sys.argv[3:])")  # fmt: skip
     words = [sys.executable, "-c", code, str(path), str(out), *command]
     env = {**os.environ, "FAKE_SECONDS": "0.2", "PYTHONPATH": str(ROOT)}
     workers = [subprocess.Popen(words, env=env) for _ in range(2)]
@@ -264,18 +268,19 @@ def test_a_run_whose_worker_was_killed_is_taken_over(tmp_path, command):
     path = spec(tmp_path, '[grid]\nmethod = "coop"\ndata = "d"\n')
     out = tmp_path / "out"
     code = ("import sys; from ncscope.experiments.sweep import sweep;"
-            "sweep(sys.argv[1], out=sys.argv[2], command=sys.argv[3:])")  # fmt: skip
+            "sweep(sys.argv[1], out=sys.argv[2], together=False,"
+            "command=sys.argv[3:])")  # fmt: skip
     env = {**os.environ, "FAKE_SECONDS": "60", "PYTHONPATH": str(ROOT)}
     words = [sys.executable, "-c", code, str(path), str(out), *command]
     worker = subprocess.Popen(words, env=env, start_new_session=True)
     deadline = time.monotonic() + 30
     while not ran(out) and time.monotonic() < deadline:
         time.sleep(0.02)
-    assert [e.state for e in sweep(path, out=out, command=command)] == ["elsewhere"]
+    assert [e.state for e in sweep(path, out=out, together=False, command=command)] == ["elsewhere"]
     os.killpg(worker.pid, signal.SIGKILL)  # the worker and the run it started
     worker.wait()
     states = ["elsewhere"]
     while states == ["elsewhere"] and time.monotonic() < deadline:  # the kernel takes a moment
-        states = [e.state for e in sweep(path, out=out, command=command)]
+        states = [e.state for e in sweep(path, out=out, together=False, command=command)]
     assert states == ["done"]
     assert len(ran(out)) == 2

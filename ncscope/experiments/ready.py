@@ -1,0 +1,27 @@
+"""The grids that come with the package: the paper's tables and figures, on the toy and on data."""
+
+from pathlib import Path
+
+from ncscope.errors import DataError
+
+FOLDER = Path(__file__).with_name("specs")
+
+
+def ready_names() -> list[str]:
+    """What `ncscope sweep NAME` takes beside a file of one's own."""
+    return sorted(path.stem for path in FOLDER.glob("*.toml"))
+
+
+def spec_path(name_or_file: str | Path) -> Path:
+    """The file of a grid: one that comes with the package by its name, else a path.
+
+    Raises:
+        DataError: neither; the names are listed.
+    """
+    names = ready_names()
+    if str(name_or_file) in names:
+        return FOLDER / f"{name_or_file}.toml"
+    path = Path(name_or_file)
+    if not path.exists():
+        raise DataError(f"{path}: no such file, and no ready grid: {', '.join(names)}")
+    return path

@@ -1,0 +1,69 @@
+"""A grid on a cluster: an array of jobs that each take what is left of it, by submitit."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ncscope.errors import DataError, NcscopeError
+from ncscope.experiments.ready import spec_path
+from ncscope.experiments.spec import read_spec
+from ncscope.experiments.sweep import sweep
+from ncscope.experiments.sweep_run import command_on
+
+
+@dataclass(frozen=True)
+class Share:
+    """What a job asks of the cluster, and does: its own process takes one run at a time.
+
+    `minutes` a job at most; the next one goes on with what was cut off. `gpus` above 1 spread each
+    run that is not trained with others over as many processes.
+    """
+
+    minutes: int = 240
+    partition: str | None = None
+    gpus: int = 0
+    cpus: int = 4
+
+
+def submit(
+    spec: str | Path, *, out: str | Path, jobs: int, share: Share, root: str | Path | None = None,
+    together: bool = True, cluster: str = "slurm",
+) -> list[Any]:  # fmt: skip
+    """Submit `jobs` jobs that share the grid through `out`, which all machines must see.
+
+    Args:
+        cluster: `slurm`, or `local` for processes on this machine.
+
+    Returns:
+        submitit's jobs; their words are in `out`/slurm.
+
+    Raises:
+        DataError: a grid that cannot be read.
+        NcscopeError: submitit is not installed, or there is no cluster here.
+    """
+    try:
+        import submitit
+    except ImportError:
+        raise NcscopeError('a cluster needs submitit: pip install "ncscope[slurm]"') from None
+    if jobs < 1:
+        raise DataError(f"`jobs` is {jobs}; expected 1 or more")
+    path = spec_path(spec).resolve()
+    read_spec(path, root=root)  # a mistake is to be told here, not by every job
+    folder = Path(out).resolve()
+    try:
+        executor = submitit.AutoExecutor(folder=folder / "slurm" / "%j", cluster=cluster)
+    except RuntimeError as error:
+        raise NcscopeError(f"no SLURM here: {error}; use --jobs without --slurm") from None
+    executor.update_parameters(
+        name="ncscope", timeout_min=share.minutes, cpus_per_task=share.cpus,
+        gpus_per_node=share.gpus,
+        **({"slurm_partition": share.partition} if share.partition else {}),
+    )  # fmt: skip
+    with executor.batch():
+        return [
+            executor.submit(
+                sweep, path, out=folder, root=None if root is None else Path(root).resolve(),
+                together=together, command=command_on(share.gpus),
+            )
+            for _ in range(jobs)
+        ]  # fmt: skip

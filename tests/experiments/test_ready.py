@@ -1,0 +1,75 @@
+import pytest
+
+from ncscope.data.known import parse_known
+from ncscope.errors import DataError
+from ncscope.experiments.ready import ready_names, spec_path
+from ncscope.experiments.spec import read_about, read_spec
+from ncscope.experiments.sweep_batch import _tune_options, tasks_of
+from ncscope.toy.tasks import find_task
+
+NAMES = ready_names()
+
+
+def data_of(run):
+    return [run.options["data"], *run.options.get("target", [])]
+
+
+def test_every_item_of_the_paper_has_a_grid():
+    assert {
+        "toy-figure1", "toy-figure2", "toy-base-to-novel", "toy-cross-dataset", "toy-domain",
+        "toy-sensitivity", "toy-ablation", "paper-base-to-novel", "paper-imbalanced",
+        "paper-cross-dataset", "paper-domain", "paper-sensitivity",
+    } == set(NAMES)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_ready_grid_has_runs_that_tune_takes_on_data_there_are(name):
+    runs = read_spec(spec_path(name), root="/data")
+    assert set(read_about(spec_path(name))) == {"makes", "time", "then"}
+    for run in runs:
+        _tune_options(run)
+    for data in {data for run in runs for data in data_of(run)}:
+        if name.startswith("toy-"):
+            find_task(data.removeprefix("toy:"))
+        else:
+            assert parse_known(data) is not None
+            assert data.endswith(":/data")
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name.startswith("paper-")])
+def test_a_grid_on_real_data_wants_their_folder_and_is_the_same_wherever_they_lie(name):
+    with pytest.raises(DataError, match=r"\{root\}: name the folder of the data sets by --root"):
+        read_spec(spec_path(name))
+    here, there = (read_spec(spec_path(name), root=root) for root in ("/a", "/b"))
+    assert [run.name for run in here] == [run.name for run in there]
+    assert here[0].options["data"] != there[0].options["data"]
+
+
+def test_an_unknown_grid_is_refused_with_those_there_are():
+    with pytest.raises(DataError, match="no such file, and no ready grid: paper-base-to-novel, "):
+        spec_path("toy-figure3")
+
+
+def test_what_a_grid_says_of_itself_is_text(tmp_path):
+    (tmp_path / "a.toml").write_text("[about]\nmakes = 3")
+    with pytest.raises(DataError, match=r"about\.makes must be a text"):
+        read_about(tmp_path / "a.toml")
+
+
+def test_runs_of_one_text_prompt_on_one_task_train_together():
+    tasks = tasks_of(read_spec(spec_path("toy-base-to-novel")))
+    assert len(tasks) == 10
+    assert {len(task) for task in tasks} == {36}
+    assert {run.options["method"] for task in tasks for run in task} == {"coop"}
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["csc = true", "batch_size = 8", 'sampler = "balanced"', "log_every = 5", 'recipe = "authors"',
+     "relative_weights = true", "accumulate = 2", 'recipe = "none"', "eval_every = 1"],
+)  # fmt: skip
+def test_a_run_that_takes_other_steps_or_is_to_log_is_done_by_itself(tmp_path, line):
+    recipe = "" if line.startswith("recipe") else 'recipe = "toy"\n'
+    path = tmp_path / "a.toml"
+    path.write_text(f'[grid]\nmethod="coop"\ndata="toy:fish"\nseed=[1, 2]\n[fixed]\n{recipe}{line}')
+    assert tasks_of(read_spec(path)) == []

@@ -1,0 +1,143 @@
+"""Runs of a grid that train together: as one by one, through kills, and shared by processes."""
+
+# A run's options are of several types; what is acquired here is free.
+# pyright: reportArgumentType=false, reportOptionalContextManager=false
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import ncscope
+from ncscope.experiments import tune_together as library
+from ncscope.experiments.compare import compare
+from ncscope.experiments.lock import acquire
+from ncscope.experiments.spec import read_spec
+from ncscope.experiments.sweep import sweep
+from ncscope.experiments.sweep_batch import do_batch
+
+ROOT = Path(__file__).parents[2]
+GRID = """
+[grid]
+method = "coop"
+data = ["toy:textures"]
+seed = [1, 2]
+weights = [{}, {lcd_weight = 0.1, mid_weight = 1.0}]
+[fixed]
+recipe = "toy"
+shots = 4
+epochs = 5
+tau = 0.25
+"""
+
+
+@pytest.fixture
+def spec(tmp_path):
+    (tmp_path / "spec.toml").write_text(GRID)
+    return tmp_path / "spec.toml"
+
+
+def numbers(folder):
+    return json.loads((folder / "metrics.json").read_text())["tune"]
+
+
+def test_runs_done_together_have_the_numbers_of_runs_done_alone(spec, tmp_path):
+    runs, out = read_spec(spec), tmp_path / "out"
+    assert do_batch(runs, out, stale=60) == ["done"] * 4
+    for run in runs[3:]:
+        own = ncscope.tune(
+            "coop", data="toy:textures", recipe="toy", shots=4, epochs=5, tau=0.25,
+            seed=run.options["seed"], lcd_weight=run.options.get("lcd_weight", 0.0),
+            mid_weight=run.options.get("mid_weight", 0.0),
+        )  # fmt: skip
+        found = numbers(out / run.name)
+        assert found["accuracy"] == pytest.approx(own.accuracy, abs=1e-4)
+        same = ("name", "seed", "counts", "lcd_weight", "mid_weight", "before")
+        assert [found[key] for key in same] == [own.record[key] for key in same]
+    assert do_batch(runs, out, stale=60) == ["was done"] * 4
+    assert list((out / "locks").iterdir()) == []
+
+
+def test_what_another_does_is_left_to_it_and_what_was_begun_alone_to_a_process_of_its_own(
+    spec, tmp_path, monkeypatch
+):
+    seen = []
+
+    def trains(_options, folders, *_, **__):
+        seen.extend(folders)
+        for folder in folders:
+            folder.mkdir()
+            (folder / "metrics.json").touch()
+
+    monkeypatch.setattr(library, "tune_together", trains)
+    runs, out = read_spec(spec), tmp_path / "out"
+    (out / runs[1].name).mkdir(parents=True)
+    (out / runs[1].name / "state.safetensors").touch()
+    with acquire(out / "locks" / runs[0].name) as held:
+        assert held is not None
+        assert do_batch(runs, out, stale=60) == ["elsewhere", None, "done", "done"]
+    assert seen == [out / run.name for run in runs[2:]]
+
+
+def test_where_training_together_fails_each_run_is_left_to_itself(
+    spec, tmp_path, monkeypatch, capsys
+):
+    def fails(*_, **__):
+        raise MemoryError("too much")
+
+    monkeypatch.setattr(library, "tune_together", fails)
+    assert do_batch(read_spec(spec), tmp_path, stale=60) == [None] * 4
+    assert "too much" in capsys.readouterr().err
+
+
+def start(spec, out):
+    code = ("import sys; from ncscope.experiments.sweep import sweep;"
+            "sweep(sys.argv[1], out=sys.argv[2])")  # fmt: skip
+    env = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'cli'}", "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        [sys.executable, "-c", code, str(spec), str(out)], env=env, start_new_session=True
+    )
+
+
+def until(ready, seconds=240):
+    deadline = time.monotonic() + seconds
+    while not ready() and time.monotonic() < deadline:
+        time.sleep(0.05)
+
+
+def table(out):
+    return compare(out).table()
+
+
+@pytest.mark.slow
+def test_a_grid_killed_three_times_ends_with_the_table_of_one_that_was_not(spec, tmp_path):
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    assert {one.state for one in sweep(spec, out=whole)} == {"done"}
+    moments = ("locks/*", "*/config.json", "*/metrics.json")
+    for moment in moments:  # locks taken, some measured, some written
+        worker = start(spec, cut)
+        until(lambda pattern=moment: any(cut.glob(pattern)))
+        os.killpg(worker.pid, signal.SIGKILL)
+        worker.wait()
+    states = ["elsewhere"]
+    while "elsewhere" in states:  # the kernel takes a moment to end what was killed
+        states = [one.state for one in sweep(spec, out=cut)]
+    assert table(cut) == table(whole)
+    assert list((cut / "locks").iterdir()) == []
+
+
+@pytest.mark.slow
+def test_two_processes_on_one_folder_do_every_run_once(spec, tmp_path):
+    workers = [start(spec, tmp_path / "out") for _ in range(2)]
+    assert [worker.wait() for worker in workers] == [0, 0]
+    runs = read_spec(spec)
+    written = [(tmp_path / "out" / run.name / "metrics.json").stat().st_mtime_ns for run in runs]
+    assert {one.state for one in sweep(spec, out=tmp_path / "out")} == {"was done"}
+    again = [(tmp_path / "out" / run.name / "metrics.json").stat().st_mtime_ns for run in runs]
+    assert written == again
+    assert table(tmp_path / "out").count("coop") > 1
