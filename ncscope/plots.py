@@ -16,13 +16,14 @@ from ncscope.report.figures import (
 )
 from ncscope.report.projection import Basis, fit_basis
 from ncscope.report.run_figures import simplex_motion, training_curves
-from ncscope.report.study_figures import measure_scatter, sensitivity_surface
+from ncscope.report.study_figures import gradient_bars, measure_scatter, sensitivity_surface
 
 __all__ = [
     "Basis",
     "angle_histogram",
     "cosine_heatmap",
     "fit_basis",
+    "gradient_bars",
     "group_accuracy",
     "measure_scatter",
     "modality_gap",

@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ncscope.metrics.pull_push import PullPush
+from ncscope.report import gradient_bars as gradients
 from ncscope.report import scatter, surface
 from ncscope.report.figures import Figure, figure_of
 
@@ -42,3 +44,20 @@ def sensitivity_surface(
         DataError: no row has all three numbers, or one of the weights does not vary.
     """
     return figure_of(surface.surface_parts(rows, x=x, y=y, z=z, title=title))
+
+
+def gradient_bars(
+    parts: PullPush, names: Sequence[str], counts: Sequence[int], *,
+    title: str = "Pull and push at the text features",
+) -> Figure:  # fmt: skip
+    """What cross-entropy does to each class's text feature, from head to tail classes.
+
+    Args:
+        parts: `ncscope.metrics.pull_push` of training images.
+        names: K class names.
+        counts: K numbers of training images.
+
+    Raises:
+        ShapeError: names or counts that do not fit.
+    """
+    return figure_of(gradients.gradient_parts(parts, names, counts, title=title))
