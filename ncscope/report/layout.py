@@ -24,12 +24,13 @@ def base_layout(
     return {
         "title": {
             "text": f"{in_plot(title, 90)}<span style='font-size:12px'>{small}</span>",
-            "font": {"size": 16}, "x": 0.02, "xanchor": "left", "y": 0.98, "yanchor": "top",
+            "font": {"size": 16}, "x": 0.02, "xanchor": "left", "y": 1, "yanchor": "top",
+            "pad": {"t": 20},
         },
         "font": {"family": FONT, "color": palette.INK, "size": 12},
         "paper_bgcolor": CLEAR,
         "plot_bgcolor": CLEAR,
-        "margin": {"l": 56, "r": 16, "t": 44 + 17 * len(lines) + top, "b": 48},
+        "margin": {"l": 56, "r": 16, "t": 56 + 18 * len(lines) + top, "b": 48},
         "hoverlabel": {"font": {"family": FONT, "size": 12}, "align": "left"},
         "legend": {"bgcolor": CLEAR, "itemsizing": "constant"},
         "uirevision": "keep",  # a change of theme or form leaves camera and zoom alone
