@@ -50,7 +50,7 @@ def compare(
         typer.Option(
             metavar="FILE",
             help="The table; its suffix says the format: .txt, .csv, .md, .tex, or .html, which "
-            "also plots measures against accuracy.",
+            "also plots measures against accuracy, gains over --baseline, and grids of weights.",
         ),
     ],
     baseline: Annotated[

@@ -6,10 +6,12 @@ from pathlib import Path
 from ncscope import __version__
 from ncscope.experiments.association import Scatter, correlations, scatters
 from ncscope.experiments.correlation import Correlation
+from ncscope.experiments.gains_html import gains_html
 from ncscope.experiments.rows import Labelled
 from ncscope.experiments.scatter_svg import scatter_svg
 from ncscope.experiments.table import Table
 from ncscope.experiments.table import number as cell_number
+from ncscope.experiments.weights_html import weights_html
 from ncscope.report import palette
 from ncscope.report.plain import in_html
 
@@ -27,12 +29,16 @@ def as_html(
     tables: Sequence[Table],
     correlated: Sequence[Table],
     notes: Sequence[str] = (),
+    *,
+    baseline: str | None = None,
 ) -> str:
     """The page. Every name is text, whatever it holds; a policy forbids scripts and the network."""
     style = Path(__file__).with_name("compare.css").read_text(encoding="utf-8")
     plots = _plots(rows)
     sections = [
         *(_table(table) for table in tables),
+        gains_html(rows, baseline),
+        weights_html(rows),
         *([f"<h2>Measures against accuracy</h2>{plots}"] if plots else []),
         *(["<h2>Correlations</h2>"] if correlated else []),
         *(_table(table) for table in correlated),

@@ -39,6 +39,7 @@ class Comparison:
     tables: tuple[Table, ...]
     correlations: tuple[Table, ...]
     notes: tuple[str, ...]
+    baseline: str | None = None
 
     def table(self) -> str:
         """Everything as aligned text."""
@@ -57,7 +58,10 @@ class Comparison:
         if path.suffix == ".html":
             from ncscope.experiments.as_html import as_html  # plotly is slow to import
 
-            return write_text(path, as_html(self.rows, self.tables, self.correlations, self.notes))
+            page = as_html(
+                self.rows, self.tables, self.correlations, self.notes, baseline=self.baseline
+            )
+            return write_text(path, page)
         if path.suffix == ".csv":
             return write_text(path, as_csv(tables))
         formats = {".txt": as_text, ".md": as_markdown, ".tex": as_latex}
@@ -110,7 +114,7 @@ def compare(
         if not found:
             notes.append("No correlation is defined: fewer than 3 runs a data set, or all alike.")
     notes += _legend(rows, tables, found, tests=chosen is not None)
-    return Comparison(tuple(rows), tuple(tables), tuple(found), tuple(notes))
+    return Comparison(tuple(rows), tuple(tables), tuple(found), tuple(notes), chosen)
 
 
 def check_suffix(path: Path) -> None:

@@ -14,7 +14,7 @@ from ncscope.experiments.lock import STALE
 from ncscope.experiments.ready import spec_path
 from ncscope.experiments.spec import Planned, read_spec
 from ncscope.experiments.sweep_batch import tasks_of
-from ncscope.experiments.sweep_run import COMMAND, State, do_run, is_done, log_of
+from ncscope.experiments.sweep_run import COMMAND, State, do_run, is_done, lock_of, log_of
 from ncscope.experiments.sweep_worker import Worker
 
 
@@ -116,6 +116,8 @@ def _ended(run: Planned, state: State | None, how: _How, tell: Callable[[Swept],
     """A run with its state, done by itself where it has none."""
     if state is None:
         state = do_run(run, how.folder, command=how.command, jobs=how.jobs, stale=how.stale)
+    if state == "was done":  # its lock, left by a kill after the numbers were written, has no use
+        lock_of(run, how.folder).unlink(missing_ok=True)
     swept = Swept(run, state, log_of(run, how.folder))
     tell(swept)
     return swept

@@ -45,7 +45,7 @@ def versus(
     for label in others:
         for column in columns:
             what = f"{label} {_SHOWN[column]}"
-            differences, data, averaged = _pairs(points, label, baseline, column)
+            differences, data, averaged = pairs(points, label, baseline, column)
             if not differences:
                 notes.setdefault("no pair with the baseline", []).append(what)
                 continue
@@ -66,7 +66,7 @@ def versus(
 _AVERAGED = "One side has no seeds; the other's mean over its own is paired with it"
 
 
-def _pairs(
+def pairs(
     points: Sequence[Point], label: str, baseline: str, column: str
 ) -> tuple[list[float], list[str], bool]:
     """Differences and their data sets; whether a side without seeds met the mean over seeds."""

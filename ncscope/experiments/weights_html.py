@@ -1,0 +1,106 @@
+"""How accuracy depends on both weights of NPT's terms, as a coloured grid (Figure 5)."""
+
+from collections.abc import Sequence
+
+from ncscope.experiments.averages import complete_data, over_data
+from ncscope.experiments.points import Point, at_tau, base_to_new_points, taus
+from ncscope.experiments.rows import Labelled
+from ncscope.report import palette
+from ncscope.report.plain import in_html
+
+_COLUMNS = {"base": "base", "new": "new", "h": "H of averages"}
+Weights = tuple[float, float]
+
+
+def weights_html(rows: Sequence[Labelled]) -> str:
+    """A grid a method, tau and accuracy; empty where no method has such a grid."""
+    figures = []
+    for tau in taus(rows):
+        here = at_tau(rows, tau)
+        for name in dict.fromkeys(_method(row) for row in here):
+            found = _runs(here, name)
+            if _is_grid(list(found.values())):
+                when = "" if tau is None else f", tau = {tau:g}"
+                mine = [row for row in here if row.label in found]
+                points = base_to_new_points(mine)
+                figures += [_grid(points, found, column, f"{name}{when}") for column in _COLUMNS]
+    if not any(figures):
+        return ""
+    return (
+        "<h2>Sensitivity to the weights</h2><p>Per cent, means over the data sets that every "
+        "pair of weights was run on; weights in their order, not to scale. A frame is the highest "
+        "mean: of many, the highest is high by chance, too.</p>"
+        f'<div class="pairs">{"".join(figures)}</div>'
+    )
+
+
+def _is_grid(pairs: Sequence[Weights]) -> bool:
+    """Two values or more of each weight, and more pairs than a line or a diagonal has."""
+    sizes = [len({pair[k] for pair in pairs}) for k in (0, 1)]
+    return min(sizes, default=0) > 1 and len(pairs) > max(sizes)
+
+
+def _method(row: Labelled) -> str:
+    """Runs with and without the terms are one method here."""
+    return row.outcome.name.removesuffix("+npt")
+
+
+def _runs(rows: Sequence[Labelled], name: str) -> dict[str, Weights]:
+    """Weights by row, of a method's rows; rows with the same weights differ in something else, and
+    only the first of them is taken."""
+    found: dict[str, Weights] = {}
+    for row in rows:
+        settings = row.outcome.settings
+        first, second = settings.get("lcd_weight"), settings.get("mid_weight")
+        if _method(row) != name or not isinstance(first, float) or not isinstance(second, float):
+            continue
+        if (first, second) not in found.values():
+            found[row.label] = (first, second)
+    return found
+
+
+def _grid(points: Sequence[Point], found: dict[str, Weights], column: str, title: str) -> str:
+    whole = complete_data(points, tuple(_COLUMNS))
+    means: dict[Weights, float] = {}
+    for label, weights in found.items():
+        mean = over_data([p for p in points if p.label == label], whole, column)
+        if mean is not None:
+            means[weights] = mean.value
+    if not means:
+        return ""
+    across, up = (sorted({weights[k] for weights in means}) for k in (0, 1))
+    heads = "".join(f'<th scope="col">{value:g}</th>' for value in across)
+    body = "".join(
+        f'<tr><th scope="row">{second:g}</th>'
+        + "".join(_cell(means, (first, second)) for first in across)
+        + "</tr>"
+        for second in reversed(up)
+    )
+    said = f"{title}: {_COLUMNS[column]}, {len(whole)} data sets"
+    return (
+        f'<figure><figcaption>{in_html(said)}</figcaption><div class="wide"><table class="heat">'
+        f'<thead><tr><th scope="col">w2 \\ w1</th>{heads}</tr></thead><tbody>{body}</tbody>'
+        "</table></div></figure>"
+    )
+
+
+def _cell(means: dict[Weights, float], weights: Weights) -> str:
+    value = means.get(weights)
+    if value is None:
+        return "<td>–</td>"
+    low, high = min(means.values()), max(means.values())
+    share = 0.5 if high - low < 1e-9 else (value - low) / (high - low)
+    ground = _colour(share)
+    ink = max(("#000000", "#ffffff"), key=lambda colour: palette.contrast(colour, ground))
+    best = ' class="best"' if value == high and high > low else ""
+    return f'<td{best} style="background:{ground};color:{ink}">{100 * value:.2f}</td>'
+
+
+def _colour(share: float) -> str:
+    """A colour of `palette.MANY` between its stops."""
+    for (low, first), (high, second) in zip(palette.MANY, palette.MANY[1:], strict=False):
+        if share <= high:
+            part = (share - low) / (high - low)
+            pairs = ((int(first[i : i + 2], 16), int(second[i : i + 2], 16)) for i in (1, 3, 5))
+            return "#" + "".join(f"{round(a + part * (b - a)):02x}" for a, b in pairs)
+    return palette.MANY[-1][1]
