@@ -1,0 +1,83 @@
+"""A grid submitted as jobs: by submitit on this machine, and to a SLURM where one runs here."""
+
+# What submitit returns has no types.
+# pyright: reportArgumentType=false
+
+import shutil
+import subprocess
+
+import pytest
+
+from ncscope.errors import DataError, NcscopeError
+from ncscope.experiments.slurm import Share, submit
+from ncscope.experiments.spec import read_spec
+from ncscope.experiments.sweep_run import is_done
+
+GRID = """
+[grid]
+method = "coop"
+data = "toy:textures"
+seed = [1, 2]
+[fixed]
+recipe = "toy"
+shots = 1
+epochs = 1
+"""
+
+
+@pytest.fixture
+def spec(tmp_path):
+    (tmp_path / "spec.toml").write_text(GRID)
+    return tmp_path / "spec.toml"
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # submitit leaves its children to the system
+def test_jobs_share_a_grid_and_end_with_every_run_done_once(spec, tmp_path):
+    out = tmp_path / "out"
+    jobs = submit(spec, out=out, jobs=2, share=Share(minutes=5), cluster="local")
+    states = [[one.state for one in job.result()] for job in jobs]
+    assert len(states) == 2
+    assert all(is_done(run, out) for run in read_spec(spec))
+    assert [sum(found[k] == "done" for found in states) for k in (0, 1)] == [1, 1]
+
+
+def test_a_wrong_grid_is_told_before_anything_is_submitted(tmp_path):
+    (tmp_path / "a.toml").write_text("[grid]\ndata = 3")
+    with pytest.raises(DataError, match=r"grid\.data must be a text"):
+        submit(tmp_path / "a.toml", out=tmp_path / "out", jobs=1, share=Share())
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(DataError, match="`jobs` is 0; expected 1 or more"):
+        submit("toy-figure1", out=tmp_path / "out", jobs=0, share=Share())
+
+
+def test_without_a_cluster_it_says_so(spec, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(NcscopeError, match="no SLURM here: "):
+        submit(spec, out=tmp_path / "out", jobs=1, share=Share())
+
+
+def test_without_submitit_it_says_what_to_install(spec, tmp_path, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "submitit", None)
+    with pytest.raises(NcscopeError, match=r'pip install "ncscope\[slurm\]"'):
+        submit(spec, out=tmp_path / "out", jobs=1, share=Share())
+
+
+def has_slurm():
+    if shutil.which("sinfo") is None:
+        return False
+    done = subprocess.run(["sinfo", "-h"], capture_output=True, timeout=20, check=False)
+    return done.returncode == 0 and bool(done.stdout.strip())
+
+
+@pytest.mark.slow
+def test_slurm_does_the_grid(spec, tmp_path):
+    if not has_slurm():
+        pytest.skip("no SLURM answers here (sinfo)")
+    out = tmp_path / "out"
+    share = Share(minutes=5, cpus=1)
+    jobs = submit(spec, out=out, jobs=2, share=share)
+    assert len({job.job_id.partition("_")[0] for job in jobs}) == 1  # one array
+    states = [[one.state for one in job.result()] for job in jobs]
+    assert {state for found in states for state in found} <= {"done", "was done", "elsewhere"}
+    assert all(is_done(run, out) for run in read_spec(spec))
