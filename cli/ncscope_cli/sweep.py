@@ -102,7 +102,7 @@ def sweep(
 
 def listing() -> str:
     """The ready grids: what each makes, its runs, its time, and what to do then."""
-    from ncscope.experiments.ready import ready_names, spec_path
+    from ncscope.experiments.ready import FOLDER, ready_names, spec_path
     from ncscope.experiments.spec import read_about, read_spec
 
     lines = []
@@ -110,7 +110,7 @@ def listing() -> str:
         about, runs = read_about(spec_path(name)), read_spec(spec_path(name), root="ROOT")
         lines += [f"{name}: {about['makes']}", f"  {len(runs)} runs; {about['time']}",
                   f"  then: {about['then']}"]  # fmt: skip
-    return "\n".join(lines)
+    return "\n".join([*lines, f"Files to copy and change: {FOLDER}"])
 
 
 def _dry(spec: str, out: Path, root: Path | None) -> None:

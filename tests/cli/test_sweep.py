@@ -3,7 +3,7 @@ from typer.testing import CliRunner
 
 from ncscope.errors import NcscopeError
 from ncscope.experiments import sweep as library
-from ncscope.experiments.ready import ready_names
+from ncscope.experiments.ready import FOLDER, ready_names
 from ncscope_cli.main import app
 from ncscope_cli.sweep import EXAMPLE
 
@@ -43,7 +43,8 @@ def test_failures_are_counted_and_named_where_they_are_told(spec, tmp_path, monk
 
 
 def test_the_ready_grids_are_listed_with_what_they_make_take_and_lead_to():
-    lines = invoke("--list").stdout.splitlines()
+    *lines, last = invoke("--list").stdout.splitlines()
+    assert last == f"Files to copy and change: {FOLDER}"
     assert [line.split(":")[0] for line in lines[::3]] == ready_names()
     assert all(" runs; " in line for line in lines[1::3])
     assert all(line.startswith("  then: ncscope ") for line in lines[2::3])

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from ncscope.data.known import parse_known
@@ -28,7 +30,7 @@ def test_a_ready_grid_has_runs_that_tune_takes_on_data_there_are(name):
     assert set(read_about(spec_path(name))) == {"makes", "time", "then"}
     for run in runs:
         _tune_options(run)
-    for data in {data for run in runs for data in data_of(run)}:
+    for data in {str(data) for run in runs for data in data_of(run)}:
         if name.startswith("toy-"):
             find_task(data.removeprefix("toy:"))
         else:
@@ -43,6 +45,12 @@ def test_a_grid_on_real_data_wants_their_folder_and_is_the_same_wherever_they_li
     here, there = (read_spec(spec_path(name), root=root) for root in ("/a", "/b"))
     assert [run.name for run in here] == [run.name for run in there]
     assert here[0].options["data"] != there[0].options["data"]
+
+
+def test_the_readme_names_every_grid_of_the_toy():
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    for name in (name for name in NAMES if name.startswith("toy-")):
+        assert f"`ncscope sweep {name} --out" in readme
 
 
 def test_an_unknown_grid_is_refused_with_those_there_are():
