@@ -68,7 +68,7 @@ def test_runs_of_one_text_prompt_on_one_task_train_together():
     tasks = tasks_of(read_spec(spec_path("toy-base-to-novel")))
     assert len(tasks) == 10
     assert {len(task) for task in tasks} == {36}
-    assert {run.options["method"] for task in tasks for run in task} == {"coop"}
+    assert {str(run.options["method"]) for task in tasks for run in task} == {"coop"}
 
 
 @pytest.mark.parametrize(
