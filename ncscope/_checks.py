@@ -9,7 +9,7 @@ from torch import Tensor
 from ncscope.errors import ShapeError
 
 HALF = (torch.float16, torch.bfloat16)
-_BLOCK_VALUES = 1 << 22  # looked at together: a sum in float64 copies what it sums
+_BLOCK_VALUES = 1 << 20  # looked at together: a sum in float64 copies what it sums
 
 
 def working(rows: Tensor) -> Tensor:

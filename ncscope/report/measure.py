@@ -18,6 +18,7 @@ from ncscope.features.processes import ALONE, Spread
 from ncscope.report import tables
 from ncscope.report.classes import class_rows, groups
 from ncscope.report.intervals import intervals
+from ncscope.report.memory import give_back
 from ncscope.report.notes import cautions, conventions, no_number
 from ncscope.report.per_image import with_per_image_text
 from ncscope.report.prepare import Prepared, prepare
@@ -114,12 +115,14 @@ def measure(
     prepared = prepare(features, normalise=normalise)
     counts = _train_counts(train_counts, len(prepared.classnames))
     side = _image_side(prepared, spread)
+    give_back(prepared.image)
     numbers = {} if prepared.text is None else text_numbers(prepared.text, prepared.frozen)
     if side is not None:
         numbers |= side.numbers
         assert prepared.image is not None
         assert prepared.label is not None
         numbers["uniformity/samples"] = sample_uniformity(prepared.image, prepared.label)
+    give_back(prepared.image)
     flat = {name: float(value) for name, value in numbers.items()}
     summary, absences = summarise(flat, prepared)
     replicates = bootstrap if spread.first else 0

@@ -11,6 +11,7 @@ from torch import Tensor
 from ncscope import metrics
 from ncscope.features.processes import ALONE, Spread
 from ncscope.metrics import ClassMoments, SampleMeasures
+from ncscope.report.memory import give_back
 from ncscope.report.sweeps import sweep
 
 Numbers = dict[str, Tensor]
@@ -79,9 +80,11 @@ def image_side(
         normalise=normalise,
         spread=spread,
     )
+    give_back(image)
     found = _vector_numbers("image", moments.means[moments.present])
     found |= _spread_numbers(moments, samples)
     if text is not None:
+        give_back(image)
         found |= pair_numbers(text[moments.present], moments)
         found |= decision_numbers(samples)
     return ImageSide(moments, samples, found)

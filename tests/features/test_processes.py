@@ -1,0 +1,187 @@
+"""Several processes: the numbers of one, one writer, one line of refusal, nobody left waiting."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch.testing import assert_close
+
+from ncscope.errors import DataError
+from ncscope.features.bundle import Features, read_features, write_features
+from ncscope.features.processes import ALONE, exchanged, join, joined
+from tests.tiny_clip import save_folder
+
+LAUNCH = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+
+
+def together(*arguments, processes=2):
+    """A run of the command line, in two processes or alone."""
+    start = LAUNCH if processes == 2 else [sys.executable]
+    command = [*start, "-m", "ncscope_cli.main", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
+
+
+@pytest.fixture(scope="module")
+def given(tmp_path_factory):
+    """Eleven images of three classes and a small model: batches of two leave an uneven rest."""
+    root = tmp_path_factory.mktemp("given")
+    random = np.random.default_rng(0)
+    for i in range(11):
+        path = root / "images" / "abc"[i % 3] / f"{i}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(random.integers(0, 256, (40, 40, 3), dtype=np.uint8)).save(path)
+    return [
+        "zero-shot", "--data", root / "images", "--backbone", save_folder(root / "tiny"),
+        "--batch-size", 2,
+    ]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def alone(given, tmp_path_factory):
+    path = tmp_path_factory.mktemp("alone") / "f.safetensors"
+    done = together("extract", *given, "--cache", "off", "--out", path, processes=1)
+    assert done.returncode == 0, done.stderr
+    return path
+
+
+def test_two_processes_extract_what_one_does_and_one_of_them_writes_and_caches(
+    given, alone, tmp_path
+):
+    out, cache = tmp_path / "f.safetensors", tmp_path / "cache"
+    done = together("extract", *given, "--cache", cache, "--out", out)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("wrote ") == 1
+    one, two = read_features(alone), read_features(out)
+    assert_close(two.image, one.image, atol=1e-6, rtol=0)
+    assert_close(two.text, one.text, atol=1e-6, rtol=0)
+    assert_close(two.label, one.label)
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == [out.name]
+    assert len(list((cache / "features").iterdir())) == 1
+
+
+def test_two_processes_measure_what_one_does_to_1e_6(given, alone, tmp_path):
+    arguments = (alone, *given, "--cache", "off", "--no-html", "--bootstrap", "5")
+    one = together("analyze", *arguments, "--out", tmp_path / "one", processes=1)
+    two = together("analyze", *arguments, "--out", tmp_path / "two")
+    assert one.returncode == two.returncode == 0, two.stderr
+    assert two.stdout == one.stdout
+    first, second = (
+        json.loads((tmp_path / name / "metrics.json").read_text())["runs"]
+        for name in ("one", "two")
+    )
+    for run, other in zip(first, second, strict=True):
+        assert run["measures"] == pytest.approx(other["measures"], abs=1e-6)
+        assert run["intervals"]["values"].keys() == other["intervals"]["values"].keys()
+
+
+def test_a_refusal_in_one_process_ends_all_with_one_line(given, tmp_path):
+    folder = tmp_path / "images"
+    for i in range(4):  # the last one, of the second process's share, is no image
+        (folder / "ab"[i // 2]).mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (40, 40)).save(folder / "ab"[i // 2] / f"{i}.png")
+    (folder / "b" / "3.png").write_text("no image")
+    done = together("extract", *given, "--data", folder, "--out", tmp_path / "f.npz")
+    assert done.returncode == 1
+    assert done.stderr.count("ncscope: ") == 1
+    assert "1 of 4 files cannot be read as images: b/3.png" in done.stderr
+    assert not (tmp_path / "f.npz").exists()
+
+
+BODY = """
+import sys, torch
+from ncscope.errors import DataError, NcscopeError
+from ncscope.features.gather import from_one, in_order
+from ncscope.features.processes import exchanged, joined
+try:
+    with joined(say=lambda error: print("said:", error, flush=True)) as spread:
+        {body}
+except NcscopeError as error:
+    print(f"refused: {{error}}", flush=True)
+"""
+
+
+def script(tmp_path, body):
+    path = tmp_path / "body.py"
+    path.write_text(BODY.format(body=body))
+    done = subprocess.run([*LAUNCH, path], capture_output=True, text=True, timeout=120, check=False)
+    return done
+
+
+def test_a_refusal_between_exchanges_reaches_those_who_wait_in_one(tmp_path):
+    body = """
+        if spread.rank == 1:
+            raise DataError("only here")
+        exchanged("waiting", spread)
+    """
+    done = script(tmp_path, body)
+    assert done.stdout.count("said: only here") == 1
+    assert done.stdout.count("refused: only here") == 2
+
+
+def test_a_process_that_dies_leaves_nobody_waiting(tmp_path):
+    body = """
+        if spread.rank == 1:
+            import os
+            os._exit(3)
+        exchanged("waiting", spread)
+    """
+    assert script(tmp_path, body).returncode == 1
+
+
+def test_rows_come_in_order_of_their_places_also_where_one_process_has_none(tmp_path):
+    body = """
+        mine = torch.tensor([[0.0, 1], [2, 3], [5, 6]]) if spread.first else torch.empty(0, 0)
+        rows, places = in_order(mine, torch.tensor([7, 1, 4])[: len(mine)], spread)
+        assert places.tolist() == [1, 4, 7] and rows.tolist() == [[2, 3], [5, 6], [0, 1]]
+        every = torch.arange(3) * 2 + spread.rank
+        rows, places = in_order(every[:, None].float(), every, spread)
+        assert places.tolist() == rows[:, 0].tolist() == list(range(6))
+        late = (None, None) if spread.first else (torch.ones(2, 3), torch.tensor([0, 5]))
+        rows, places = from_one(*late, spread)
+        assert rows.tolist() == [[1, 1, 1]] * 2 and places.tolist() == [0, 5]
+        assert from_one(None, None, spread) is None
+        print("fine", flush=True)
+    """
+    done = script(tmp_path, body)
+    assert done.stdout.count("fine") == 2, done.stderr
+
+
+def test_alone_there_is_nobody_to_ask(monkeypatch):
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    with joined() as spread:
+        assert spread == ALONE
+        assert exchanged({"a": 1}, spread) == [{"a": 1}]
+    with pytest.raises(DataError, match="as it was"), joined():
+        raise DataError("as it was")
+
+
+def test_incomplete_variables_of_torchrun_are_named(monkeypatch):
+    for name in ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(DataError, match="WORLD_SIZE is 2 but RANK is not set"):
+        join("cpu")
+
+
+def test_moments_of_two_processes_are_merged_over_their_blocks(tmp_path):
+    generator = torch.Generator().manual_seed(0)
+    label = torch.randint(4, (40000,), generator=generator)  # three blocks: two and one
+    image = torch.randn(4, 8, generator=generator)[label] + 3
+    image += torch.randn(40000, 8, generator=generator)
+    label[::7] = -1
+    text = torch.randn(4, 8, generator=generator)
+    path = tmp_path / "f.safetensors"
+    write_features(Features(image, label, text, tuple("abcd"), torch.tensor(50.0)), path)
+    arguments = ("analyze", path, "--no-html", "--bootstrap", "0", "--out")
+    assert together(*arguments, tmp_path / "one", processes=1).returncode == 0
+    assert together(*arguments, tmp_path / "two").returncode == 0
+    one, two = (
+        json.loads((tmp_path / name / "metrics.json").read_text())["runs"][0]
+        for name in ("one", "two")
+    )
+    assert two["measures"] == pytest.approx(one["measures"], abs=1e-6)
+    assert two["samples"] == int((label >= 0).sum())
