@@ -5,8 +5,9 @@
 
 The file is made in a temporary folder, which needs as much room, and deleted afterwards. Two fresh
 processes then read it: `analyze` as the command line calls it, which has about ninety measures, and
-the plain two-sweep reference of `benchmarks/measures.py`, which has six, rows not normalised. Extra memory is the peak of RssAnon above what was held once torch and the library were
-imported: pages of the mapped file count as RssFile and are given back under pressure.
+the plain two-sweep reference of `benchmarks/measures.py`, which has six, rows not normalised. Extra
+memory is the peak of RssAnon above what was held once torch and the library were imported: pages of
+the mapped file count as RssFile and are given back under pressure.
 """
 
 import argparse
@@ -50,7 +51,7 @@ def write(path: pathlib.Path, samples: int, classes: int, *, half: bool, unlabel
 
 
 def header(small: dict, samples: int, kind: str, size: int) -> tuple[bytes, int]:
-    """The head of a .safetensors file of these tensors and (N, D) images; where the images begin."""
+    """The head of a .safetensors file of these and (N, D) images; where the images begin."""
     kinds = {"torch.int64": "I64", "torch.float32": "F32"}
     entries: dict[str, dict] = {}
     at = 0
