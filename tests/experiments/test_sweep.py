@@ -284,3 +284,27 @@ def test_a_run_whose_worker_was_killed_is_taken_over(tmp_path, command):
         states = [e.state for e in sweep(path, out=out, together=False, command=command)]
     assert states == ["done"]
     assert len(ran(out)) == 2
+
+
+def test_a_grid_killed_three_times_is_done_with_only_the_cut_runs_begun_again(tmp_path, command):
+    path, out = spec(tmp_path, GRID), tmp_path / "out"
+    code = ("import sys; from ncscope.experiments.sweep import sweep;"
+            "sweep(sys.argv[1], out=sys.argv[2], jobs=2, together=False,"
+            "command=sys.argv[3:])")  # fmt: skip
+    env = {**os.environ, "FAKE_SECONDS": "0.3", "PYTHONPATH": str(ROOT)}
+    deadline = time.monotonic() + 60
+    for target in (2, 6, 11):
+        words = [sys.executable, "-c", code, str(path), str(out), *command]
+        worker = subprocess.Popen(words, env=env, start_new_session=True)
+        while len(list(out.glob("*/metrics.json"))) < target and time.monotonic() < deadline:
+            time.sleep(0.01)
+        os.killpg(worker.pid, signal.SIGKILL)
+        worker.wait()
+    states = {"elsewhere"}
+    while "elsewhere" in states and time.monotonic() < deadline:  # the kernel takes a moment
+        states = {e.state for e in sweep(path, out=out, together=False, command=command)}
+    assert states <= {"done", "was done"}
+    names = [run.name for run in read_spec(path)]
+    assert all((out / name / "metrics.json").exists() for name in names)
+    assert 16 <= len(ran(out)) <= 16 + 3 * 2  # each kill cut two at most
+    assert list((out / "locks").iterdir()) == []
