@@ -145,7 +145,7 @@ def measured(way: str, path: pathlib.Path, page: bool) -> dict:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--samples", type=int, default=1281167)
     parser.add_argument("--classes", type=int, default=1000)
     parser.add_argument("--half", action="store_true")

@@ -1,5 +1,7 @@
 """Bars of pull and push at text features."""
 
+# pyright: reportAttributeAccessIssue=false
+
 import pytest
 import torch
 

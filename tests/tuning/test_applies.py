@@ -24,7 +24,7 @@ def test_an_option_is_taken_where_it_changes_what_is_learned_and_refused_elsewhe
 def test_refusals_name_the_methods_that_have_the_option():
     with pytest.raises(DataError, match="`depth` has no effect on coop; it is for vpt, ivlp, map"):
         check_applies("coop", {"depth": 3})
-    with pytest.raises(DataError, match="`csc` has no effect on 'runs/coop'.* a checkpoint's"):
+    with pytest.raises(DataError, match=r"`csc` has no effect on 'runs/coop'.* a checkpoint's"):
         check_applies("runs/coop", {"csc": True})
     check_applies("coop", {"depth": None, "csc": True, "ctx": 4})
     check_applies("runs/coop", {"csc": False})
