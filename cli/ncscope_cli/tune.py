@@ -114,6 +114,9 @@ def tune(
         list[str] | None,
         typer.Option(metavar="DATA", help="Another data set to test on, all classes; repeatable."),
     ] = None,
+    test_part: Annotated[
+        str, typer.Option(metavar="test|val", help="Images tested on; val to choose settings by.")
+    ] = "test",
     accumulate: Annotated[int, typer.Option(min=1, help="Parts to compute a batch in.")] = 1,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
     wandb: Annotated[
@@ -174,6 +177,7 @@ def tune(
             log_every=log_every,
             targets=target or (),
             accumulate=accumulate,
+            test_part=test_part,
             resume=resume,
             board=tensorboard,
             wandb=wandb,

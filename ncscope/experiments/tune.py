@@ -53,6 +53,7 @@ def tune(
     cpt_clusters: int = 1,
     anchor: str = "nearest",
     accumulate: int = 1,
+    test_part: str = "test",
     eval_every: int = 0,
     log_every: int = 10,
     targets: Sequence[str] = (),
@@ -90,6 +91,7 @@ def tune(
         regulariser, lcd_weight, lcd_form, mid_weight, mid_form, centred, relative_weights,
             cpt_weights, cpt_clusters, anchor: see `ncscope.tuning.objective.Objective`.
         accumulate: parts that a batch is computed in.
+        test_part: `test`, or `val` to choose settings by.
         eval_every, log_every: steps between evaluations and between logged steps; 0 is never.
         targets: more data sets to test on, with all their classes, after training.
         resume: go on from the last state in `out`.
@@ -138,6 +140,7 @@ def tune(
         anchor=anchor,
         accumulate=accumulate,
         precision=precision,
+        test_part=test_part,
     )
     machine = Machine(
         backbone=backbone,

@@ -102,6 +102,7 @@ def tune_record(
         "seed": chosen.seed,
         "class_order": chosen.class_order,
         "recipe": chosen.recipe,
+        "test_part": chosen.test_part,
         "loss": chosen.loss,
         "sampler": chosen.sampler,
         "regulariser": chosen.regulariser if objective.active else "none",
