@@ -9,7 +9,7 @@ from torch import Tensor
 from ncscope.errors import ShapeError
 
 HALF = (torch.float16, torch.bfloat16)
-_BLOCK_VALUES = 1 << 20  # looked at together: a sum in float64 copies what it sums
+_BLOCK_VALUES = 1 << 20  # looked at together: a sum in another dtype copies what it sums
 
 
 def working(rows: Tensor) -> Tensor:
@@ -63,9 +63,12 @@ def check_samples(features: Tensor, labels: Tensor, num_classes: int) -> None:
 def check_finite(name: str, rows: Tensor) -> None:
     """Refuse NaN and inf, naming the first rows that hold them."""
     # A sum is NaN or inf if any entry is; overflow of a finite sum is caught by the second look.
-    blocks = rows.split(max(1, _BLOCK_VALUES // max(1, rows[:1].numel())))
-    sums = torch.stack([block.sum(dtype=torch.float64) for block in blocks])
-    if torch.isfinite(sums.sum()):
+    blocks = rows.detach().split(max(1, _BLOCK_VALUES // max(1, rows[:1].numel())))
+    # Written into one tensor: a list of small ones pins the heap between the blocks' copies.
+    sums = working(rows.new_zeros(len(blocks)))
+    for place, block in enumerate(blocks):
+        sums[place] = block.sum(dtype=sums.dtype)
+    if torch.isfinite(sums).all():
         return
     whole = [torch.isfinite(block.reshape(len(block), -1)).all(dim=1) for block in blocks]
     bad = (~torch.cat(whole)).nonzero().flatten().tolist()

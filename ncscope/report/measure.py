@@ -121,6 +121,7 @@ def measure(
         numbers |= side.numbers
         assert prepared.image is not None
         assert prepared.label is not None
+        give_back(prepared.image)
         numbers["uniformity/samples"] = sample_uniformity(prepared.image, prepared.label)
     give_back(prepared.image)
     flat = {name: float(value) for name, value in numbers.items()}
