@@ -8,7 +8,7 @@ demo: $(VENV)/.installed
 	$(BIN)/ncscope demo
 
 test: $(VENV)/.installed-dev
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist worksteal
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)

@@ -153,6 +153,7 @@ def test_views_of_the_same_classes_turn_together(tab):
 
 def test_turning_by_mouse_turns_the_other_view(tab):
     first, second = scene(tab, 0), scene(tab, 1)
+    first.scroll_into_view_if_needed()
     box = first.bounding_box()
     start = tab.evaluate("div => div._fullLayout.scene.camera.eye.x", second)
     tab.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)

@@ -21,6 +21,7 @@ def test_every_item_of_the_paper_has_a_grid():
         "toy-figure1", "toy-figure2", "toy-base-to-novel", "toy-cross-dataset", "toy-domain",
         "toy-sensitivity", "toy-ablation", "paper-base-to-novel", "paper-imbalanced",
         "paper-cross-dataset", "paper-domain", "paper-sensitivity",
+        "toy-select-coop", "toy-select-maple", "toy-study-coop", "toy-study-maple",
     } == set(NAMES)  # fmt: skip
 
 

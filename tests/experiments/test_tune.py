@@ -150,7 +150,7 @@ def test_an_exported_run_opens_as_the_authors_open_it_and_is_recognised(
         ncscope.extract(source, data=data, split="base", backbone=clip, cache="off")
         for source in (folder, tmp_path / "out")
     ]
-    assert torch.equal(both[0].text, both[1].text)
+    torch.testing.assert_close(both[0].text, both[1].text)  # sums' rounding depends on alignment
 
 
 def test_metrics_json_holds_measures_before_and_after_by_split_and_frequency(finished, data):
