@@ -100,6 +100,10 @@ def tune(
     centred: Annotated[
         bool, typer.Option("--centred", help="Both terms on centred features.")
     ] = False,
+    anchor: Annotated[
+        str, typer.Option(metavar="nearest|fixed", help="ETF that anchored forms pull to.")
+    ] = "nearest",
+    cpt_clusters: Annotated[int, typer.Option(min=1, help="Of CPT's clustered ETF.")] = 1,
     relative_weights: Annotated[
         bool,
         typer.Option(
@@ -173,6 +177,8 @@ def tune(
             mid_form=mid_form,
             centred=centred,
             relative_weights=relative_weights,
+            anchor=anchor,
+            cpt_clusters=cpt_clusters,
             eval_every=eval_every,
             log_every=log_every,
             targets=target or (),
