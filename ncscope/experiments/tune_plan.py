@@ -13,7 +13,7 @@ from ncscope.data.images import ImageSet
 from ncscope.errors import BackboneError
 from ncscope.experiments.tune_options import TuneOptions
 from ncscope.experiments.tune_tests import Machine, open_tests, opened
-from ncscope.features.processes import Spread
+from ncscope.features.processes import Spread, own_device
 from ncscope.features.sources import default_templates, open_backbone, toy_defaults
 from ncscope.tuning.evaluate import TestSplit
 from ncscope.tuning.initial import depth_limit
@@ -90,16 +90,13 @@ def make_plan(
 def _backbone(options: TuneOptions, machine: Machine, spread: Spread) -> tuple[Backbone, str]:
     templates = () if machine.template is None else (machine.template,)
     named, templates = toy_defaults(options.data, backbone=machine.backbone, templates=templates)
-    device = machine.device
-    if spread.world > 1 and device in ("auto", "cuda") and torch.cuda.is_available():
-        device = f"cuda:{spread.local}"
     backbone = open_backbone(
         named,
         pretrained=machine.pretrained,
-        device=device,
+        device=own_device(machine.device, spread),
         precision=options.precision,
         trust_backbone=machine.trust_backbone,
-        seed=machine.seed_of_weights,
+        seed=None,
         cache_dir=machine.cache,
     )
     if backbone is None:
@@ -149,10 +146,8 @@ def _inputs(
         views=recipe.views,
         seed=options.seed,
         epochs=recipe.epochs,
-        batch_size=machine.batch_images,
         workers=machine.workers or 0,
         cache=machine.cache,
-        progress=machine.progress,
     )
 
 

@@ -13,7 +13,7 @@ from ncscope.errors import DataError
 from ncscope.experiments.tune_options import TuneOptions
 from ncscope.features.sources import default_templates, is_toy, open_data
 from ncscope.tuning.evaluate import TestSplit
-from ncscope.tuning.inputs import Progress, cached_image_features
+from ncscope.tuning.inputs import cached_image_features
 from ncscope.tuning.trainee import Trainee
 from ncscope.zoo.backbone import Backbone
 
@@ -26,13 +26,10 @@ class Machine:
     pretrained: str | None = None
     template: str | None = None
     device: str = "auto"
-    batch_images: int = 64
     workers: int | None = None
     cache: Path | None = None
-    seed_of_weights: int | None = None
     trust_backbone: bool = False
     compiled: bool = False
-    progress: Progress = None
 
 
 def opened(data: str, part: str) -> ImageSet:
@@ -64,9 +61,7 @@ def test_split(
     labels = torch.tensor(images.labels, device=backbone.device)
     if not frozen:
         return TestSplit(name, images, None, labels)
-    found = cached_image_features(
-        backbone, images, batch_size=machine.batch_images, cache=machine.cache
-    )
+    found = cached_image_features(backbone, images, cache=machine.cache)
     return TestSplit(name, images, found.rows.to(backbone.device), labels)
 
 

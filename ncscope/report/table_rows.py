@@ -11,8 +11,6 @@ from ncscope.report.formats import Rows, written_as
 from ncscope.report.headings import run_names
 from ncscope.report.tables import summary_rows
 
-TABLES = ("summary", "classes", "groups")
-
 
 def report_tables(records: list[dict[str, Any]], form: str) -> dict[str, str]:
     """Every table of the runs in one format, by the name of a file without its suffix.

@@ -3,7 +3,6 @@
 N training images, V views of each, B images of a batch, D embedding width, S image size.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -21,8 +20,6 @@ from ncscope.zoo.backbone import Backbone
 from ncscope.zoo.zero_shot import ZeroShot
 
 _PIXELS_KEPT = 4 * 2**30  # bytes of pixels that are held in memory; more are decoded every time
-
-Progress = Callable[[int, int], object] | None
 
 
 class Inputs(Protocol):
@@ -100,7 +97,6 @@ def feature_inputs(
     batch_size: int = 64,
     workers: int = 0,
     cache: Path | None = None,
-    progress: Progress = None,
 ) -> FeatureInputs:
     """Run the frozen image tower once over each view of each image.
 
@@ -120,8 +116,6 @@ def feature_inputs(
         with torch.no_grad():
             rows = [backbone.encode_image(pixels.to(backbone.device)) for pixels in batches]
         table.append(torch.cat(rows).float())
-        if progress is not None:
-            progress(view + 1, count)
     if views == "online":
         return FeatureInputs(torch.stack(table), labels, seed, by_epoch=True)
     return FeatureInputs(torch.stack(table), labels, seed)
