@@ -65,9 +65,13 @@ def scene(tab, place=0):
     return found
 
 
-def point_at(tab, div, trace, point):
+def bring(tab, div):
     tab.evaluate("div => div.scrollIntoView({block: 'center', behavior: 'instant'})", div)
     tab.wait_for_timeout(400)
+
+
+def point_at(tab, div, trace, point):
+    bring(tab, div)
     x, y = tab.evaluate(PLACE, [div, trace, point])
     tab.mouse.move(x - 30, y - 30)
     tab.mouse.move(x, y, steps=4)
@@ -153,17 +157,24 @@ def test_views_of_the_same_classes_turn_together(tab):
 
 def test_turning_by_mouse_turns_the_other_view(tab):
     first, second = scene(tab, 0), scene(tab, 1)
-    first.scroll_into_view_if_needed()
+    bring(tab, first)
+    eye = "div => Object.values(div._fullLayout.scene.camera.eye)"
+    start = tab.evaluate(eye, second)
     box = first.bounding_box()
-    start = tab.evaluate("div => div._fullLayout.scene.camera.eye.x", second)
-    tab.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    tab.mouse.move(x, y)
     tab.mouse.down()
-    tab.mouse.move(box["x"] + box["width"] / 2 + 90, box["y"] + box["height"] / 2, steps=5)
+    for pull in range(10, 100, 10):
+        tab.mouse.move(x + pull, y)
+        tab.wait_for_timeout(100)  # a view that led the first one back would do it now
     tab.mouse.up()
     tab.wait_for_function(
-        "([div, start]) => Math.abs(div._fullLayout.scene.camera.eye.x - start) > 0.05",
-        arg=[second, start],
+        "([one, two]) => Object.entries(one._fullLayout.scene.camera.eye).every("
+        "([axis, at]) => Math.abs(two._fullLayout.scene.camera.eye[axis] - at) < 1e-9)",
+        arg=[first, second],
     )
+    assert max(abs(a - b) for a, b in zip(start, tab.evaluate(eye, second), strict=True)) > 0.3
+    assert tab.complaints == []
 
 
 def test_arrow_keys_turn_a_view_and_keep_its_distance(tab):

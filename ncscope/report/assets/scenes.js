@@ -7,25 +7,28 @@
 
   // Views with the same title turn together. Those not drawn get the camera for later.
   const titleOf = (div) => div.closest("figure").querySelector("h3").lastChild.textContent;
+  // A view that is made to follow reports its own turn a moment later: not to be followed in turn,
+  // or the two would hold each other back.
+  const led = new Map(); // view: turns under way
   let waiting = null;
-  let following = false;
   function follow(from, camera) {
     for (const div of scenes) {
       if (div === from || titleOf(div) !== titleOf(from)) continue;
       figureOf(div).layout.scene.camera = camera;
-      if (div.data) Plotly.relayout(div, { "scene.camera": camera });
+      if (!div.data) continue;
+      led.set(div, (led.get(div) ?? 0) + 1);
+      Plotly.relayout(div, { "scene.camera": camera }).finally(() => led.set(div, led.get(div) - 1));
     }
   }
   function turned(div, change) {
     const camera = change["scene.camera"];
-    if (!camera || following) return;
+    if (!camera || led.get(div)) return;
     const idle = waiting === null;
     waiting = [div, structuredClone(camera)];
     if (idle) requestAnimationFrame(() => {
-      following = true;
-      follow(...waiting);
-      following = false;
+      const last = waiting;
       waiting = null;
+      follow(...last);
     });
   }
 
