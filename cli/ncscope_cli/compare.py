@@ -64,7 +64,7 @@ def compare(
         str | None,
         typer.Option(
             metavar="SETTING,...",
-            help="Settings that make rows of their own, as lcd_weight,shots; all that differ "
+            help="Settings that make rows of their own, as lcd_weight,lr; all that differ "
             "between runs of one name if not said.",
         ),
     ] = None,

@@ -7,10 +7,13 @@ from pathlib import PurePosixPath
 
 Setting = str | float | int | bool | None
 
-# What may differ between runs of one name beside data, tau and seed.
+# What may differ between runs of one name beside data, tau and seed: the other options of tuning.
 SETTINGS = (
-    "shots", "class_order", "recipe", "sampler", "loss", "regulariser", "lcd_weight", "lcd_form",
-    "mid_weight", "mid_form", "centred", "relative_weights",
+    "backbone", "shots", "class_order", "recipe", "epochs", "batch_size", "lr", "optimizer",
+    "views", "accumulate", "precision", "ctx", "ctx_vision", "ctx_init", "depth", "csc",
+    "class_token_position", "sampler", "loss", "adjustment", "regulariser", "lcd_weight",
+    "lcd_form", "mid_weight", "mid_form", "centred", "relative_weights", "cpt_weights",
+    "cpt_clusters", "anchor", "test_part",
 )  # fmt: skip
 _KNOWN_DATA = re.compile(r"([A-Za-z0-9][\w.@-]+):.+")
 _SEED_FOLDER = re.compile(r"seed[-_]?(\d+)")

@@ -125,6 +125,8 @@ def _tuned(
     if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int)):
         wrong(file, "tune.seed", "a whole number", seed)
     settings = {key: tune.get(key) for key in SETTINGS}
+    if isinstance(settings["cpt_weights"], list):
+        settings["cpt_weights"] = "/".join(map(str, settings["cpt_weights"]))
     for key, value in settings.items():
         if value is not None and not isinstance(value, (str, int, float)):
             wrong(file, f"tune.{key}", "a text or a number", value)

@@ -12,7 +12,10 @@ Duplicates = Literal["error", "newest"]
 
 # How a setting is written in a label; others by their own name.
 _WORDS = {"lcd_weight": "lcd", "mid_weight": "mid", "lcd_form": "lcd form", "mid_form": "mid form",
-          "class_order": "order", "relative_weights": "relative"}  # fmt: skip
+          "class_order": "order", "relative_weights": "relative", "ctx_init": "ctx init",
+          "ctx_vision": "image ctx", "batch_size": "batch", "class_token_position": "class name",
+          "cpt_weights": "cpt weights", "cpt_clusters": "clusters",
+          "test_part": "tested on"}  # fmt: skip
 _METHODS = ("zero-shot", "coop", "cocoop", "kgcoop", "prograd", "vpt", "ivlp", "maple",
             "promptsrc", "tcp", "taskres", "clip-adapter")  # fmt: skip
 _DATA = ("imagenet", "caltech", "pets", "cars", "flowers", "food", "aircraft", "sun397", "dtd",
@@ -126,7 +129,12 @@ def _differing(outcomes: Sequence[Outcome]) -> list[str]:
 
 
 def _setting(key: str, value: Setting) -> str:
-    shown = f"{value:g}" if isinstance(value, float) else "–" if value is None else str(value)
+    if value is None:
+        shown = "–"
+    elif isinstance(value, float):
+        shown = f"{value:g}"
+    else:
+        shown = str(value) or '""'  # words to begin a context with: none
     return f"{_WORDS.get(key, key)} {shown}"
 
 

@@ -1,12 +1,13 @@
 """What a tuning run leaves as numbers: the runs of metrics.json and their summary."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
 
 from ncscope import __version__, metrics
+from ncscope.experiments.outcome import SETTINGS
 from ncscope.experiments.tune_options import TuneOptions
 from ncscope.experiments.tune_plan import Plan
 from ncscope.features.bundle import Features
@@ -88,30 +89,21 @@ def tune_record(
     seconds: float,
     steps: int,
 ) -> dict[str, Any]:
-    """The `tune` part of metrics.json."""
+    """The `tune` part of metrics.json; options that were not given are null."""
     objective = chosen.objective()
     return {
         "method": plan.setting.trainee.method,
         "name": chosen.name,
         "data": chosen.data,
         "split": chosen.split,
-        "shots": chosen.shots,
         "tau": chosen.tau,
         "realised_tau": plan.draw.realised_tau,
         "counts": list(plan.draw.counts),
         "seed": chosen.seed,
-        "class_order": chosen.class_order,
-        "recipe": chosen.recipe,
-        "test_part": chosen.test_part,
-        "loss": chosen.loss,
-        "sampler": chosen.sampler,
+        **{key: value for key, value in asdict(chosen).items() if key in SETTINGS},
         "regulariser": chosen.regulariser if objective.active else "none",
-        "lcd_weight": chosen.lcd_weight,
-        "lcd_form": chosen.lcd_form,
-        "mid_weight": chosen.mid_weight,
-        "mid_form": chosen.mid_form,
-        "centred": chosen.centred,
-        "relative_weights": chosen.relative_weights,
+        "cpt_weights": list(chosen.cpt_weights),
+        "backbone": plan.backbone.description["name"],
         "accuracy": _accuracies(after, plan),
         "before": _accuracies(before, plan),
         "steps": steps,

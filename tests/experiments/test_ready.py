@@ -1,13 +1,18 @@
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
 from ncscope.data.known import parse_known
 from ncscope.errors import DataError
+from ncscope.experiments.read import read_outcomes
 from ncscope.experiments.ready import ready_names, spec_path
+from ncscope.experiments.rows import label_rows, without_duplicates
 from ncscope.experiments.spec import read_about, read_spec
 from ncscope.experiments.sweep_batch import _tune_options, tasks_of
 from ncscope.toy.tasks import find_task
+from tests.experiments.cases import run as case
+from tests.experiments.cases import write
 
 NAMES = ready_names()
 
@@ -53,6 +58,19 @@ def test_the_readme_names_every_grid_of_the_toy():
     readme = (Path(__file__).parents[2] / "README.md").read_text()
     for name in (name for name in NAMES if name.startswith("toy-")):
         assert f"`ncscope sweep {name} --out" in readme
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_runs_of_a_grid_can_be_compared(name, tmp_path):
+    files = []
+    for run in read_spec(spec_path(name), root="/data"):
+        told = asdict(_tune_options(run))
+        told |= {"name": _tune_options(run).name, "backbone": run.options.get("backbone")}
+        runs = [case(told["data"], told["split"], 0.5)]
+        files.append(write(tmp_path / run.name, {"format": 1, "runs": runs, "tune": told}))
+    rows, notes = without_duplicates(label_rows(read_outcomes(files)))
+    assert len(rows) == len(files)
+    assert notes == []
 
 
 def test_an_unknown_grid_is_refused_with_those_there_are():

@@ -1,10 +1,13 @@
 import os
+from dataclasses import fields
 
 import pytest
 
 from ncscope.errors import DataError
+from ncscope.experiments.outcome import SETTINGS
 from ncscope.experiments.read import read_outcomes
 from ncscope.experiments.rows import data_order, label_rows, merge_splits, without_duplicates
+from ncscope.experiments.tune_options import TuneOptions
 from tests.experiments.cases import analysed, tuned
 
 
@@ -24,8 +27,31 @@ def test_a_label_has_the_settings_that_differ_within_its_name(tmp_path):
 
 def test_by_names_a_setting_or_is_refused(tmp_path):
     found = outcomes(tuned(tmp_path, "maple", "d", base=0.5, new=0.5))
-    with pytest.raises(DataError, match=r"by lr: not a setting of a run; there are shots, "):
-        label_rows(found, by=["lr"])
+    with pytest.raises(DataError, match=r"by seconds: not a setting of a run; there are backb"):
+        label_rows(found, by=["seconds"])
+
+
+@pytest.mark.parametrize(
+    ("option", "values", "labels"),
+    [
+        ("ctx_init", (None, ""), ['coop (ctx init "")', "coop (ctx init –)"]),
+        ("lr", (None, 0.01), ["coop (lr 0.01)", "coop (lr –)"]),
+        ("backbone", ("ViT-B-16", "RN50"), ["coop (backbone RN50)", "coop (backbone ViT-B-16)"]),
+        ("cpt_weights", ([0.25, 0.15, 0.1], [1.0, 0.0, 0.0]),
+         ["coop (cpt weights 0.25/0.15/0.1)", "coop (cpt weights 1.0/0.0/0.0)"]),
+    ],
+)  # fmt: skip
+def test_any_option_of_tuning_makes_rows_of_their_own(tmp_path, option, values, labels):
+    files = [tuned(tmp_path, "coop", "d", base=0.5, new=0.5, **{option: v}) for v in values]
+    rows, notes = without_duplicates(label_rows(outcomes(*files)))
+    assert [row.label for row in rows] == labels
+    assert notes == []
+
+
+def test_settings_are_all_options_of_tuning_but_those_that_have_a_column():
+    columns = {"method", "data", "split", "tau", "seed", "label"}
+    options = {field.name for field in fields(TuneOptions)} - columns
+    assert set(SETTINGS) == options | {"backbone"}
 
 
 def test_a_run_that_comes_twice_is_refused_with_both_files(tmp_path):
