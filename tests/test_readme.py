@@ -14,9 +14,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from typer.main import get_command
 
 from ncscope.report.glossary import markdown_table
 from ncscope.zoo.learners.markdown import methods_table
+from ncscope_cli.main import app
 from tests.report.cases import noisy
 
 ROOT = Path(__file__).parents[1]
@@ -107,6 +109,16 @@ def test_the_python_of_a_page_runs(page, workplace, monkeypatch):
     monkeypatch.setattr("webbrowser.open", lambda _url: True)
     for code in blocks(page, "python"):
         exec(compile(code, page.name, "exec"), {"__name__": "page"})
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_commands_of_a_page_have_the_options_they_name(page):
+    verbs = getattr(get_command(app), "commands")  # noqa: B009  (of a group; its type says less)
+    written = re.findall(r"(?:^\$ |^ +|`)ncscope (\w+)([^`\n]*)", page.read_text(), re.MULTILINE)
+    for verb, rest in written:
+        known = {option for parameter in verbs[verb].params for option in parameter.opts}
+        known |= {"--help"}
+        assert set(re.findall(r"(?<!\S)--?[a-z][\w-]*", rest.partition("  #")[0])) <= known, rest
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

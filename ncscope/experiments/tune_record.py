@@ -1,5 +1,6 @@
 """What a tuning run leaves as numbers: the runs of metrics.json and their summary."""
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -13,7 +14,7 @@ from ncscope.experiments.tune_plan import Plan
 from ncscope.features.bundle import Features
 from ncscope.report.measure import Run, measure
 from ncscope.tuning.classification import logits_of
-from ncscope.tuning.evaluate import TestSplit, split_features
+from ncscope.tuning.evaluate import Pair, TestSplit, split_features
 from ncscope.tuning.save import right_by_class
 from ncscope.zoo.learners.learner import Learner
 from ncscope.zoo.zero_shot import ZeroShot
@@ -25,6 +26,7 @@ class Measured:
 
     split: TestSplit
     run: Run
+    pair: Pair | None  # image and text features, where they were computed; None of a target
     correct: dict[str, tuple[int, int]]
 
     @property
@@ -41,15 +43,30 @@ def measure_splits(
     *,
     stage: str,
     bootstrap: int | None,
+    known: Sequence[Pair] = (),
 ) -> list[Measured]:
-    """Every measure on every split, grouped by training counts where the classes were trained."""
-    return [_measured(learner, split, plan, stage=stage, bootstrap=bootstrap) for split in splits]
+    """Every measure on every split, grouped by training counts where the classes were trained.
+
+    Args:
+        known: features of the first of the splits, where they are known.
+    """
+    left = (split_features(learner, split) for split in splits[len(known) :])
+    return [
+        _measured(learner, split, pair, plan, stage=stage, bootstrap=bootstrap)
+        for split, pair in zip(splits, itertools.chain(known, left), strict=True)
+    ]
 
 
 def _measured(
-    learner: Learner, split: TestSplit, plan: Plan, *, stage: str, bootstrap: int | None
+    learner: Learner,
+    split: TestSplit,
+    pair: Pair,
+    plan: Plan,
+    *,
+    stage: str,
+    bootstrap: int | None,
 ) -> Measured:
-    image, text = split_features(learner, split)
+    image, text = pair
     names = split.images.classnames
     frozen = ZeroShot(plan.backbone, (split.template or plan.template,)).text_features(names)
     description = dict(learner.description)
@@ -77,7 +94,7 @@ def _measured(
     run = measure(features, train_counts=counts, bootstrap=bootstrap)
     record = {**run.record, "split": split.name, "stage": stage}
     correct = right_by_class(logits_of(image, text, learner.logit_scale), split.labels, names)
-    return Measured(split, replace(run, record=record), correct)
+    return Measured(split, replace(run, record=record), None if split.target else pair, correct)
 
 
 def tune_record(

@@ -83,6 +83,7 @@ class Started:
             self.plan.recipe,
             seed=self.chosen.seed,
             splits=self.plan.splits if evaluated else (),
+            before=[m.pair for m in self.before if m.pair] if evaluated else (),
             sampler=self.chosen.sampler,
             eval_every=eval_every,
             log_every=log_every,
@@ -129,7 +130,12 @@ def finish(started: Started, trained: Trained, *, sharing: int = 1) -> Tuned:
     plan, chosen, folder = started.plan, started.chosen, started.folder
     learner = plan.setting.trainee.learner()
     after = measure_splits(
-        learner, started.splits, plan, stage="after", bootstrap=started.bootstrap
+        learner,
+        started.splits,
+        plan,
+        stage="after",
+        bootstrap=started.bootstrap,
+        known=trained.features,
     )
     seconds = (time.monotonic() - started.began) / sharing
     record = tune_record(chosen, plan, started.before, after, seconds=seconds, steps=trained.steps)

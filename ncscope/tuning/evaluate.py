@@ -16,6 +16,7 @@ from ncscope.features.forward import encode_images
 from ncscope.tuning.classification import logits_of
 from ncscope.zoo.learners.learner import Learner
 
+Pair = tuple[Tensor, Tensor]  # image and text features of a split, as of `split_features`
 _IMAGES_AT_ONCE = 64  # of learners with text features for every image
 
 
@@ -32,9 +33,7 @@ class TestSplit:
 
 
 @torch.no_grad()
-def split_features(
-    learner: Learner, split: TestSplit, *, batch_size: int = 64
-) -> tuple[Tensor, Tensor]:
+def split_features(learner: Learner, split: TestSplit, *, batch_size: int = 64) -> Pair:
     """(N, D) image features and (K, D) text features, or (N, K, D) where they depend on images."""
     names = list(split.images.classnames)
     if split.frozen is not None and learner.from_backbone is not None:

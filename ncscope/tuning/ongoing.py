@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from ncscope.tuning.evaluate import TestSplit
+from ncscope.tuning.evaluate import Pair, TestSplit
 from ncscope.tuning.log import Log
 from ncscope.tuning.optimiser import new_optimiser, optimiser_tensors, restore_optimiser
 from ncscope.tuning.own_losses import epoch_weights
@@ -25,13 +25,15 @@ class Run:
     """What one training run is: its setting, its schedule, and where it is kept.
 
     `eval_every` steps the splits are evaluated, `log_every` steps the loss is logged with the
-    gradient norm of each term; 0 is never. `folder` None keeps nothing.
+    gradient norm of each term; 0 is never. `before` are the splits' features before training,
+    where they are known. `folder` None keeps nothing.
     """
 
     setting: Setting
     recipe: Recipe
     seed: int
     splits: Sequence[TestSplit] = ()
+    before: Sequence[Pair] = ()
     sampler: str = "plain"
     eval_every: int = 0
     log_every: int = 10
@@ -54,6 +56,7 @@ class Ongoing:
         self.weights = epoch_weights(run.recipe.epochs) if averaged else None
         self.average = [torch.zeros_like(leaf) for leaf in self.leaves] if averaged else []
         self.epoch = self.step = 0
+        self.features: Sequence[Pair] = ()  # of the splits, when they were last evaluated
         self.trajectory = Trajectory(self.setting.classnames)
         self.log = self._opened()
 

@@ -4,6 +4,7 @@ A run follows from its configuration and seed alone: batches and views are drawn
 epoch, so that one that is killed and goes on from its last state ends in the same weights.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from ncscope.errors import NcscopeError
 from ncscope.tuning.batches import epoch_batches
-from ncscope.tuning.evaluate import quick_measures, split_features
+from ncscope.tuning.evaluate import Pair, quick_measures, split_features
 from ncscope.tuning.log import Log
 from ncscope.tuning.memory import enough_memory
 from ncscope.tuning.ongoing import Ongoing, Run
@@ -27,12 +28,16 @@ _RUN_AWAY = 1e6  # prompts are about 1; features of weights up to here are numbe
 
 @dataclass(frozen=True, eq=False)
 class Trained:
-    """What a finished run leaves beside the trained tensors."""
+    """What a finished run leaves beside the trained tensors.
+
+    `features` are those of its splits in the end; empty where nothing was left to train.
+    """
 
     log: Log
     trajectory: Trajectory
     epochs: int
     steps: int
+    features: Sequence[Pair] = ()
 
 
 def train(run: Run) -> Trained:
@@ -44,7 +49,7 @@ def train(run: Run) -> Trained:
     """
     training = Ongoing(run)
     if training.step == 0:
-        _evaluate(training)
+        _evaluate(training, run.before)
     with enough_memory():
         while training.epoch < run.recipe.epochs:
             _one_epoch(training)
@@ -56,7 +61,13 @@ def train(run: Run) -> Trained:
             training.save()
     if training.weights is not None:
         _take_average(training)
-    return Trained(training.log, training.trajectory, training.epoch, training.step)
+    return Trained(
+        training.log,
+        training.trajectory,
+        training.epoch,
+        training.step,
+        training.features,
+    )
 
 
 def _one_epoch(training: Ongoing) -> None:
@@ -108,14 +119,15 @@ def _log_step(
     )
 
 
-def _evaluate(training: Ongoing) -> None:
+def _evaluate(training: Ongoing, known: Sequence[Pair] = ()) -> None:
     """Accuracy and measures on every split, and the class positions for the trajectory."""
-    if not training.run.splits:
+    splits = training.run.splits
+    if not splits:
         return
     learner = training.setting.trainee.learner()
+    training.features = known or [split_features(learner, split) for split in splits]
     event: dict[str, Any] = {"event": "eval", "epoch": training.epoch, "step": training.step}
-    for split in training.run.splits:
-        image, text = split_features(learner, split)
+    for split, (image, text) in zip(splits, training.features, strict=True):
         event[split.name] = quick_measures(image, split.labels, text, learner.logit_scale)
         if split.images.classnames == training.setting.classnames:
             training.trajectory.add(training.step, image, split.labels, text)

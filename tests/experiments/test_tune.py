@@ -12,7 +12,10 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 import ncscope
+from ncscope.experiments import tune_record
 from ncscope.toy.model import load_toy_clip
+from ncscope.tuning import train
+from ncscope.tuning.evaluate import split_features
 from ncscope.tuning.export import export
 from ncscope.tuning.recipe import METHODS, TOY
 from ncscope.zoo.inspect import inspect
@@ -190,6 +193,28 @@ def test_the_trajectory_holds_a_frame_an_evaluation_that_ends_in_the_final_featu
     assert steps.tolist() == [0, 2, 4]
     final = next(iter(tuned.features.values())).text
     torch.testing.assert_close(text[-1], torch.nn.functional.normalize(final, dim=-1))
+
+
+@pytest.mark.parametrize(("method", "times"), [("maple", 2), ("promptsrc", 3)])
+def test_test_images_are_taken_once_before_and_once_after(clip, data, monkeypatch, method, times):
+    """PromptSRC is evaluated at its last step, too, before its states are averaged."""
+    seen = []
+
+    def noted(learner, split, **options):
+        seen.append(split.name)
+        return split_features(learner, split, **options)
+
+    for module in (train, tune_record):
+        monkeypatch.setattr(module, "split_features", noted)
+    tuned = ncscope.tune(
+        method, data=data, backbone=clip, recipe="toy", shots=2, epochs=1, log_every=0,
+        eval_every=0, cache="off",
+    )  # fmt: skip
+    assert sorted(seen) == ["base"] * times + ["new"] * times
+    events = [event for event in tuned.events if event["event"] == "eval"]
+    for event, stage in ((events[0], "before"), (events[-1], "accuracy")):
+        for name in ("base", "new"):
+            assert event[name]["accuracy"] == pytest.approx(tuned.record[stage][name])
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others(clip, data):
