@@ -2,24 +2,13 @@
 
 import csv
 import io
-import re
 from collections.abc import Callable, Sequence
 
 from ncscope.errors import DataError
+from ncscope.report.markup import in_latex, in_markdown
 from ncscope.report.plain import clean
 
 Rows = Sequence[Sequence[str]]  # the first row has the heads, the first column names the rows
-
-_MARKDOWN = re.compile(r"([\\`*_\[\]<>|#$~&])")
-_LATEX = {
-    "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "%": r"\%",
-    "#": r"\#", "_": r"\_", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
-    "|": r"$|$", "<": r"$<$", ">": r"$>$", "−": "$-$", "–": "--", "—": "---", "…": r"\dots{}",
-    "×": r"$\times$", "Δ": r"$\Delta$", "√": r"$\surd$", "∞": r"$\infty$", "\u202f": r"\,",
-    "·": r"$\cdot$", "±": r"$\pm$",
-}  # fmt: skip
-_RAISED = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-", strict=True))
-_SIGNS = re.compile("|".join(re.escape(sign) for sign in _LATEX))
 
 
 def as_csv(rows: Rows) -> str:
@@ -31,14 +20,14 @@ def as_csv(rows: Rows) -> str:
 
 def as_markdown(rows: Rows) -> str:
     """A Markdown table, numbers to the right."""
-    heads, *body = [[_MARKDOWN.sub(r"\\\1", clean(cell)) for cell in row] for row in rows]
+    heads, *body = [[in_markdown(cell) for cell in row] for row in rows]
     rule = ["---", *["---:"] * (len(heads) - 1)]
     return "".join(f"| {' | '.join(row)} |\n" for row in (heads, rule, *body))
 
 
 def as_latex(rows: Rows) -> str:
     r"""A `tabular`; needs `\usepackage{booktabs}`."""
-    heads, *body = [[_latex(cell) for cell in row] for row in rows]
+    heads, *body = [[in_latex(cell) for cell in row] for row in rows]
     columns = "l" + "r" * (len(heads) - 1)
     # a bracket at the start of a line would be read as an argument of the line break before it
     lines = [("{}" if row[0].startswith("[") else "") + " & ".join(row) + r" \\" for row in body]
@@ -62,9 +51,3 @@ def written_as(rows: Rows, form: str) -> str:
     if form not in FORMATS:
         raise DataError(f"tables are written as {', '.join(FORMATS)}; got {form!r}")
     return FORMATS[form](rows)
-
-
-def _latex(text: str) -> str:
-    words = _SIGNS.sub(lambda found: _LATEX[found[0]], clean(text))
-    raised = f"[{''.join(_RAISED)}]+"
-    return re.sub(raised, lambda m: f"$^{{{''.join(_RAISED[c] for c in m[0])}}}$", words)

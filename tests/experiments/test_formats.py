@@ -6,12 +6,13 @@ import pytest
 
 from ncscope.experiments.as_csv import as_csv
 from ncscope.experiments.as_html import as_html
-from ncscope.experiments.as_latex import as_latex, escaped
+from ncscope.experiments.as_latex import as_latex
 from ncscope.experiments.as_markdown import as_markdown
 from ncscope.experiments.as_text import as_text
 from ncscope.experiments.association import Scatter
 from ncscope.experiments.scatter_svg import scatter_svg
 from ncscope.experiments.table import Cell, Table, number, percent, probability, span, words
+from ncscope.report.markup import in_latex
 
 TABLE = Table(
     "Average",
@@ -103,7 +104,7 @@ def test_a_bracket_at_the_start_of_a_row_is_no_argument_of_the_line_before():
 
 
 def test_latex_escapes_every_sign_it_gives_a_meaning():
-    assert escaped(r"\{}$&%#_~^") == (
+    assert in_latex(r"\{}$&%#_~^") == (
         r"\textbackslash{}\{\}\$\&\%\#\_\textasciitilde{}\textasciicircum{}"
     )
 
