@@ -4,7 +4,7 @@ Any number of processes, on any number of machines that share the folder, may wo
 """
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
@@ -103,6 +103,9 @@ def _work(
     with ThreadPoolExecutor(how.jobs) as pool:
         futures = [pool.submit(work, task) for task in tasks]
         try:
+            wait([f for f, task in zip(futures, tasks, strict=True) if len(task) > 1])
+            for worker in made:
+                worker.close()  # their memory is wanted for the runs that are left
             ended = [one for future in futures for one in future.result()]
         finally:
             for future in futures:

@@ -8,12 +8,14 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
 import ncscope
+from ncscope.experiments import sweep as sweeping
 from ncscope.experiments import tune_together as library
 from ncscope.experiments.compare import compare
 from ncscope.experiments.lock import acquire
@@ -115,6 +117,30 @@ def table(out):
 
 
 @pytest.mark.slow
+def test_the_processes_of_groups_end_before_the_runs_that_are_left(tmp_path, monkeypatch):
+    """Each holds a model and test images; on a small machine the rest needs that memory."""
+    ended = threading.Event()
+
+    class Told:
+        def __init__(self, *_args, **_options):
+            pass
+
+        def do(self, runs):
+            return ["done"] * len(runs)
+
+        def close(self):
+            ended.set()
+
+    monkeypatch.setattr(sweeping, "Worker", Told)
+    monkeypatch.setattr(
+        sweeping, "do_run", lambda *_args, **_options: "done" if ended.wait(10) else "failed"
+    )
+    path = tmp_path / "mixed.toml"
+    path.write_text(GRID.replace('method = "coop"', 'method = ["coop", "vpt"]'))
+    swept = sweep(path, out=tmp_path / "out")
+    assert [one.state for one in swept] == ["done"] * 8
+
+
 def test_a_grid_killed_three_times_ends_with_the_table_of_one_that_was_not(spec, tmp_path):
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     assert {one.state for one in sweep(spec, out=whole)} == {"done"}
