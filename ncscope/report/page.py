@@ -163,7 +163,8 @@ def _plots(plots: Sequence[Plot], section: str, *, runs: int) -> str:
             f'<div class="plot" data-figure="{section}-{place}" role="img" aria-label="{label}">'
             f"</div>{_slider(plot)}</figure>"
         )
-    kind = "plots three" if runs >= 3 and section == "simplex" else "plots"
+    three = section == "simplex" and runs >= 3 and runs != 4  # four: two by two
+    kind = "plots three" if three else "plots"
     return f'<div class="{kind}">{"".join(cells)}</div>' if cells else ""
 
 
