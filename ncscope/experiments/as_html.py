@@ -7,12 +7,12 @@ from ncscope import __version__
 from ncscope.experiments.association import Scatter, correlations, scatters
 from ncscope.experiments.correlation import Correlation
 from ncscope.experiments.gains_html import gains_html
+from ncscope.experiments.marks_svg import Mark, marks_of
 from ncscope.experiments.rows import Labelled
 from ncscope.experiments.scatter_svg import scatter_svg
 from ncscope.experiments.table import Table
 from ncscope.experiments.table import number as cell_number
 from ncscope.experiments.weights_html import weights_html
-from ncscope.report import palette
 from ncscope.report.plain import in_html
 
 # Figure 2's two measures; K-free forms, so that data sets may share an axis.
@@ -79,22 +79,25 @@ def _plots(rows: Sequence[Labelled]) -> str:
         return ""
     ordered = sorted(found, key=lambda s: list(PLOTTED).index(s.measure))
     names = dict.fromkeys(name for scatter in ordered for name in scatter.groups)
-    colours = {name: palette.class_colour(place) for place, name in enumerate(names)}
-    figures = "".join(_figure(s, correlations(rows, s), colours) for s in ordered)
+    marks = marks_of(names)
+    figures = "".join(_figure(s, correlations(rows, s), marks) for s in ordered)
     return (
         "<p>A point is a run. Left of each pair: as it is, with each data set's own line. Right: "
         "in standard deviations within its data set, one line over all, its band from data sets "
-        f'drawn anew.</p>{_key(colours)}<div class="pairs">{figures}</div>'
+        f'drawn anew.</p>{_key(marks)}<div class="pairs">{figures}</div>'
     )
 
 
-def _key(colours: Mapping[str, str]) -> str:
-    items = (f'<li><i style="background:{colour}"></i>{in_html(name)}</li>'
-             for name, colour in colours.items())  # fmt: skip
+def _key(marks: Mapping[str, Mark]) -> str:
+    items = (
+        f'<li><svg viewBox="-5 -5 10 10" aria-hidden="true">{mark.svg(0, 0)}</svg>'
+        f"{in_html(name)}</li>"
+        for name, mark in marks.items()
+    )
     return f'<ul class="key">{"".join(items)}</ul>'
 
 
-def _figure(scatter: Scatter, found: Correlation, colours: Mapping[str, str]) -> str:
+def _figure(scatter: Scatter, found: Correlation, marks: Mapping[str, Mark]) -> str:
     across = f"{PLOTTED[scatter.measure]}, {_SPLITS[scatter.split]}"
     up = _TARGETS[scatter.target]
     pooled, partial = found.pooled_spearman, found.pooled_partial
@@ -106,7 +109,7 @@ def _figure(scatter: Scatter, found: Correlation, colours: Mapping[str, str]) ->
         said += f"; given base accuracy {cell_number(partial.value, 2).shown}"
     head = in_html(f"{across} – {up}")
     raw, scored = (
-        scatter_svg(scatter, colours, across=across, up=up, z_scored=z) for z in (False, True)
+        scatter_svg(scatter, marks, across=across, up=up, z_scored=z) for z in (False, True)
     )
     return (
         f'<figure><figcaption>{head} <span class="note">{in_html(said)}</span></figcaption>'

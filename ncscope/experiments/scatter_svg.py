@@ -1,4 +1,4 @@
-"""Figure 2 as a still picture: a measure across, an accuracy up, a colour a data set.
+"""Figure 2 as a still picture: a measure across, an accuracy up, a mark a data set.
 
 Scripts are not needed; the point under the pointer says in a title what run it is.
 """
@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from ncscope.experiments.association import Scatter
+from ncscope.experiments.marks_svg import Mark
 from ncscope.experiments.regression import Line, fitted, standardised
 from ncscope.report import palette
 from ncscope.report.plain import in_html, number
@@ -17,13 +18,13 @@ _LEFT, _RIGHT, _TOP, _FOOT = 46, 10, 10, 38
 
 
 def scatter_svg(
-    scatter: Scatter, colours: Mapping[str, str], *, across: str, up: str, z_scored: bool,
+    scatter: Scatter, marks: Mapping[str, Mark], *, across: str, up: str, z_scored: bool,
     seed: int = 0,
 ) -> str:  # fmt: skip
     """An <svg> of the runs; as they are with each data set's own line, or standardised with one.
 
     Args:
-        colours: of each data set.
+        marks: of each data set.
         across, up: what the axes are called.
         z_scored: both columns in standard deviations within their data set, one line for all and
             its band; else raw numbers, accuracy in percent, a line a data set.
@@ -36,7 +37,7 @@ def scatter_svg(
         across, up = f"{across} (z)", f"{up} (z)"
     else:
         first, second = np.array(scatter.values), 100 * np.array(scatter.accuracy)
-        lines, up = _own_lines(first, second, scatter.groups, colours), f"{up} (%)"
+        lines, up = _own_lines(first, second, scatter.groups, marks), f"{up} (%)"
     kept = np.isfinite(first) & np.isfinite(second)
     if not kept.any():
         return '<p class="note">Too few runs a data set, or none that differ.</p>'
@@ -50,20 +51,20 @@ def scatter_svg(
         said = (
             f"{scatter.labels[place]}, {group}: {number(scatter.values[place])}, {accuracy:.2f} %"
         )
-        parts.append(frame.point(first[place], second[place], colours[group], said))
+        parts.append(marks[group].svg(*frame.at(first[place], second[place]), said))
     label = in_html(f"{up} against {across}, {int(kept.sum())} runs")
     return (f'<svg viewBox="0 0 {WIDE} {HIGH}" role="img" aria-label="{label}">'
             f"{''.join(parts)}</svg>")  # fmt: skip
 
 
 def _own_lines(
-    first: np.ndarray, second: np.ndarray, groups: Sequence[str], colours: Mapping[str, str]
+    first: np.ndarray, second: np.ndarray, groups: Sequence[str], marks: Mapping[str, Mark]
 ) -> list[tuple[Line | None, str]]:
     member = np.array(groups)
     return [
         (fitted(first[member == name], second[member == name], [name] * int(sum(member == name))),
-         colour)
-        for name, colour in colours.items() if name in groups
+         mark.colour)
+        for name, mark in marks.items() if name in groups
     ]  # fmt: skip
 
 
@@ -73,7 +74,7 @@ class _Frame:
     def __init__(self, first: np.ndarray, second: np.ndarray) -> None:
         self._x, self._y = _span(first), _span(second)
 
-    def _at(self, x: float, y: float) -> tuple[float, float]:
+    def at(self, x: float, y: float) -> tuple[float, float]:
         (x0, x1), (y0, y1) = self._x, self._y
         return (_LEFT + (x - x0) / (x1 - x0) * (WIDE - _LEFT - _RIGHT),
                 HIGH - _FOOT - (y - y0) / (y1 - y0) * (HIGH - _TOP - _FOOT))  # fmt: skip
@@ -82,11 +83,11 @@ class _Frame:
         (x0, x1), (y0, y1) = self._x, self._y
         parts = []
         for tick in _ticks(y0, y1):
-            x, y = self._at(x0, tick)
+            x, y = self.at(x0, tick)
             parts.append(f'<path class="grid" d="M{_LEFT} {y:.1f}H{WIDE - _RIGHT}"/>')
             parts.append(f'<text x="{x - 5:.1f}" y="{y + 4:.1f}" text-anchor="end">{tick:g}</text>')
         for tick in _ticks(x0, x1):
-            x, y = self._at(tick, y0)
+            x, y = self.at(tick, y0)
             at = f'x="{x:.1f}" y="{y + 14:.1f}"'
             parts.append(f'<path class="grid" d="M{x:.1f} {_TOP}V{HIGH - _FOOT}"/>')
             parts.append(f'<text {at} text-anchor="middle">{tick:g}</text>')
@@ -106,14 +107,9 @@ class _Frame:
         return (f'{band}<path d="M{self._path(line.across, line.middle)}" fill="none" '
                 f'stroke="{colour}" stroke-width="1.6"/>')  # fmt: skip
 
-    def point(self, x: float, y: float, colour: str, said: str) -> str:
-        left, top = self._at(x, y)
-        return (f'<circle cx="{left:.1f}" cy="{top:.1f}" r="3.4" fill="{colour}" '
-                f'fill-opacity=".8"><title>{in_html(said)}</title></circle>')  # fmt: skip
-
     def _path(self, xs: np.ndarray, ys: np.ndarray) -> str:
         low, high = self._y
-        spots = (self._at(x, y) for x, y in zip(xs, np.clip(ys, low, high), strict=True))
+        spots = (self.at(x, y) for x, y in zip(xs, np.clip(ys, low, high), strict=True))
         return "L".join(f"{x:.1f} {y:.1f}" for x, y in spots)
 
 

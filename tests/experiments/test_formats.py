@@ -10,6 +10,7 @@ from ncscope.experiments.as_latex import as_latex
 from ncscope.experiments.as_markdown import as_markdown
 from ncscope.experiments.as_text import as_text
 from ncscope.experiments.association import Scatter
+from ncscope.experiments.marks_svg import Mark, marks_of
 from ncscope.experiments.scatter_svg import scatter_svg
 from ncscope.experiments.table import Cell, Table, number, percent, probability, span, words
 from ncscope.report.markup import in_latex
@@ -142,9 +143,9 @@ def scatter(values, accuracy, groups):
 @pytest.mark.parametrize("z_scored", [False, True])
 def test_the_plot_has_a_point_a_run_and_its_names_as_text(z_scored):
     found = scatter((1.0, 2.0, 3.0, 4.0, 6.0, 5.0), (0.1, 0.3, 0.2, 0.7, 0.5, 0.6), tuple("aaabbb"))
-    colours = {"a": "#111111", "b": "#222222"}
-    svg = scatter_svg(found, colours, across="<x>", up="H", z_scored=z_scored)
-    assert svg.count("<circle") == 6
+    marks = {"a": Mark("#111111", "circle"), "b": Mark("#222222", "square")}
+    svg = scatter_svg(found, marks, across="<x>", up="H", z_scored=z_scored)
+    assert svg.count("<title>") == 6
     assert svg.count("#111111") == svg.count("#222222") == (3 if z_scored else 4)
     assert "&lt;b&gt;, a: 1.000, 10.00 %" in svg
     assert "<x>" not in svg
@@ -153,5 +154,11 @@ def test_the_plot_has_a_point_a_run_and_its_names_as_text(z_scored):
 
 def test_a_plot_without_spread_says_so():
     found = scatter((1.0, 1.0, 1.0), (0.1, 0.3, 0.2), ("a",) * 3)
-    assert "none that differ" in scatter_svg(found, {"a": "#1"}, across="x", up="y", z_scored=True)
-    assert scatter_svg(found, {"a": "#1"}, across="x", up="y", z_scored=False).count("<circle") == 3
+    marks = marks_of("a")
+    assert "none that differ" in scatter_svg(found, marks, across="x", up="y", z_scored=True)
+    assert scatter_svg(found, marks, across="x", up="y", z_scored=False).count("<title>") == 3
+
+
+def test_eleven_data_sets_are_marked_eleven_ways():
+    drawn = {mark.svg(0, 0) for mark in marks_of("abcdefghijk").values()}
+    assert len(drawn) == 11
