@@ -26,7 +26,7 @@ class Measured:
 
     split: TestSplit
     run: Run
-    pair: Pair | None  # image and text features, where they were computed; None of a target
+    pair: Pair | None  # features where they were computed; not of a target, not texts per image
     correct: dict[str, tuple[int, int]]
 
     @property
@@ -94,7 +94,12 @@ def _measured(
     run = measure(features, train_counts=counts, bootstrap=bootstrap)
     record = {**run.record, "split": split.name, "stage": stage}
     correct = right_by_class(logits_of(image, text, learner.logit_scale), split.labels, names)
-    return Measured(split, replace(run, record=record), None if split.target else pair, correct)
+    return Measured(
+        split,
+        replace(run, record=record),
+        None if split.target or text.ndim == 3 else pair,
+        correct,
+    )
 
 
 def tune_record(

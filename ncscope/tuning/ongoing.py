@@ -56,7 +56,7 @@ class Ongoing:
         self.weights = epoch_weights(run.recipe.epochs) if averaged else None
         self.average = [torch.zeros_like(leaf) for leaf in self.leaves] if averaged else []
         self.epoch = self.step = 0
-        self.features: Sequence[Pair] = ()  # of the splits, when they were last evaluated
+        self.features: Sequence[Pair] = ()  # of the splits, where evaluated since the last step
         self.trajectory = Trajectory(self.setting.classnames)
         self.log = self._opened()
 

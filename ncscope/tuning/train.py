@@ -89,6 +89,7 @@ def _one_epoch(training: Ongoing) -> None:
         if logged:
             _log_step(training, values, norms, lr=lr, total=total)
         take_step(training.optimiser, training.leaves, gradients, lr)
+        training.features = ()  # those of other weights
         training.step += 1
         last = training.step == total
         if last or (run.eval_every and training.step % run.eval_every == 0):
