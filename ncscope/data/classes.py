@@ -19,10 +19,14 @@ def folded(name: str) -> str:
 def match_classes(wanted: Sequence[str], found: Sequence[str]) -> tuple[int, ...]:
     """Return for each name of `found` its index in `wanted`, `_` and case folded.
 
+    Lists with the same names in the same order match place by place, also where a name comes twice.
+
     Raises:
         DataError: the lists do not hold the same names (both sides are listed), or two names of
             one list differ by case and `_` only, so that matching by name cannot tell them apart.
     """
+    if [folded(name) for name in wanted] == [folded(name) for name in found]:
+        return tuple(range(len(found)))
     index = _indices("wanted", wanted)
     others = _indices("found", found)
     missing = [name for name in wanted if folded(name) not in others]

@@ -15,24 +15,26 @@ from ncscope.features.bundle import Features
 from ncscope.report.measure import Run, measure
 from ncscope.tuning.classification import logits_of
 from ncscope.tuning.evaluate import Pair, TestSplit, split_features
-from ncscope.tuning.save import right_by_class
+from ncscope.tuning.save import Right, right_by_class
 from ncscope.zoo.learners.learner import Learner
 from ncscope.zoo.zero_shot import ZeroShot
 
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """A split's report and, by class name, how many images are right of how many."""
+    """A split's report and, class by class, how many images are right of how many."""
 
     split: TestSplit
     run: Run
     pair: Pair | None  # features where they were computed; not of a target, not texts per image
-    correct: dict[str, tuple[int, int]]
+    correct: list[Right]
 
     @property
     def accuracy(self) -> float:
         """Fraction of all images."""
-        right, total = (sum(pair[i] for pair in self.correct.values()) for i in (0, 1))
+        right, total = (
+            sum(column) for column in zip(*(one[1:] for one in self.correct), strict=True)
+        )
         return right / max(total, 1)
 
 
@@ -146,8 +148,8 @@ def _accuracies(measured: Sequence[Measured], plan: Plan) -> dict[str, float | N
     trained = next(m for m in own.values() if m.split.images.classnames == plan.setting.classnames)
     found["ece"] = trained.run.record["summary"]["accuracy"]["ece"]
     groups = metrics.frequency_groups(torch.tensor(plan.draw.counts))
-    right = list(trained.correct.values())
     for name, labels in groups.items():
-        shares = [right[k][0] / right[k][1] for k in labels.tolist() if right[k][1]]
+        own = (trained.correct[k] for k in labels.tolist())
+        shares = [right / total for _, right, total in own if total]
         found[name] = sum(shares) / len(shares) if shares else None
     return found

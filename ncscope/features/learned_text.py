@@ -25,6 +25,8 @@ from ncscope.zoo.zero_shot import ZeroShot
 def in_trained_order(images: ImageSet, learner: PromptedClip) -> ImageSet:
     """The classes in the order the learner was trained on, where they are the same classes."""
     trained = learner.classnames if isinstance(learner, Learner) else None
+    if [folded(name) for name in trained or ()] == [folded(name) for name in images.classnames]:
+        return images  # as it is, also where two classes have one name
     place = {folded(name): i for i, name in enumerate(trained or ())}
     if place.keys() != {folded(name) for name in images.classnames}:
         return images

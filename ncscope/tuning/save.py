@@ -3,7 +3,7 @@
 The folder is what the zoo expects of a run, so that every command that takes a checkpoint takes it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -13,6 +13,7 @@ from torch import Tensor
 from ncscope.features.arrays import replacing
 from ncscope.tuning.trainee import PUBLISHED, RESIDUAL_SCALE, Trainee
 
+Right = tuple[str, int, int]  # a class: its name, images that are right, all its images
 CHECKPOINT = "checkpoint.safetensors"
 _WHOLE = ("maple", "ivlp", "promptsrc")  # their prompts lie under `prompt_learner.`
 _SECTION = {
@@ -71,15 +72,15 @@ def write_dassl_log(
     seed: int,
     backbone: str,
     epochs: int,
-    correct: Mapping[str, tuple[int, int]],
+    correct: Sequence[Right],
 ) -> Path:
     """Write `log.txt` as Dassl does, as far as readers of such logs look at it.
 
     Args:
         backbone: its name.
-        correct: class names in label order to how many test images are right, and how many are.
+        correct: of each class in label order, as of `right_by_class`.
     """
-    right, total = (sum(pair[i] for pair in correct.values()) for i in (0, 1))
+    right, total = sum(r for _, r, _ in correct), sum(n for _, _, n in correct)
     lines = [
         *_banner("Arguments"),
         f"seed: {seed}",
@@ -102,7 +103,7 @@ def write_dassl_log(
         f"* correct: {right:,}",
         f"* accuracy: {100 * right / max(total, 1):.2f}%",
         "=> per-class result",
-        *(_class_line(i, name, *pair) for i, (name, pair) in enumerate(correct.items())),
+        *(_class_line(label, *one) for label, one in enumerate(correct)),
     ]
     path = folder / "log.txt"
     with replacing(path) as temporary:
@@ -160,13 +161,14 @@ def _banner(title: str) -> list[str]:
     return [stars, f"** {title} **", stars]
 
 
-def right_by_class(
-    logits: Tensor, labels: Tensor, classnames: Sequence[str]
-) -> dict[str, tuple[int, int]]:
-    """How many images of each class are right, and how many there are; label -1 does not count."""
+def right_by_class(logits: Tensor, labels: Tensor, classnames: Sequence[str]) -> list[Right]:
+    """Name, images that are right, and all images of each class; label -1 does not count.
+
+    A list, since two classes may have one name: ImageNet has two of `missile`.
+    """
     known = labels >= 0
     hit = (logits.argmax(dim=1) == labels)[known].cpu()
     labels = labels[known].cpu()
     total = torch.bincount(labels, minlength=len(classnames)).tolist()
     right = torch.bincount(labels[hit], minlength=len(classnames)).tolist()
-    return {name: (r, n) for name, r, n in zip(classnames, right, total, strict=True)}
+    return list(zip(classnames, right, total, strict=True))

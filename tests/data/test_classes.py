@@ -26,6 +26,13 @@ def test_names_on_one_side_only_are_listed_on_their_side():
         match_classes(["cat", "dog"], ["eel", "cat", "fox"])
 
 
+def test_the_same_list_matches_place_by_place_also_where_a_name_comes_twice():
+    names = ["missile", "tench", "Missile"]
+    assert match_classes(names, ["missile", "Tench", "missile"]) == (0, 1, 2)
+    with pytest.raises(DataError, match="ambiguous"):
+        match_classes(names, ["tench", "missile", "missile"])
+
+
 def test_names_that_folding_confuses_are_refused():
     with pytest.raises(DataError, match=r"the wanted class names are ambiguous .*: Cat, cat"):
         match_classes(["Cat", "cat"], ["cat"])

@@ -3,6 +3,7 @@
 B images, C classes, D embedding width.
 """
 
+import itertools
 import re
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
@@ -134,7 +135,8 @@ def rows_of(names: Sequence[str], settings: Settings, *, count: int, what: str) 
         what: why no other class will do, for the message.
 
     Raises:
-        CheckpointError: a class that is not among the training classes, or these are unknown.
+        CheckpointError: a class that is not among the training classes, or these are unknown; of
+            several that share a name only some are asked for.
     """
     known = settings.classnames
     if known is None:
@@ -147,7 +149,9 @@ def rows_of(names: Sequence[str], settings: Settings, *, count: int, what: str) 
             f"{settings.where}: {count} classes in the file and {len(known)} class names; expected "
             f"one a class, in the checkpoint's order"
         )
-    place = {folded(name): row for row, name in enumerate(known)}
+    place: dict[str, list[int]] = {}
+    for row, name in enumerate(known):
+        place.setdefault(folded(name), []).append(row)
     unknown = [name for name in names if folded(name) not in place]
     if unknown:
         shown = ", ".join(map(repr, unknown[:5])) + (", …" if len(unknown) > 5 else "")
@@ -155,7 +159,15 @@ def rows_of(names: Sequence[str], settings: Settings, *, count: int, what: str) 
             f"{settings.where}: {what}, so there are no text features for {shown}; it was trained "
             f"on {', '.join(map(repr, known[:5]))}{', …' if len(known) > 5 else ''}"
         )
-    return [place[folded(name)] for name in names]
+    keys = [folded(name) for name in names]
+    for name, key in zip(names, keys, strict=True):
+        if 1 < len(place[key]) != keys.count(key):
+            raise CheckpointError(
+                f"{settings.where}: {len(place[key])} training classes are called {name!r} and "
+                f"{keys.count(key)} of those asked for; expected all of them, or none"
+            )
+    turns = {key: itertools.cycle(rows) for key, rows in place.items()}
+    return [next(turns[key]) for key in keys]
 
 
 def folded(name: str) -> str:
