@@ -77,6 +77,9 @@ def sweep(
         return
     if spec is None or out is None:
         raise typer.BadParameter("SPEC and --out are needed, or --list")
+    if dry_run:
+        _dry(spec, out, root)
+        return
     if slurm:
         from ncscope.experiments.slurm import Share, submit
 
@@ -85,9 +88,6 @@ def sweep(
             spec, out=out, jobs=jobs, share=share, root=root, together=not one_by_one
         )
         typer.echo(f"submitted {', '.join(job.job_id for job in submitted)}; words in {out}/slurm")
-        return
-    if dry_run:
-        _dry(spec, out, root)
         return
     states = _sweep(spec, out, root, jobs=jobs, gpus=gpus, together=not one_by_one, quiet=quiet)
     counts = {state: states.count(state) for state in dict.fromkeys(states)}

@@ -50,7 +50,11 @@ def tune(
         str, typer.Option(metavar="index|frequency|random", help="From head to tail class.")
     ] = "index",
     recipe: Annotated[
-        str, typer.Option(metavar="authors|toy", help="Where unset options come from.")
+        str,
+        typer.Option(
+            metavar="authors|authors-cross|toy",
+            help="Where unset options come from; cross: trained on all of ImageNet for others.",
+        ),
     ] = "authors",
     epochs: Annotated[int | None, typer.Option(min=1)] = None,
     batch_size: Annotated[

@@ -104,6 +104,12 @@ def _exists(spec: str | Path) -> bool:
         return False
 
 
+def one_name(name: str) -> str:
+    """One spelling for all of a known data set's: `oxfordpets` for `Oxford-Pets` and `pets`."""
+    known = _by_name().get(_plain(name))
+    return name.lower() if known is None else known.name.lower()
+
+
 def _by_name() -> dict[str, KnownData]:
     return {_plain(name): known for known in KNOWN for name in (known.name, *known.aliases)}
 

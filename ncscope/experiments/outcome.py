@@ -5,6 +5,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from ncscope.data.known import one_name
+
 Setting = str | float | int | bool | None
 
 # What may differ between runs of one name beside data, tau and seed: the other options of tuning.
@@ -54,11 +56,11 @@ class Outcome:
 
 
 def data_identity(data: str) -> str:
-    """One name a data set: `eurosat` for `eurosat:/data`, wherever its root lies."""
+    """One name a data set: `oxfordpets` for `pets:/data`, however spelt and wherever it lies."""
     known = _KNOWN_DATA.fullmatch(data)
     if known is None or data.startswith("toy:") or "/" in known[1]:
         return data
-    return known[1].lower()
+    return one_name(known[1])
 
 
 def is_domain_of(target: str, source: str) -> bool:

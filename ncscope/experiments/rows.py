@@ -19,8 +19,8 @@ _WORDS = {"lcd_weight": "lcd", "mid_weight": "mid", "lcd_form": "lcd form", "mid
 _METHODS = ("zero-shot", "coop", "cocoop", "kgcoop", "prograd", "vpt", "ivlp", "maple",
             "promptsrc", "tcp", "taskres", "clip-adapter")  # fmt: skip
 _DATA = ("imagenet", "caltech", "pets", "cars", "flowers", "food", "aircraft", "sun397", "dtd",
-         "eurosat", "ucf101", "imagenetv2", "imagenet-v2", "imagenet-sketch", "imagenet-a",
-         "imagenet-r")  # fmt: skip
+         "describabletextures", "eurosat", "ucf101", "imagenetv2", "imagenetsketch", "imageneta",
+         "imagenetr")  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,7 +119,7 @@ def without_duplicates(rows: Sequence[Labelled], *, duplicates: Duplicates = "er
 
 def data_order(data: str) -> tuple[int, str]:
     """Sort key: the order in which the field prints its data sets, others by name after them."""
-    name = data.lower().replace("_", "-")
+    name = data.lower().replace("_", "").replace("-", "")
     found = [k for k, known in enumerate(_DATA) if known in name]
     return (max(found, key=lambda k: len(_DATA[k])) if found else len(_DATA), data)
 

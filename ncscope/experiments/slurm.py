@@ -39,10 +39,11 @@ def submit(
 
     Raises:
         DataError: a grid that cannot be read.
-        NcscopeError: submitit is not installed, or there is no cluster here.
+        NcscopeError: submitit is not installed, there is no cluster here, or it refuses the jobs.
     """
     try:
         import submitit
+        from submitit.core.utils import FailedJobError
     except ImportError:
         raise NcscopeError('a cluster needs submitit: pip install "ncscope[slurm]"') from None
     if jobs < 1:
@@ -59,11 +60,15 @@ def submit(
         gpus_per_node=share.gpus,
         **({"slurm_partition": share.partition} if share.partition else {}),
     )  # fmt: skip
-    with executor.batch():
-        return [
-            executor.submit(
-                sweep, path, out=folder, root=None if root is None else Path(root).resolve(),
-                together=together, command=command_on(share.gpus),
-            )
-            for _ in range(jobs)
-        ]  # fmt: skip
+    try:
+        with executor.batch():
+            return [
+                executor.submit(
+                    sweep, path, out=folder, root=None if root is None else Path(root).resolve(),
+                    together=together, command=command_on(share.gpus),
+                )
+                for _ in range(jobs)
+            ]  # fmt: skip
+    except FailedJobError as error:  # what sbatch says, its last line
+        said = [line.strip() for line in str(error).splitlines() if line.strip()] or ["no reason"]
+        raise NcscopeError(f"SLURM refused the jobs: {said[-1]}") from None

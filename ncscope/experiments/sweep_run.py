@@ -12,7 +12,8 @@ from ncscope.experiments.spec import Planned
 
 State = Literal["done", "was done", "elsewhere", "failed"]
 _TUNE = ("-m", "ncscope_cli.main", "tune")
-_TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node")
+_PER_NODE = "--nproc-per-node"
+_TORCHRUN = ("-m", "torch.distributed.run", "--standalone", _PER_NODE)
 COMMAND = (sys.executable, *_TUNE)
 
 
@@ -42,7 +43,7 @@ def has_state(run: Planned, folder: Path) -> bool:
 
 
 def do_run(run: Planned, folder: Path, *, command: Sequence[str], jobs: int, stale: float) -> State:
-    """Do it unless it is done or another does it; `jobs` share the processor's cores."""
+    """Do it unless it is done or another does it; `jobs` at a time share the cores."""
     if is_done(run, folder):
         return "was done"
     lock = acquire(lock_of(run, folder), stale=stale)
@@ -55,7 +56,8 @@ def do_run(run: Planned, folder: Path, *, command: Sequence[str], jobs: int, sta
         with log_of(run, folder).open("ab") as log:
             child = subprocess.Popen(
                 [*words, "--out", str(folder / run.name), "--quiet"],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment(jobs),
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                env=environment(jobs * _processes(command)),
             )  # fmt: skip
             lock.works_in(child.pid)
             status = child.wait()
@@ -71,10 +73,19 @@ def set_aside(folder: Path) -> None:
         folder.rename(aside)
 
 
-def environment(jobs: int) -> dict[str, str]:
-    """Threads for each process, unless the user has said how many."""
-    share = max(1, (os.cpu_count() or 1) // jobs)
-    return {"OMP_NUM_THREADS": str(share), **os.environ}
+def environment(processes: int) -> dict[str, str]:
+    """Threads for each of several processes, unless the user has said how many.
+
+    They share the cores that this process may use, which on a cluster are fewer than there are.
+    """
+    may_use = getattr(os, "sched_getaffinity", None)  # of Linux
+    cores = len(may_use(0)) if may_use else os.cpu_count() or 1
+    return {"OMP_NUM_THREADS": str(max(1, cores // processes)), **os.environ}
+
+
+def _processes(command: Sequence[str]) -> int:
+    """How many processes one run has."""
+    return int(command[command.index(_PER_NODE) + 1]) if _PER_NODE in command else 1
 
 
 def _going_on(run: Planned, folder: Path) -> list[str]:

@@ -83,8 +83,8 @@ def tune(
             trajectory.safetensors and the state; None writes nothing.
         split: classes to train on: `base` (then new ones are tested, too) or `all`.
         shots, tau, seed, class_order: as for `ncscope.data.draw.draw_training`.
-        recipe: `authors`, or `toy`, which was measured for the embedded toy. What is None below
-            takes the recipe's value.
+        recipe: `authors`, `authors-cross` (to other data sets and domains) or `toy`, measured
+            for the embedded toy. What is None below takes the recipe's value.
         epochs, batch_size, lr, optimizer, views, ctx, ctx_vision, ctx_init, depth, csc,
             class_token_position: see `ncscope.tuning.recipe.Recipe`.
         loss, adjustment: see `ncscope.tuning.classification`; sampler: `plain` or `balanced`.

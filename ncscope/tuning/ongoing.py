@@ -53,7 +53,7 @@ class Ongoing:
         backbone = self.setting.trainee.backbone
         self.running = RunningMeans(len(self.setting.classnames), backbone.width, backbone.device)
         averaged = self.setting.trainee.method == "promptsrc"
-        self.weights = epoch_weights(run.recipe.epochs) if averaged else None
+        self.weights = epoch_weights(run.recipe.epochs, *run.recipe.gpa) if averaged else None
         self.average = [torch.zeros_like(leaf) for leaf in self.leaves] if averaged else []
         self.epoch = self.step = 0
         self.features: Sequence[Pair] = ()  # of the splits, where evaluated since the last step

@@ -78,7 +78,7 @@ def without_conflict(
     return [a - share * b for a, b in zip(learning, general, strict=True)]
 
 
-def epoch_weights(epochs: int, *, mean: float = 15.0, std: float = 1.0) -> list[float]:
+def epoch_weights(epochs: int, mean: float = 15.0, std: float = 1.0) -> list[float]:
     """PromptSRC's Gaussian weights of the states after epochs 1..n, which sum to 1.
 
     The authors' mean and deviation are of 20 epochs; other lengths are scaled.

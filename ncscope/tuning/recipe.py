@@ -1,7 +1,8 @@
 """How each method is trained: the authors' recipes, and one for the embedded toy.
 
-Authors' values are those of their published configurations for ViT-B/16 (base-to-new, 16 shots);
-all of them use momentum 0.9, weight decay 0.0005, a cosine schedule and one epoch at 1e-5 first.
+Authors' values are those of their published configurations for ViT-B/16, 16 shots, base-to-new or
+cross-dataset (and domain generalisation); all of them use momentum 0.9, weight decay 0.0005, a
+cosine schedule and one epoch at 1e-5 first.
 """
 
 import math
@@ -19,7 +20,8 @@ class Recipe:
     `batch_size` 0 is all images at once. `views` is the number of augmented versions of a picture
     that are kept (1: the centre crop), or `online` for a new one every epoch, the authors' way.
     `ctx` counts text tokens, `ctx_vision` image tokens; `depth` counts blocks with prompts of their
-    own. `ctx_init` None draws the context at random.
+    own. `ctx_init` None draws the context at random. `gpa` is of PromptSRC: mean and deviation, in
+    epochs of 20, of the Gaussian that weighs the states of its epochs.
     """
 
     lr: float
@@ -37,6 +39,7 @@ class Recipe:
     weight_decay: float = 5e-4
     warmup_epochs: int = 1
     warmup_lr: float = 1e-5
+    gpa: tuple[float, float] = (15.0, 1.0)
 
 
 _EACH = "online"
@@ -53,6 +56,13 @@ AUTHORS: dict[str, Recipe] = {
     "tcp": Recipe(0.002, 32, 50, "adam"),
     "taskres": Recipe(0.002, 256, 100, "adam", ctx=0, ctx_init=None),
     "clip-adapter": Recipe(1e-5, 32, 200, ctx=0, ctx_init=None),
+}
+
+# Trained on all classes for other data sets: MaPLe's and PromptSRC's authors say other values.
+AUTHORS_CROSS = {
+    **AUTHORS,
+    "maple": replace(AUTHORS["maple"], lr=0.0026, epochs=2, depth=3),
+    "promptsrc": replace(AUTHORS["promptsrc"], depth=3, gpa=(6.0, 10.0)),
 }
 
 # Measured on the toy's tuning images: its camera shift takes larger steps than CLIP's domains do.
@@ -73,12 +83,12 @@ TOY: dict[str, Recipe] = {
     "clip-adapter": _TABLE,
 }
 
-RECIPES = {"authors": AUTHORS, "toy": TOY}
+RECIPES = {"authors": AUTHORS, "authors-cross": AUTHORS_CROSS, "toy": TOY}
 METHODS = tuple(AUTHORS)
 
 
 def recipe_of(method: str, name: str = "authors", *, depth_limit: int | None = None) -> Recipe:
-    """The recipe of a method by name, `authors` or `toy`.
+    """The recipe of a method by name: `authors` (base-to-new), `authors-cross` or `toy`.
 
     Args:
         depth_limit: blocks of the smaller tower; prompts deeper than that are cut to it.

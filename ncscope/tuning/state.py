@@ -18,6 +18,7 @@ from ncscope.features.arrays import replacing
 
 _FORMAT = "ncscope tuning state 1"
 NAME = "state.safetensors"
+_MAY_CHANGE = ("data", "processes")
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,12 +85,15 @@ def check_resumable(folder: Path, config: dict[str, Any]) -> None:
 def check_same(state: State, config: dict[str, Any], path: Path) -> None:
     """Refuse to go on with a run of another configuration.
 
+    Where the data lie and how many processes train may have changed: `images`, the digest of the
+    training images, says whether they are the same, and the result does not depend on the number.
+
     Raises:
         CheckpointError: names what differs.
     """
     wanted = json.loads(json.dumps(config))
     keys = dict.fromkeys([*wanted, *state.config])  # options first, what follows from them last
-    other = [key for key in keys if wanted.get(key) != state.config.get(key)]
+    other = [k for k in keys if k not in _MAY_CHANGE and wanted.get(k) != state.config.get(k)]
     if other:
         key = other[0]
         raise CheckpointError(

@@ -25,6 +25,7 @@ def test_the_example_of_the_help_is_a_grid_and_can_be_looked_at_without_running(
     lines = result.stdout.splitlines()
     assert len(lines) == 2 * 2 * 3 * 2
     assert lines[0].startswith("ncscope tune maple --data=toy:shapes --tau=1.0 --seed=1 ")
+    assert invoke(spec, "--out", tmp_path / "out", "--slurm", "--dry-run").stdout == result.stdout
     assert not (tmp_path / "out").exists()
 
 

@@ -108,6 +108,15 @@ def test_rounding_is_a_tie():
     assert paired([0.3 - (0.1 + 0.2)] * 3, ["a"] * 3).ties == 3
 
 
+def test_equal_differences_rank_alike_whatever_their_last_digits():
+    images = [2, 5, -3, -1, -3, 1, -3, -2, 1, -1, 0, 2]
+    right = [40 + 37 * (i % 2) for i in range(12)]  # of 150 images
+    differences = [(r + n) / 150 - r / 150 for r, n in zip(right, images, strict=True)]
+    assert len(set(differences)) > len(set(images))
+    found, whole = (paired(values, ["a"] * 12) for values in (differences, images))
+    assert found.wilcoxon_p == pytest.approx(whole.wilcoxon_p)
+
+
 def test_groups_and_differences_have_one_length():
     with pytest.raises(DataError, match="one group a difference is needed: 1 for 2"):
         paired([0.1, 0.2], ["a"])

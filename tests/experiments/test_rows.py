@@ -4,7 +4,7 @@ from dataclasses import fields
 import pytest
 
 from ncscope.errors import DataError
-from ncscope.experiments.outcome import SETTINGS
+from ncscope.experiments.outcome import SETTINGS, data_identity
 from ncscope.experiments.read import read_outcomes
 from ncscope.experiments.rows import data_order, label_rows, merge_splits, without_duplicates
 from ncscope.experiments.tune_options import TuneOptions
@@ -102,6 +102,10 @@ def test_rows_and_data_sets_come_in_the_order_of_the_field(tmp_path):
     rows = label_rows(outcomes(*files, analysed(tmp_path / "z", "zero-shot", "d", base=0.5)))
     assert [row.label for row in rows] == [
         "zero-shot", "coop", "maple", "maple+npt", "promptsrc", "mine",
+    ]  # fmt: skip
+    known = [data_identity(f"{name}:/data") for name in ("dtd", "imagenet-a", "food101", "sun397")]
+    assert sorted(known, key=data_order) == [
+        "food101", "sun397", "describabletextures", "imageneta",
     ]  # fmt: skip
     data = ["toy:fish", "ucf101", "imagenet-r", "imagenet-sketch", "eurosat", "oxford_pets",
             "imagenet"]  # fmt: skip

@@ -57,6 +57,19 @@ def test_without_a_cluster_it_says_so(spec, tmp_path, monkeypatch):
         submit(spec, out=tmp_path / "out", jobs=1, share=Share())
 
 
+def test_what_slurm_says_when_it_refuses_is_one_line(spec, tmp_path, monkeypatch):
+    said = "sbatch: error: Batch job submission failed: Invalid partition name specified"
+    for name in ("sbatch", "srun"):
+        program = tmp_path / "bin" / name
+        program.parent.mkdir(exist_ok=True)
+        program.write_text(f"#!/bin/sh\necho '{said}' >&2\nexit 1\n")
+        program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/usr/bin:/bin")
+    with pytest.raises(NcscopeError) as error:
+        submit(spec, out=tmp_path / "out", jobs=2, share=Share(partition="none"))
+    assert str(error.value) == f"SLURM refused the jobs: {said}"
+
+
 def test_without_submitit_it_says_what_to_install(spec, tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "submitit", None)
     with pytest.raises(NcscopeError, match=r'pip install "ncscope\[slurm\]"'):

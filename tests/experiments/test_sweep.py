@@ -14,10 +14,11 @@ from pathlib import Path
 import pytest
 
 from ncscope.errors import DataError
-from ncscope.experiments import lock
+from ncscope.experiments import lock, sweep_run
 from ncscope.experiments.lock import acquire
 from ncscope.experiments.spec import OPTIONS, read_spec, run_name
 from ncscope.experiments.sweep import sweep
+from ncscope.experiments.sweep_run import command_on, do_run, environment
 
 ROOT = Path(__file__).parents[2]
 # Stands in for `ncscope tune`: notes that it ran, takes a moment, writes its numbers last.
@@ -308,3 +309,28 @@ def test_a_grid_killed_three_times_is_done_with_only_the_cut_runs_begun_again(tm
     assert all((out / name / "metrics.json").exists() for name in names)
     assert 16 <= len(ran(out)) <= 16 + 3 * 2  # each kill cut two at most
     assert list((out / "locks").iterdir()) == []
+
+
+def test_the_cores_a_process_may_use_are_shared_by_all_processes(monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(8)), raising=False)
+    assert [environment(n)["OMP_NUM_THREADS"] for n in (1, 2, 3, 16)] == ["8", "4", "2", "1"]
+    monkeypatch.setenv("OMP_NUM_THREADS", "5")
+    assert environment(4)["OMP_NUM_THREADS"] == "5"
+
+
+def test_each_gpu_of_a_run_is_a_process_that_gets_its_share(tmp_path, monkeypatch):
+    seen = []
+
+    def shares(processes):
+        seen.append(processes)
+        return dict(os.environ)
+
+    monkeypatch.setattr(sweep_run, "environment", shares)
+    [run, *_] = read_spec(spec(tmp_path, GRID))
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "locks").mkdir()
+    for gpus in (1, 4):
+        command = ["true", *command_on(gpus)]
+        assert do_run(run, tmp_path, command=command, jobs=2, stale=60) == "failed"
+    assert seen == [2, 8]

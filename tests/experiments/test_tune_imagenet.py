@@ -57,7 +57,7 @@ def test_classes_of_one_name_are_trained_tested_and_analysed_apart(clip, root, t
 
 
 def test_some_of_the_classes_of_one_name_cannot_be_asked_for():
-    settings = Settings(where="file", classnames=NAMES)
+    settings = Settings(where="file", method="CoOp", classnames=NAMES)
     take = partial(rows_of, settings=settings, count=4, what="has rows of its own")
     assert take(["sunglasses", "missile", "missile"]) == [3, 1, 2]
     assert take(["tench"]) == [0]

@@ -64,6 +64,14 @@ def test_the_authors_values_are_the_published_ones(method):
     assert (r.momentum, r.weight_decay, r.warmup_epochs, r.warmup_lr) == (0.9, 5e-4, 1, 1e-5)
 
 
+def test_for_other_data_sets_maples_and_promptsrcs_authors_say_other_values():
+    cross = RECIPES["authors-cross"]
+    assert (cross["maple"].lr, cross["maple"].epochs, cross["maple"].depth) == (0.0026, 2, 3)
+    assert (cross["promptsrc"].depth, cross["promptsrc"].gpa) == (3, (6.0, 10.0))
+    assert AUTHORS["promptsrc"].gpa == (15.0, 1.0)
+    assert {name for name in AUTHORS if cross[name] != AUTHORS[name]} == {"maple", "promptsrc"}
+
+
 def test_depth_is_cut_to_the_smaller_tower():
     assert recipe_of("vpt", depth_limit=4).depth == 4
     assert recipe_of("maple", depth_limit=12).depth == 9
@@ -72,5 +80,7 @@ def test_depth_is_cut_to_the_smaller_tower():
 def test_unknown_names_list_the_known_ones():
     with pytest.raises(DataError, match=r"`method` is 'cup'; expected one of coop, cocoop"):
         recipe_of("cup")
-    with pytest.raises(DataError, match=r"`recipe` is 'mine'; expected one of authors, toy"):
+    with pytest.raises(
+        DataError, match=r"`recipe` is 'mine'; expected one of authors, authors-cross, toy"
+    ):
         recipe_of("coop", "mine")

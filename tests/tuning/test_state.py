@@ -66,6 +66,7 @@ def test_another_option_is_refused_by_name(tmp_path):
     found = read_state(tmp_path / "state.safetensors")
     with pytest.raises(CheckpointError, match=r"has lr = 0\.1, now it is 0\.2; resume with"):
         check_same(found, {**CONFIG, "lr": 0.2}, tmp_path)
+    check_same(found, {**CONFIG, "data": "eurosat:/elsewhere", "processes": 4}, tmp_path)
     with pytest.raises(CheckpointError, match="has shots = 16, now it is None"):
         check_same(found, {"lr": 0.1, "cpt_weights": [0.25, 0.15]}, tmp_path)
 
