@@ -4,19 +4,19 @@ The file is made with O_EXCL and holds owner and host; its owner touches it whil
 whose process is gone, or that nobody touched for long, is taken over.
 """
 
+import contextlib
 import json
 import os
 import secrets
-import socket
 import threading
-import time
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from ncscope.experiments.alive import began, is_alive, machine
+
 BEAT = 10.0  # seconds between touches
 STALE = 120.0  # seconds without one after which a lock on another machine is taken over
-_SETTLE = 0.3  # seconds after a takeover in which a rival's would show
 
 
 class RunLock:
@@ -53,68 +53,83 @@ class RunLock:
         while not self._stop.wait(beat):
             try:
                 os.utime(self._path)
-            except OSError:
+            except FileNotFoundError:
                 return
+            except OSError:
+                continue  # a file server that is away for a moment
 
 
 def acquire(path: Path, *, beat: float = BEAT, stale: float = STALE) -> RunLock | None:
     """The lock of that file, or None where another living process holds it.
 
-    A takeover replaces the file and looks again a moment later: of several that try, the last one
-    written holds it, and the others see that.
+    An abandoned file is moved aside first. Only one of several that try can move it; what it moved
+    is looked at again, and put back if it is not what was found abandoned.
     """
     token = secrets.token_hex(8)
     path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
-    except FileExistsError:
-        if not _abandoned(path, token, stale):
+    if not _create(path):
+        found = _look(path)
+        if found is None or not _abandoned(found, path, token, stale):
             return None
-        _write(path, token)
-        time.sleep(_SETTLE)
-        return RunLock(path, token, beat=beat) if _holder(path).get("token") == token else None
+        if not _move_aside(path, token, found) or not _create(path):
+            return None
     _write(path, token)
     return RunLock(path, token, beat=beat)
 
 
-def _abandoned(path: Path, token: str, stale: float) -> bool:
+def _create(path: Path) -> bool:
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+    except FileExistsError:
+        return False
+    return True
+
+
+def _look(path: Path) -> tuple[bytes, int] | None:
+    """What a lock holds and when it was touched; None where it is gone or cannot be read."""
+    try:
+        return path.read_bytes(), path.stat().st_mtime_ns
+    except OSError:
+        return None
+
+
+def _move_aside(path: Path, token: str, found: tuple[bytes, int]) -> bool:
+    """Whether the lock that was found is out of the way, and nobody else moved it."""
+    aside = path.with_name(f".{path.name}.{token}")
+    try:
+        path.rename(aside)
+    except FileNotFoundError:
+        return False
+    same = _look(aside) == found
+    if not same:  # a rival was faster, and this is its lock
+        with contextlib.suppress(OSError):  # there is one again, or no links on this disk
+            os.link(aside, path)
+    aside.unlink(missing_ok=True)
+    return same
+
+
+def _abandoned(found: tuple[bytes, int], path: Path, token: str, stale: float) -> bool:
     """Whether the owner and its child are gone from this machine, or gave no sign for long."""
+    holder = _words(found[0])
+    owners = [
+        (holder[name], holder.get(f"{name}_began"))
+        for name in ("pid", "child") if isinstance(holder.get(name), int)
+    ]  # fmt: skip
+    if holder.get("host") == machine() and owners:
+        return not any(is_alive(pid, since) for pid, since in owners)
     probe = path.with_name(f".{path.name}.{token}")
     try:
         probe.touch()  # its time is by the clock that the lock's is by, which may be a server's
-        age = probe.stat().st_mtime - path.stat().st_mtime
-    except FileNotFoundError:
-        return False  # released this moment; who comes next will have it
+        return (probe.stat().st_mtime_ns - found[1]) / 1e9 > stale
     finally:
         probe.unlink(missing_ok=True)
-    holder = _holder(path)
-    owners = [holder[key] for key in ("pid", "child") if isinstance(holder.get(key), int)]
-    if holder.get("host") == socket.gethostname() and owners:
-        return not any(_alive(pid) for pid in owners)
-    return age > stale
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:
-        return True
-    return not _is_zombie(pid)
-
-
-def _is_zombie(pid: int) -> bool:
-    """Whether a process has ended and waits for a parent to notice: in containers, for ever."""
-    try:
-        words = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return False  # no such file system, or gone this moment
-    return words.rpartition(")")[2].split()[:1] == ["Z"]
 
 
 def _write(path: Path, token: str, *, child: int | None = None) -> None:
-    owner = {"token": token, "pid": os.getpid(), "host": socket.gethostname(), "child": child}
+    owner = {
+        "token": token, "host": machine(), "pid": os.getpid(), "pid_began": began(os.getpid()),
+        "child": child, "child_began": None if child is None else began(child),
+    }  # fmt: skip
     partial = path.with_name(f".{path.name}.{token}")
     partial.write_text(json.dumps(owner), encoding="utf-8")
     partial.replace(path)
@@ -122,8 +137,13 @@ def _write(path: Path, token: str, *, child: int | None = None) -> None:
 
 def _holder(path: Path) -> dict[str, Any]:
     """What the lock says; empty where it is gone or was just made and has no words yet."""
+    found = _look(path)
+    return {} if found is None else _words(found[0])
+
+
+def _words(content: bytes) -> dict[str, Any]:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        found = json.loads(content)
+    except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}

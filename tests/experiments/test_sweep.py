@@ -15,6 +15,7 @@ import pytest
 
 from ncscope.errors import DataError
 from ncscope.experiments import lock, sweep_run
+from ncscope.experiments.alive import machine
 from ncscope.experiments.lock import acquire
 from ncscope.experiments.spec import OPTIONS, read_spec, run_name
 from ncscope.experiments.sweep import sweep
@@ -181,7 +182,7 @@ def test_processes_side_by_side_share_a_grid(tmp_path, command):
 
 def lock_of(path, **owner):
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"token": "t", "host": socket.gethostname(), **owner}))
+    path.write_text(json.dumps({"token": "t", "host": machine(), **owner}))
     return path
 
 
@@ -239,11 +240,39 @@ def test_of_many_that_take_over_one_has_it(tmp_path):
     assert sorted(rival.communicate()[0].strip() for rival in rivals) == ["False"] * 3 + ["True"]
 
 
-def test_a_takeover_that_a_rival_wrote_over_is_given_up(tmp_path, monkeypatch):
-    path = lock_of(tmp_path / "lock", pid=dead_pid())
-    monkeypatch.setattr(lock.time, "sleep", lambda _: lock_of(path, pid=os.getpid()))
-    assert lock.acquire(path) is None
-    assert json.loads(path.read_text())["token"] == "t"
+def test_a_takeover_slower_than_a_rivals_leaves_the_rival_its_lock(tmp_path, monkeypatch):
+    path, slow = lock_of(tmp_path / "lock", pid=dead_pid()), lock.is_alive
+    rival = []
+
+    def meanwhile(pid, since):
+        monkeypatch.setattr(lock, "is_alive", slow)
+        rival.append(acquire(path))
+        return False
+
+    monkeypatch.setattr(lock, "is_alive", meanwhile)
+    assert acquire(path) is None
+    assert rival[0] is not None
+    assert json.loads(path.read_text())["pid"] == os.getpid()
+    rival[0].release()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_number_that_another_process_has_by_now_is_no_owner(tmp_path):
+    with acquire(tmp_path / "lock"):
+        known = json.loads((tmp_path / "lock").read_text())
+    if known["pid_began"] is None:
+        pytest.skip("the system does not tell when a process began")
+    assert (
+        acquire(lock_of(tmp_path / "held", pid=os.getpid(), pid_began=known["pid_began"])) is None
+    )
+    assert acquire(lock_of(tmp_path / "lost", pid=os.getpid(), pid_began=1)) is not None
+
+
+def test_a_lock_of_before_the_machine_was_started_is_another_machines(tmp_path):
+    path = lock_of(tmp_path / "lock", pid=os.getpid(), host=f"{socket.gethostname()} boot pid:[1]")
+    assert acquire(path) is None
+    os.utime(path, (1, 1))
+    assert acquire(path) is not None
 
 
 @pytest.mark.parametrize("words", ["", "[]", "{", "null"])
