@@ -244,7 +244,7 @@ def test_a_takeover_slower_than_a_rivals_leaves_the_rival_its_lock(tmp_path, mon
     path, slow = lock_of(tmp_path / "lock", pid=dead_pid()), lock.is_alive
     rival = []
 
-    def meanwhile(pid, since):
+    def meanwhile(_pid, _since):
         monkeypatch.setattr(lock, "is_alive", slow)
         rival.append(acquire(path))
         return False
