@@ -27,7 +27,7 @@ def test_every_item_of_the_paper_has_a_grid():
         "toy-sensitivity", "toy-ablation", "paper-base-to-novel", "paper-imbalanced",
         "paper-cross-dataset", "paper-domain", "paper-sensitivity",
         "toy-select-coop", "toy-select-maple", "toy-study-coop", "toy-study-maple",
-        "toy-study-transfer", "toy-study-check",
+        "toy-study-transfer", "toy-study-check", "toy-study-both",
     } == set(NAMES)  # fmt: skip
 
 
