@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from ncscope.tuning.recipe import AUTHORS, METHODS
+from ncscope.tuning.recipe import AUTHORS, AUTHORS_CROSS, METHODS
 from ncscope_cli import options
 from ncscope_cli.tune_progress import tune_progress
 from ncscope_cli.tune_table import accuracy_table
@@ -14,9 +14,10 @@ _COLUMNS = ("lr", "batch_size", "epochs", "optimizer", "ctx", "ctx_vision", "dep
 
 
 def recipe_table() -> str:
-    """The authors' recipes, a line a method."""
+    """The authors' recipes, a line a method; then where `authors-cross` differs."""
     rows = [["method", "lr", "batch", "epochs", "optimizer", "ctx", "image ctx", "depth", "views"]]
-    for name, recipe in AUTHORS.items():
+    others = {f"{k}, cross": v for k, v in AUTHORS_CROSS.items() if v != AUTHORS[k]}
+    for name, recipe in {**AUTHORS, **others}.items():
         rows.append([name, *(str(getattr(recipe, column)) for column in _COLUMNS)])
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)) for row in rows]
