@@ -105,9 +105,9 @@ def _exists(spec: str | Path) -> bool:
 
 
 def one_name(name: str) -> str:
-    """One spelling for all of a known data set's: `oxfordpets` for `Oxford-Pets` and `pets`."""
+    """One name for all of a known data set's: its folder, `oxford_pets` for `pets`."""
     known = _by_name().get(_plain(name))
-    return name.lower() if known is None else known.name.lower()
+    return name.lower() if known is None else known.folder
 
 
 def _by_name() -> dict[str, KnownData]:

@@ -56,7 +56,7 @@ class Outcome:
 
 
 def data_identity(data: str) -> str:
-    """One name a data set: `oxfordpets` for `pets:/data`, however spelt and wherever it lies."""
+    """One name a data set: `oxford_pets` for `pets:/data`, however spelt and wherever it lies."""
     known = _KNOWN_DATA.fullmatch(data)
     if known is None or data.startswith("toy:") or "/" in known[1]:
         return data

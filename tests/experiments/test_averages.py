@@ -108,13 +108,13 @@ def test_transfer_leaves_the_source_out_of_the_average(tmp_path):
     rows = label_rows(read_outcomes(files))
     points = transfer_points(rows, "imagenet", "all", domains=False)
     (table,) = transfer(points, source="imagenet", title="Cross")
-    assert table.heads == ("", "imagenet (source)", "pets", "dtd", "average")
+    assert table.heads == ("", "imagenet (source)", "oxford_pets", "dtd", "average")
     maple = [c.value for c in dict(table.rows)["maple"]]
     assert maple == [0.7, 0.9, 0.4, pytest.approx(0.9)]  # zero-shot has pets alone
     assert [c.shown for c in dict(table.rows)["zero-shot"]] == ["–", "80.00", "–", "80.00"]
     domain = transfer_points(rows, "imagenet", "all", domains=True)
     (table,) = transfer(domain, source="imagenet", title="Domain")
-    assert table.heads == ("", "imagenet (source)", "imagenet-r")
+    assert table.heads == ("", "imagenet (source)", "imagenet-rendition")
     assert [label for label, _ in table.rows] == ["maple"]
 
 

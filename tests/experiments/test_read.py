@@ -113,7 +113,7 @@ def test_an_infinite_number_is_refused(tmp_path):
 
 def test_a_data_set_is_one_wherever_its_root_lies():
     assert data_identity("EuroSAT:/a/b") == data_identity("eurosat:/c") == "eurosat"
-    assert data_identity("pets:/a") == data_identity("Oxford_Pets:/b") == "oxfordpets"
+    assert data_identity("pets:/a") == data_identity("Oxford_Pets:/b") == "oxford_pets"
     assert data_identity("dtd:/a") == data_identity("DescribableTextures:/b")
     assert data_identity("imagenet-r:/a") == data_identity("imagenetr:/b")
     assert is_domain_of(data_identity("imagenet-r:/a"), data_identity("imagenet:/a"))

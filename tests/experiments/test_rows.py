@@ -105,7 +105,7 @@ def test_rows_and_data_sets_come_in_the_order_of_the_field(tmp_path):
     ]  # fmt: skip
     known = [data_identity(f"{name}:/data") for name in ("dtd", "imagenet-a", "food101", "sun397")]
     assert sorted(known, key=data_order) == [
-        "food101", "sun397", "describabletextures", "imageneta",
+        "food-101", "sun397", "dtd", "imagenet-adversarial",
     ]  # fmt: skip
     data = ["toy:fish", "ucf101", "imagenet-r", "imagenet-sketch", "eurosat", "oxford_pets",
             "imagenet"]  # fmt: skip
