@@ -3,11 +3,13 @@
 A process number alone says little: containers begin at small ones, and they are used again.
 """
 
+import functools
 import os
 import socket
 from pathlib import Path
 
 
+@functools.cache
 def machine() -> str:
     """Host name; with it, where the system tells, what differs after a start and in a container."""
     try:

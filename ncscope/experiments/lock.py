@@ -1,7 +1,7 @@
 """A lock file, so that of several processes, on several machines, one does a run.
 
-The file is made with O_EXCL and holds owner and host; its owner touches it while it works. A lock
-whose process is gone, or that nobody touched for long, is taken over.
+The file is made only where there is none and says whose it is; its owner touches it while it works.
+A lock whose process is gone, or that nobody touched for long, is taken over.
 """
 
 import contextlib
@@ -40,7 +40,7 @@ class RunLock:
     def works_in(self, pid: int) -> None:
         """Note a child process: the lock is not abandoned while that one lives."""
         if _holder(self._path).get("token") == self._token:
-            _write(self._path, self._token, child=pid)
+            _written(self._path, self._token, child=pid).replace(self._path)
 
     def release(self) -> None:
         """Stop touching the file and remove it, if it is still ours."""
@@ -67,21 +67,30 @@ def acquire(path: Path, *, beat: float = BEAT, stale: float = STALE) -> RunLock 
     """
     token = secrets.token_hex(8)
     path.parent.mkdir(parents=True, exist_ok=True)
-    if not _create(path):
+    if not _create(path, token):
         found = _look(path)
         if found is None or not _abandoned(found, path, token, stale):
             return None
-        if not _move_aside(path, token, found) or not _create(path):
+        if not _move_aside(path, token, found) or not _create(path, token):
             return None
-    _write(path, token)
     return RunLock(path, token, beat=beat)
 
 
-def _create(path: Path) -> bool:
+def _create(path: Path, token: str) -> bool:
+    """Make the file, words and all at once, unless there is one: killed here, nobody holds it."""
+    partial = _written(path, token)
     try:
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+        os.link(partial, path)
     except FileExistsError:
         return False
+    except OSError:  # no links on this disk: the words come a moment after the file
+        with contextlib.suppress(FileExistsError):
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+            partial.replace(path)
+            return True
+        return False
+    finally:
+        partial.unlink(missing_ok=True)
     return True
 
 
@@ -125,14 +134,15 @@ def _abandoned(found: tuple[bytes, int], path: Path, token: str, stale: float) -
         probe.unlink(missing_ok=True)
 
 
-def _write(path: Path, token: str, *, child: int | None = None) -> None:
+def _written(path: Path, token: str, *, child: int | None = None) -> Path:
+    """A file beside the lock with what a lock of this process says."""
     owner = {
         "token": token, "host": machine(), "pid": os.getpid(), "pid_began": began(os.getpid()),
         "child": child, "child_began": None if child is None else began(child),
     }  # fmt: skip
     partial = path.with_name(f".{path.name}.{token}")
     partial.write_text(json.dumps(owner), encoding="utf-8")
-    partial.replace(path)
+    return partial
 
 
 def _holder(path: Path) -> dict[str, Any]:
