@@ -66,7 +66,7 @@ def make_plan(
     backbone, template = _backbone(options, machine, spread)
     trainee, recipe = _trainee(options, backbone, names, template, learner)
     frozen_tower = trainee.learner().from_backbone is not None
-    inputs = _inputs(trainee, draw.images, recipe, options, machine, frozen=frozen_tower)
+    inputs = _inputs(trainee, draw.images, recipe, options, machine, spread, frozen=frozen_tower)
     if machine.compiled:
         compile_towers(backbone)
     setting = Setting(
@@ -75,14 +75,14 @@ def make_plan(
         objective=options.objective(),
         counts=torch.tensor(draw.counts, device=backbone.device),
         classnames=names,
-        frozen=_frozen(trainee, draw.images, template, options, machine, recipe),
+        frozen=_frozen(trainee, draw.images, template, options, machine, recipe, spread),
         loss=options.loss,
         adjustment=options.adjustment,
         accumulate=options.accumulate,
         precision=options.precision,
         spread=spread,
     )
-    tests = open_tests(options, backbone, machine, frozen=frozen_tower)
+    tests = open_tests(options, backbone, machine, frozen=frozen_tower, spread=spread)
     kept = [s for s in tests if trainee.takes_new_classes or s.images.classnames == names]
     return Plan(setting, recipe, draw, tuple(kept), template, backbone)
 
@@ -135,6 +135,7 @@ def _inputs(
     recipe: Recipe,
     options: TuneOptions,
     machine: Machine,
+    spread: Spread,
     *,
     frozen: bool,
 ) -> FeatureInputs | PixelInputs:
@@ -148,6 +149,7 @@ def _inputs(
         epochs=recipe.epochs,
         workers=machine.workers or 0,
         cache=machine.cache,
+        spread=spread,
     )
 
 
@@ -158,6 +160,7 @@ def _frozen(
     options: TuneOptions,
     machine: Machine,
     recipe: Recipe,
+    spread: Spread,
 ) -> Frozen:
     """What the terms in use want to know of the CLIP without prompts."""
     objective, method = options.objective(), trainee.method
@@ -168,7 +171,7 @@ def _frozen(
         text = rows.clone().float()
     near = None
     if method in WITH_FROZEN_IMAGES:
-        near = _inputs(trainee, images, recipe, options, machine, frozen=True)
+        near = _inputs(trainee, images, recipe, options, machine, spread, frozen=True)
     clusters = anchor = None
     if cpt and text is not None:
         clusters = metrics.cpt_clusters(text, objective.cpt_clusters, seed=options.seed)

@@ -52,7 +52,8 @@ def measure_splits(
     Args:
         known: features of the first of the splits, where they are known.
     """
-    left = (split_features(learner, split) for split in splits[len(known) :])
+    spread = plan.setting.spread
+    left = (split_features(learner, split, spread=spread) for split in splits[len(known) :])
     return [
         _measured(learner, split, pair, plan, stage=stage, bootstrap=bootstrap)
         for split, pair in zip(splits, itertools.chain(known, left), strict=True)

@@ -114,7 +114,10 @@ def start(
     if resume and folder is not None:
         check_resumable(folder, config)
     trainee = plan.setting.trainee
-    splits = [*plan.splits, *target_splits(chosen, targets, plan.backbone, machine, trainee)]
+    others = target_splits(
+        chosen, targets, plan.backbone, machine, trainee, spread=plan.setting.spread
+    )
+    splits = [*plan.splits, *others]
     before = measure_splits(trainee.learner(), splits, plan, stage="before", bootstrap=bootstrap)
     if folder is not None and plan.setting.spread.first:
         _write_json(config, folder / "config.json")

@@ -11,6 +11,7 @@ from ncscope.data.classes import select_classes
 from ncscope.data.images import ImageSet
 from ncscope.errors import DataError
 from ncscope.experiments.tune_options import TuneOptions
+from ncscope.features.processes import Spread
 from ncscope.features.sources import default_templates, is_toy, open_data
 from ncscope.tuning.evaluate import TestSplit
 from ncscope.tuning.inputs import cached_image_features
@@ -43,25 +44,38 @@ def _drawn(data: str, part: str) -> ImageSet:
 
 
 def open_tests(
-    options: TuneOptions, backbone: Backbone, machine: Machine, *, frozen: bool
+    options: TuneOptions,
+    backbone: Backbone,
+    machine: Machine,
+    *,
+    frozen: bool,
+    spread: Spread,
 ) -> list[TestSplit]:
     """The test images of both halves of the classes, or of all where training has all."""
     images = opened(options.data, options.test_part)
     names = ("all",) if options.split == "all" else ("base", "new")
     return [
-        test_split(name, select_classes(images, name), backbone, machine, frozen=frozen)
+        test_split(
+            name, select_classes(images, name), backbone, machine, frozen=frozen, spread=spread
+        )
         for name in names
     ]
 
 
 def test_split(
-    name: str, images: ImageSet, backbone: Backbone, machine: Machine, *, frozen: bool
+    name: str,
+    images: ImageSet,
+    backbone: Backbone,
+    machine: Machine,
+    *,
+    frozen: bool,
+    spread: Spread,
 ) -> TestSplit:
     """Test images, with their frozen features where the image tower is left alone."""
     labels = torch.tensor(images.labels, device=backbone.device)
     if not frozen:
         return TestSplit(name, images, None, labels)
-    found = cached_image_features(backbone, images, cache=machine.cache)
+    found = cached_image_features(backbone, images, cache=machine.cache, spread=spread)
     return TestSplit(name, images, found.rows.to(backbone.device), labels)
 
 
@@ -71,6 +85,8 @@ def target_splits(
     backbone: Backbone,
     machine: Machine,
     trainee: Trainee,
+    *,
+    spread: Spread,
 ) -> list[TestSplit]:
     """Other data sets to test on, with all their classes.
 
@@ -87,6 +103,6 @@ def target_splits(
     for target in targets:
         images = opened(target, options.test_part)
         templates = default_templates(target)
-        split = test_split("all", images, backbone, machine, frozen=frozen)
+        split = test_split("all", images, backbone, machine, frozen=frozen, spread=spread)
         found.append(replace(split, template=templates[0] if templates else None, target=True))
     return found

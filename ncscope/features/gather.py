@@ -1,5 +1,7 @@
 """Rows that several processes made, brought together in order in every one of them."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -30,6 +32,22 @@ def in_order(rows: Tensor, places: Tensor, spread: Spread) -> tuple[Tensor, Tens
             part = sent(mine, (count, *width), r, spread, dtype=rows.dtype)
             out[torch.searchsorted(ascending, every[r])] = part
     return out, ascending
+
+
+def own_parts(count: int, size: int, spread: Spread) -> list[Tensor]:
+    """This process's parts of `count` places, `size` (or what is left) in each: every world-th."""
+    return list(torch.arange(count).split(size)[spread.rank :: spread.world])
+
+
+def put_together(
+    found: Sequence[Tensor], parts: Sequence[Tensor], spread: Spread, device: torch.device
+) -> Tensor:
+    """Rows that each process found for its `own_parts`, in order, in every one, on the device."""
+    if spread.world == 1:
+        return torch.cat(list(found))
+    rows = torch.cat(list(found)).cpu() if found else torch.empty(0, 0)
+    places = torch.cat(list(parts)) if parts else torch.empty(0, dtype=torch.int64)
+    return in_order(rows, places, spread)[0].to(device)
 
 
 def from_one(

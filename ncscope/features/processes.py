@@ -62,7 +62,7 @@ def join(device: str) -> Spread:
         ) from None
     if not dist.is_initialized():
         cuda = device.startswith("cuda") or (device == "auto" and torch.cuda.is_available())
-        dist.init_process_group("nccl" if cuda else "gloo", timeout=WAIT)
+        dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo", timeout=WAIT)
     return Spread(rank, world, local, int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
 
 

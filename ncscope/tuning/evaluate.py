@@ -3,6 +3,7 @@
 N test images, K classes, D embedding width.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,9 +14,12 @@ from torch import Tensor
 from ncscope import metrics
 from ncscope.data.images import ImageSet
 from ncscope.features.forward import encode_images
+from ncscope.features.gather import own_parts, put_together
+from ncscope.features.processes import ALONE, Spread
 from ncscope.tuning.classification import logits_of
 from ncscope.zoo.learners.learner import Learner
 
+ByFeature = Callable[[list[str], Tensor], Tensor]
 Pair = tuple[Tensor, Tensor]  # image and text features of a split, as of `split_features`
 _IMAGES_AT_ONCE = 64  # of learners with text features for every image
 
@@ -33,18 +37,31 @@ class TestSplit:
 
 
 @torch.no_grad()
-def split_features(learner: Learner, split: TestSplit, *, batch_size: int = 64) -> Pair:
-    """(N, D) image features and (K, D) text features, or (N, K, D) where they depend on images."""
+def split_features(
+    learner: Learner, split: TestSplit, *, batch_size: int = 64, spread: Spread = ALONE
+) -> Pair:
+    """(N, D) image features and (K, D) text features, or (N, K, D) where they depend on images.
+
+    Of several processes each computes a share of what is an image's own, and gets all.
+    """
     names = list(split.images.classnames)
     if split.frozen is not None and learner.from_backbone is not None:
         image = learner.from_backbone(split.frozen)
     else:
-        found = encode_images(learner, split.images, batch_size=batch_size)
+        found = encode_images(learner, split.images, batch_size=batch_size, spread=spread)
         image = found.rows.to(split.labels.device)
     if learner.by_feature is None:
         return image, learner.encode_names(names)
-    parts = image.split(_IMAGES_AT_ONCE)
-    return image, torch.cat([learner.by_feature(names, part) for part in parts])
+    return image, _text_by_image(learner.by_feature, names, image, spread)
+
+
+def _text_by_image(
+    by_feature: ByFeature, names: list[str], image: Tensor, spread: Spread
+) -> Tensor:
+    """(N, K, D)."""
+    parts = own_parts(len(image), _IMAGES_AT_ONCE, spread)
+    found = [by_feature(names, image[part.to(image.device)]) for part in parts]
+    return put_together(found, parts, spread, image.device)
 
 
 def quick_measures(image: Tensor, labels: Tensor, text: Tensor, scale: Tensor) -> dict[str, Any]:

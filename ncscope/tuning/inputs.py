@@ -15,6 +15,8 @@ from ncscope.data.images import ImageSet
 from ncscope.errors import DataError
 from ncscope.features.cache import cache_path, keep, read_cached
 from ncscope.features.forward import ImageFeatures, encode_images
+from ncscope.features.gather import from_one, own_parts, put_together
+from ncscope.features.processes import ALONE, Spread
 from ncscope.tuning.augment import PixelSource, Views
 from ncscope.zoo.backbone import Backbone
 from ncscope.zoo.zero_shot import ZeroShot
@@ -97,45 +99,69 @@ def feature_inputs(
     batch_size: int = 64,
     workers: int = 0,
     cache: Path | None = None,
+    spread: Spread = ALONE,
 ) -> FeatureInputs:
     """Run the frozen image tower once over each view of each image.
 
     Args:
         views: V, 1 for the centre crop; `online` keeps a view an epoch.
         cache: where features of the centre crop are looked up and kept.
+        spread: each process encodes a share of the images and gets the features of all.
     """
     labels = torch.tensor(images.labels, device=backbone.device)
     if views == 1:
-        found = cached_image_features(backbone, images, batch_size=batch_size, cache=cache)
+        found = cached_image_features(
+            backbone, images, batch_size=batch_size, cache=cache, spread=spread
+        )
         return FeatureInputs(found.rows[None].to(backbone.device), labels, seed)
     count = epochs if views == "online" else int(views)
-    table: list[Tensor] = []
-    for view in range(count):
-        shown = Views(PixelSource(backbone, images, seed), view, len(images))
-        batches = DataLoader(shown, batch_size=batch_size, num_workers=workers)
-        with torch.no_grad():
-            rows = [backbone.encode_image(pixels.to(backbone.device)) for pixels in batches]
-        table.append(torch.cat(rows).float())
-    if views == "online":
-        return FeatureInputs(torch.stack(table), labels, seed, by_epoch=True)
-    return FeatureInputs(torch.stack(table), labels, seed)
+    source = PixelSource(backbone, images, seed)
+    table = [
+        _view_features(Views(source, view, len(images)), batch_size, workers, spread)
+        for view in range(count)
+    ]
+    return FeatureInputs(torch.stack(table), labels, seed, by_epoch=views == "online")
+
+
+def _view_features(shown: Views, batch_size: int, workers: int, spread: Spread) -> Tensor:
+    """(N, D) features of one view of every image, on the device."""
+    backbone = shown.source.backbone
+    parts = own_parts(shown.count, batch_size, spread)
+    batches = DataLoader(shown, batch_sampler=[p.tolist() for p in parts], num_workers=workers)
+    with torch.no_grad():
+        rows = [backbone.encode_image(pixels.to(backbone.device)).float() for pixels in batches]
+    return put_together(rows, parts, spread, backbone.device)
 
 
 def cached_image_features(
-    backbone: Backbone, images: ImageSet, *, batch_size: int = 64, cache: Path | None = None
+    backbone: Backbone,
+    images: ImageSet,
+    *,
+    batch_size: int = 64,
+    cache: Path | None = None,
+    spread: Spread = ALONE,
 ) -> ImageFeatures:
     """The backbone's own features of a data set, looked up in the cache where there is one.
+
+    Args:
+        spread: each process encodes a share, gets all, and the first one keeps them.
 
     Raises:
         DataError: an unreadable image.
     """
     path = cache and cache_path(cache, model=backbone.image_digest, images=images.digest)
-    found = path and read_cached(path, num_images=len(images))
-    if not found or len(found.kept) < len(images):  # kept by a run that left out unreadable images
-        found = encode_images(ZeroShot(backbone), images, batch_size=batch_size)
-        if path:
-            keep(path, found)
-    return found
+    found = read_cached(path, num_images=len(images)) if path else None
+    if found is not None and len(found.kept) < len(
+        images
+    ):  # by a run that left out unreadable ones
+        found = None
+    told = from_one(found and found.rows, found and found.kept, spread)
+    if told is not None:
+        return ImageFeatures(*told)
+    encoded = encode_images(ZeroShot(backbone), images, batch_size=batch_size, spread=spread)
+    if path and spread.first:
+        keep(path, encoded)
+    return encoded
 
 
 def pixel_inputs(

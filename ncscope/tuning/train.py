@@ -125,8 +125,8 @@ def _evaluate(training: Ongoing, known: Sequence[Pair] = ()) -> None:
     splits = training.run.splits
     if not splits:
         return
-    learner = training.setting.trainee.learner()
-    training.features = known or [split_features(learner, split) for split in splits]
+    learner, spread = training.setting.trainee.learner(), training.setting.spread
+    training.features = known or [split_features(learner, split, spread=spread) for split in splits]
     event: dict[str, Any] = {"event": "eval", "epoch": training.epoch, "step": training.step}
     for split, (image, text) in zip(splits, training.features, strict=True):
         event[split.name] = quick_measures(image, split.labels, text, learner.logit_scale)

@@ -9,25 +9,40 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 
-import ncscope
 from ncscope.errors import DataError
 from ncscope.features.processes import join
-from ncscope.toy.model import load_toy_clip
 from tests.pictures import save_pictures
 from tests.zoo.learners.case import relative
 
 ROOT = Path(__file__).parents[2]
 # Nine images in batches of four: the last batch has one, and one process none of it.
 RUNS = {
-    "coop": {"lcd_weight": 0.5, "mid_weight": 0.5, "centred": True, "accumulate": 2},
+    "coop": {
+        "lcd_weight": 0.5,
+        "mid_weight": 0.5,
+        "centred": True,
+        "accumulate": 2,
+        "views": 3,
+    },
+    "cocoop": {"epochs": 1},  # text features of every test image
     "maple": {"lcd_weight": 0.5, "mid_weight": 0.5, "relative_weights": True},
 }
 SCRIPT = """
 import json, sys
+import os
+from pathlib import Path
 import ncscope, torch
+from ncscope.toy.model import load_toy_clip
 torch.set_num_threads(1)
 method, data, out, options = sys.argv[1:]
-ncscope.tune(method, data=data, backbone="toy", out=out, **json.loads(options))
+clip = load_toy_clip()
+seen = []
+def count(patches, given, found):
+    if not torch.is_grad_enabled():  # of tests and frozen features, not of training
+        seen.append(len(found))
+clip.model.visual.conv1.register_forward_hook(count)
+ncscope.tune(method, data=data, backbone=clip, out=out, **json.loads(options))
+Path(out).with_name("images" + os.environ.get("RANK", "")).write_text(str(sum(seen)))
 """
 
 
@@ -38,43 +53,54 @@ def settings(method):
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    return save_pictures(tmp_path_factory.mktemp("pictures"))
+    return save_pictures(tmp_path_factory.mktemp("pictures"), test=24)  # 64 and 8 of each half
 
 
-def two_processes(method, data, folder):
-    """Run a method in two processes; the run's folder."""
+def run_script(method, data, folder, *, processes):
+    """Run a method; the run's folder. Beside it, how many images each process took."""
+    folder.mkdir()
     (folder / "script.py").write_text(SCRIPT)
-    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
-    where = ["--rdzv-backend", "c10d", "--rdzv-endpoint", "localhost:0"]  # any free port
-    script = [str(folder / "script.py"), method, data, str(folder / "two")]
+    start = [sys.executable]
+    if processes > 1:
+        start += ["-m", "torch.distributed.run", "--nproc-per-node", str(processes)]
+        start += ["--rdzv-backend", "c10d", "--rdzv-endpoint", "localhost:0"]  # any free port
+    script = [str(folder / "script.py"), method, data, str(folder / "run")]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
-        [*launch, *where, *script, json.dumps(settings(method))],
+        [*start, *script, json.dumps(settings(method))],
         env=environment, cwd=ROOT, capture_output=True, text=True, timeout=400,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
-    return folder / "two"
+    return folder / "run"
 
 
 @pytest.mark.parametrize("method", RUNS)
 def test_two_processes_train_the_weights_of_one(method, data, tmp_path):
-    shared = two_processes(method, data, tmp_path)
-    clip = load_toy_clip()
-    alone = ncscope.tune(method, data=data, backbone=clip, out=tmp_path / "run", **settings(method))
-    wanted = load_file(tmp_path / "run" / "checkpoint.safetensors")
+    one = run_script(method, data, tmp_path / "one", processes=1)
+    shared = run_script(method, data, tmp_path / "two", processes=2)
+    wanted = load_file(one / "checkpoint.safetensors")
     found = load_file(shared / "checkpoint.safetensors")
     for key, value in wanted.items():
         assert relative(found[key].float(), value.float()) < 1e-5, key
-    lines = (shared / "log.jsonl").read_text().splitlines()
-    events = [json.loads(line) for line in lines]  # written by one process only
-    assert [e["step"] for e in events] == [e["step"] for e in alone.events]
-    for two, one in zip(events, alone.events, strict=True):
-        if one["event"] == "step":
-            assert two["ce"] == pytest.approx(one["ce"], rel=1e-4)
-            assert two["grad"] == pytest.approx(one["grad"], rel=1e-3)
-    record = json.loads((shared / "metrics.json").read_text())["tune"]
-    assert record["accuracy"]["base"] == alone.accuracy["base"]
+    events, alone = (
+        [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+        for run in (shared, one)
+    )  # of two processes one writes
+    assert [e["step"] for e in events] == [e["step"] for e in alone]
+    for two, other in zip(events, alone, strict=True):
+        if other["event"] == "step":
+            assert two["ce"] == pytest.approx(other["ce"], rel=1e-4)
+            assert two["grad"] == pytest.approx(other["grad"], rel=1e-3)
+    record, before = (
+        json.loads((run / "metrics.json").read_text())["tune"] for run in (shared, one)
+    )
+    assert record["accuracy"] == pytest.approx(before["accuracy"], rel=1e-5)
+    assert record["before"] == pytest.approx(before["before"], rel=1e-5)
     assert json.loads((shared / "config.json").read_text())["processes"] == 2
+    whole = int((one.parent / "images").read_text())
+    shares = [int((shared.parent / f"images{rank}").read_text()) for rank in (0, 1)]
+    assert sum(shares) == whole
+    assert min(shares) > 0
 
 
 def test_a_missing_variable_of_torchrun_is_named(monkeypatch):
