@@ -19,8 +19,8 @@ REPLICATES = 10_000
 class Paired:
     """What n paired differences say. A value that is undefined is None, its reason in `reasons`.
 
-    `mean` is over pairs. `t_p`, `wilcoxon_p` and `sign_p` are two-sided p values in [0, 1].
-    `low` and `high` are a 95 % interval of the mean from whole data sets drawn anew.
+    `mean` is over pairs. `t_p`, `data_p`, `wilcoxon_p` and `sign_p` are two-sided p values in
+    [0, 1]. `low` and `high` are a 95 % interval of the mean from whole data sets drawn anew.
     """
 
     n: int
@@ -30,6 +30,7 @@ class Paired:
     ties: int
     losses: int
     t_p: float | None
+    data_p: float | None
     wilcoxon_p: float | None
     sign_p: float | None
     low: float | None
@@ -41,8 +42,9 @@ def paired(differences: Sequence[float], groups: Sequence[Hashable], *, seed: in
     """Test whether paired differences are about zero.
 
     Paired t, Wilcoxon signed-rank (zeros dropped; exact where n <= 50 without ties) and the exact
-    sign test (ties dropped) take the n pairs as independent; the interval takes the data sets as
-    such, and is the one to read where seeds of one data set agree.
+    sign test (ties dropped) take the n pairs as independent; `data_p`, Student's t test of the G
+    data sets' mean differences, and the interval take the data sets as such, and are the ones to
+    read where seeds of one data set agree.
 
     Args:
         differences: n of them, of one sign where the first of each pair is better.
@@ -58,23 +60,24 @@ def paired(differences: Sequence[float], groups: Sequence[Hashable], *, seed: in
     values = np.round(values, 12)  # 0.7 - 0.1 - 0.6 is a tie; equal differences rank alike
     wins, losses = int((values > 0).sum()), int((values < 0).sum())
     reasons: list[str] = []
-    t_p = _t_test(values, reasons)
+    t_p = _t_test(values, "t test", reasons)
+    data_p = _t_test(_means(values, groups), "t test over data sets", reasons)
     wilcoxon_p = _wilcoxon(values, reasons)
     sign_p = float(stats.binomtest(wins, wins + losses).pvalue) if wins + losses else None
     low, high = _interval(values, groups, seed, reasons)
     return Paired(
         len(values), len(set(groups)), float(values.mean()) if len(values) else None,
-        wins, len(values) - wins - losses, losses, t_p, wilcoxon_p, sign_p, low, high,
+        wins, len(values) - wins - losses, losses, t_p, data_p, wilcoxon_p, sign_p, low, high,
         tuple(reasons),
     )  # fmt: skip
 
 
-def _t_test(values: np.ndarray, reasons: list[str]) -> float | None:
+def _t_test(values: np.ndarray, name: str, reasons: list[str]) -> float | None:
     if len(values) < 2:
-        reasons.append(f"t test: n = {len(values)}")
+        reasons.append(f"{name}: n = {len(values)}")
         return None
     if np.ptp(values) <= 1e-12:
-        reasons.append("t test: all differences are equal")
+        reasons.append(f"{name}: all differences are equal")
         return None
     result: Any = stats.ttest_1samp(values, 0.0)
     return float(result.pvalue)
@@ -98,17 +101,27 @@ def _wilcoxon(values: np.ndarray, reasons: list[str]) -> float | None:
 def _interval(
     values: np.ndarray, groups: Sequence[Hashable], seed: int, reasons: list[str]
 ) -> tuple[float | None, float | None]:
-    names = list(dict.fromkeys(groups))
-    if len(names) < 2:
-        reasons.append(f"interval over data sets: {len(names)} of them")
+    sums, counts = _sums(values, groups)
+    if len(sums) < 2:
+        reasons.append(f"interval over data sets: {len(sums)} of them")
         return None, None
-    member = np.array([names.index(group) for group in groups])
-    sums = np.bincount(member, weights=values)
-    counts = np.bincount(member)
-    weights = group_weights(len(names), replicates=REPLICATES, seed=seed)
+    weights = group_weights(len(sums), replicates=REPLICATES, seed=seed)
     means = (weights @ sums) / (weights @ counts)
     low, high = np.quantile(means, [0.025, 0.975])
     return float(low), float(high)
+
+
+def _means(values: np.ndarray, groups: Sequence[Hashable]) -> np.ndarray:
+    """(G,)"""
+    sums, counts = _sums(values, groups)
+    return np.round(sums / counts, 12)
+
+
+def _sums(values: np.ndarray, groups: Sequence[Hashable]) -> tuple[np.ndarray, np.ndarray]:
+    """(G,) sums and (G,) numbers of the groups' values."""
+    names = list(dict.fromkeys(groups))
+    member = np.array([names.index(group) for group in groups], dtype=np.int64)
+    return np.bincount(member, weights=values), np.bincount(member)
 
 
 def group_weights(groups: int, *, replicates: int, seed: int) -> np.ndarray:

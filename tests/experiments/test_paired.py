@@ -25,6 +25,21 @@ def test_t_is_students_on_the_differences():
     assert paired(values, ["a"] * 7).t_p == pytest.approx(2 * stats.t.sf(abs(t), 6))
 
 
+def test_t_over_data_sets_is_students_on_their_means():
+    values, groups = draws(9), list("abcabcaab")  # four of a, three of b, two of c
+    means = [statistics.fmean(v for v, g in zip(values, groups, strict=True) if g == name)
+             for name in "abc"]  # fmt: skip
+    t = statistics.fmean(means) / (statistics.stdev(means) / math.sqrt(3))
+    assert paired(values, groups).data_p == pytest.approx(2 * stats.t.sf(abs(t), 2))
+
+
+def test_t_over_data_sets_does_not_fall_with_more_seeds_of_the_same():
+    few = paired([0.0, 1.0, 2.0], ["a", "b", "c"])
+    many = paired([0.0, 1.0, 2.0] * 50, ["a", "b", "c"] * 50)
+    assert many.data_p == pytest.approx(few.data_p)
+    assert few.data_p == pytest.approx(few.t_p)
+
+
 def test_wilcoxon_is_the_share_of_sign_patterns_as_extreme():
     values = draws(8)
     ranks = np.argsort(np.argsort(np.abs(values))) + 1
@@ -56,8 +71,8 @@ def test_swapping_the_sides_changes_signs_and_no_p_value():
     values, groups = draws(9), list("aaabbbccc")
     one, other = paired(values, groups), paired([-v for v in values], groups)
     assert one.mean == pytest.approx(-other.mean)
-    assert (one.t_p, one.wilcoxon_p, one.sign_p) == pytest.approx(
-        (other.t_p, other.wilcoxon_p, other.sign_p)
+    assert (one.t_p, one.data_p, one.wilcoxon_p, one.sign_p) == pytest.approx(
+        (other.t_p, other.data_p, other.wilcoxon_p, other.sign_p)
     )
     assert (one.low, one.high) == pytest.approx((-other.high, -other.low))
 
@@ -90,11 +105,12 @@ def test_each_replicate_draws_as_many_groups_as_there_are():
 @pytest.mark.parametrize(
     ("values", "missing", "reason"),
     [
-        ([], "mean t_p wilcoxon_p sign_p low high", "t test: n = 0"),
+        ([], "mean t_p data_p wilcoxon_p sign_p low high", "t test: n = 0"),
         ([0.1], "t_p low high", "t test: n = 1"),
         ([0.1, 0.1, 0.1], "t_p low high", "all differences are equal"),
         ([0.0, 0.0, 0.0], "t_p wilcoxon_p sign_p low high", "no difference other than 0"),
         ([0.1, 0.2], "low high", "interval over data sets: 1 of them"),
+        ([0.1, 0.2], "data_p", "t test over data sets: n = 1"),
     ],
 )
 def test_what_is_undefined_is_none_with_its_reason(values, missing, reason):
