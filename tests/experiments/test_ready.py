@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.paper_cost import Speed, by_method
 from ncscope.data.known import parse_known
 from ncscope.errors import DataError
 from ncscope.experiments.read import read_outcomes
@@ -25,7 +26,7 @@ def test_every_item_of_the_paper_has_a_grid():
     assert {
         "toy-figure1", "toy-figure2", "toy-base-to-novel", "toy-cross-dataset", "toy-domain",
         "toy-sensitivity", "toy-ablation", "paper-base-to-novel", "paper-imbalanced",
-        "paper-cross-dataset", "paper-domain", "paper-sensitivity",
+        "paper-cross-dataset", "paper-domain", "paper-sensitivity", "paper-select-maple",
         "toy-select-coop", "toy-select-maple", "toy-study-coop", "toy-study-maple",
         "toy-study-transfer", "toy-study-check", "toy-study-both",
     } == set(NAMES)  # fmt: skip
@@ -52,6 +53,12 @@ def test_a_grid_on_real_data_wants_their_folder_and_is_the_same_wherever_they_li
     here, there = (read_spec(spec_path(name), root=root) for root in ("/a", "/b"))
     assert [run.name for run in here] == [run.name for run in there]
     assert here[0].options["data"] != there[0].options["data"]
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name.startswith("paper-")])
+def test_a_grid_on_real_data_says_the_hours_that_are_counted_for_it(name):
+    hours = sum(one.seconds for one in by_method(name, Speed()).values()) / 3600
+    assert read_about(spec_path(name))["time"].startswith(f"about {hours:.0f} GPU-hour")
 
 
 def test_the_readme_names_every_grid_of_the_toy():
