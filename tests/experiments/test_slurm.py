@@ -1,10 +1,11 @@
-"""A grid submitted as jobs: by submitit on this machine, and to a SLURM where one runs here."""
+"""A grid submitted as jobs: by submitit on this machine, and to a SLURM that is started for it."""
 
 # What submitit returns has no types.
 # pyright: reportArgumentType=false
 
-import shutil
+import json
 import subprocess
+import time
 
 import pytest
 
@@ -12,6 +13,7 @@ from ncscope.errors import DataError, NcscopeError
 from ncscope.experiments.slurm import Share, submit
 from ncscope.experiments.spec import read_spec
 from ncscope.experiments.sweep_run import is_done
+from tests.experiments.slurm_node import slurm_node, why_not
 
 GRID = """
 [grid]
@@ -76,21 +78,61 @@ def test_without_submitit_it_says_what_to_install(spec, tmp_path, monkeypatch):
         submit(spec, out=tmp_path / "out", jobs=1, share=Share())
 
 
-def has_slurm():
-    if shutil.which("sinfo") is None:
-        return False
-    done = subprocess.run(["sinfo", "-h"], capture_output=True, timeout=20, check=False)
-    return done.returncode == 0 and bool(done.stdout.strip())
+@pytest.fixture
+def slurm(tmp_path, monkeypatch):
+    if reason := why_not():
+        pytest.skip(reason)
+    (tmp_path / "slurm").mkdir()
+    with slurm_node(tmp_path / "slurm") as conf:
+        monkeypatch.setenv("SLURM_CONF", str(conf))
+        yield
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("slurm")
 def test_slurm_does_the_grid(spec, tmp_path):
-    if not has_slurm():
-        pytest.skip("no SLURM answers here (sinfo)")
     out = tmp_path / "out"
-    share = Share(minutes=5, cpus=1)
-    jobs = submit(spec, out=out, jobs=2, share=share)
+    jobs = submit(spec, out=out, jobs=2, share=Share(minutes=5, cpus=1))
     assert len({job.job_id.partition("_")[0] for job in jobs}) == 1  # one array
     states = [[one.state for one in job.result()] for job in jobs]
     assert {state for found in states for state in found} <= {"done", "was done", "elsewhere"}
     assert all(is_done(run, out) for run in read_spec(spec))
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("slurm")
+def test_a_run_whose_job_slurm_ended_goes_on_in_the_next_submission(spec, tmp_path):
+    spec.write_text(GRID.replace("[1, 2]", "1").replace("epochs = 1", "epochs = 40\nlog_every = 1"))
+    (run,), out, share = read_spec(spec), tmp_path / "out", Share(minutes=5, cpus=1)
+    log = out / run.name / "log.jsonl"
+    (first,) = submit(spec, out=out, jobs=1, share=share)
+    until(lambda: log.exists() and '"step": 5' in log.read_text())
+    first.cancel(check=True)
+    until(lambda: not squeue())
+    assert not is_done(run, out)
+    assert not is_done(run, out)
+    (second,) = submit(spec, out=out, jobs=1, share=share)
+    assert [one.state for one in second.result()] == ["done"]
+    events = [json.loads(line) for line in log.read_text().splitlines()]
+    steps = [event["step"] for event in events if event["event"] == "step"]
+    assert steps == sorted(set(steps))
+    assert len(steps) == 40
+    assert list(out.glob("*.unfinished*")) == []  # nor was it begun anew
+
+
+@pytest.mark.usefixtures("slurm")
+def test_what_a_real_slurm_refuses_is_one_line(spec, tmp_path):
+    with pytest.raises(NcscopeError, match=r"^SLURM refused the jobs: .*Invalid partition"):
+        submit(spec, out=tmp_path / "out", jobs=2, share=Share(partition="none"))
+
+
+def squeue():
+    done = subprocess.run(["squeue", "-h"], capture_output=True, text=True, check=True, timeout=20)
+    return done.stdout.strip()
+
+
+def until(happened, *, seconds=120):
+    end = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.05)
