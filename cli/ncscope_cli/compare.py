@@ -90,6 +90,7 @@ def compare(
 ) -> None:
     """Compare many runs: tables as the field prints them, paired tests, correlations."""
     from ncscope.experiments import compare as library
+    from ncscope.experiments.rows import counted
 
     library.check_suffix(out)
     which: Correlations = "headline" if out.suffix == ".html" else "none"
@@ -107,4 +108,4 @@ def compare(
     written = comparison.save(out)
     typer.echo(comparison.table())
     if not quiet:
-        typer.echo(f"ncscope: {len(comparison.rows)} runs; wrote {written}", err=True)
+        typer.echo(f"ncscope: {counted(comparison.rows)}; wrote {written}", err=True)

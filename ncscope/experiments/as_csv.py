@@ -6,18 +6,24 @@ from collections.abc import Sequence
 
 from ncscope.experiments.table import Table
 
-COLUMNS = ("table", "row", "column", "value", "deviation", "low", "high", "best", "shown")
+COLUMNS = (
+    "table", "kind", "data", "tau", "row", "column", "value", "deviation", "low", "high", "best",
+    "shown",
+)  # fmt: skip
 
 
 def as_csv(tables: Sequence[Table]) -> str:
     """`value` is empty where there is none; `best` is 1 or empty; `shown` as in the other formats.
 
+    `kind` is a layout, `tests` or `correlations`; `data` the data set, or `average`, where a table
+    is of one; `tau` is empty where it has no one.
     Texts that a spreadsheet would take for a formula get an apostrophe in front.
     """
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(COLUMNS)
     for table in tables:
+        tau = "" if table.tau is None else f"{table.tau:g}"
         for name, cells in table.rows:
             for head, cell in zip(table.heads[1:], cells, strict=True):
                 numbers = [
@@ -26,8 +32,9 @@ def as_csv(tables: Sequence[Table]) -> str:
                 ]
                 best = "1" if cell.best else ""
                 shown = cell.shown if any(numbers) else _inert(cell.shown)
-                names = [_inert(text) for text in (table.title, name, head)]
-                writer.writerow([*names, *numbers, best, shown])
+                about = [_inert(table.title), table.kind, _inert(table.data), tau]
+                names = [_inert(text) for text in (name, head)]
+                writer.writerow([*about, *names, *numbers, best, shown])
     return stream.getvalue()
 
 

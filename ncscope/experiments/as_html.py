@@ -8,7 +8,8 @@ from ncscope.experiments.association import Scatter, correlations, scatters
 from ncscope.experiments.correlation import Correlation
 from ncscope.experiments.gains_html import gains_html
 from ncscope.experiments.marks_svg import Mark, marks_of
-from ncscope.experiments.rows import Labelled
+from ncscope.experiments.points import taus
+from ncscope.experiments.rows import Labelled, counted
 from ncscope.experiments.scatter_svg import scatter_svg
 from ncscope.experiments.table import Table
 from ncscope.experiments.table import number as cell_number
@@ -31,10 +32,12 @@ def as_html(
     notes: Sequence[str] = (),
     *,
     baseline: str | None = None,
+    seed: int = 0,
 ) -> str:
     """The page. Every name is text, whatever it holds; a policy forbids scripts and the network."""
     style = Path(__file__).with_name("compare.css").read_text(encoding="utf-8")
-    plots = _plots(rows)
+    plots = _plots(rows, seed)
+    runs = counted(rows)
     sections = [
         *(_table(table) for table in tables),
         gains_html(rows, baseline),
@@ -50,8 +53,8 @@ def as_html(
         '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; '
         "style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'\">\n"
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{len(rows)} runs – ncscope</title>\n<style>{style}</style>\n</head>\n<body>\n"
-        f"<h1>{len(rows)} runs compared</h1>\n{chr(10).join(sections)}\n"
+        f"<title>{runs} – ncscope</title>\n<style>{style}</style>\n</head>\n<body>\n"
+        f"<h1>{runs} compared</h1>\n{chr(10).join(sections)}\n"
         f'<p class="note">ncscope {in_html(__version__)}</p>\n</body>\n</html>\n'
     )
 
@@ -70,7 +73,7 @@ def _table(table: Table) -> str:
     )
 
 
-def _plots(rows: Sequence[Labelled]) -> str:
+def _plots(rows: Sequence[Labelled], seed: int) -> str:
     """Each plotted measure of the base classes against each accuracy, of the new against new."""
     wanted = {("base", "base"), ("base", "new"), ("base", "h"), ("new", "new"), ("all", "all")}
     plotted = (s for s in scatters(rows) if s.measure in PLOTTED and len(s.values) > 2)
@@ -80,10 +83,13 @@ def _plots(rows: Sequence[Labelled]) -> str:
     ordered = sorted(found, key=lambda s: list(PLOTTED).index(s.measure))
     names = dict.fromkeys(name for scatter in ordered for name in scatter.groups)
     marks = marks_of(names)
-    figures = "".join(_figure(s, correlations(rows, s), marks) for s in ordered)
+    figures = "".join(_figure(s, correlations(rows, s, seed=seed), marks, seed) for s in ordered)
+    ratios = [f"{ratio:g}" for ratio in taus(rows) if ratio is not None]
+    several = f" Runs of tau {', '.join(ratios)} together." if len(ratios) > 1 else ""
     return (
-        "<p>A point is a run. Left of each pair: as it is, with each data set's own line. Right: "
-        "in standard deviations within its data set, one line over all, its band from data sets "
+        f"<p>A point is a run on one data set.{several} Left of each pair: as it is, with each "
+        "data set's own line. Right: in standard deviations within its data set, one line over "
+        "all, its band from data sets "
         f'drawn anew.</p>{_key(marks)}<div class="pairs">{figures}</div>'
     )
 
@@ -97,19 +103,20 @@ def _key(marks: Mapping[str, Mark]) -> str:
     return f'<ul class="key">{"".join(items)}</ul>'
 
 
-def _figure(scatter: Scatter, found: Correlation, marks: Mapping[str, Mark]) -> str:
+def _figure(scatter: Scatter, found: Correlation, marks: Mapping[str, Mark], seed: int) -> str:
     across = f"{PLOTTED[scatter.measure]}, {_SPLITS[scatter.split]}"
     up = _TARGETS[scatter.target]
     pooled, partial = found.pooled_spearman, found.pooled_partial
     said = f"pooled ρ {cell_number(pooled.value, 2).shown}"
     if pooled.low is not None:
         said += (f" [{cell_number(pooled.low, 2).shown}, {cell_number(pooled.high, 2).shown}], "
-                 f"{pooled.n} runs, {pooled.groups} data sets")  # fmt: skip
+                 f"{pooled.n} points, {pooled.groups} data sets")  # fmt: skip
     if partial.value is not None:
         said += f"; given base accuracy {cell_number(partial.value, 2).shown}"
     head = in_html(f"{across} – {up}")
     raw, scored = (
-        scatter_svg(scatter, marks, across=across, up=up, z_scored=z) for z in (False, True)
+        scatter_svg(scatter, marks, across=across, up=up, z_scored=z, seed=seed)
+        for z in (False, True)
     )
     return (
         f'<figure><figcaption>{head} <span class="note">{in_html(said)}</span></figcaption>'

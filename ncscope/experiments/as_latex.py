@@ -8,8 +8,11 @@ from ncscope.report.plain import clean
 
 
 def as_latex(tables: Sequence[Table], notes: Sequence[str] = ()) -> str:
-    r"""A `table` environment each; needs `\usepackage{booktabs}`."""
-    lines = [r"% \usepackage{booktabs}", *(_table(table) for table in tables)]
+    r"""A `table` environment each; needs `\usepackage{booktabs,graphicx}`.
+
+    A table wider than the line is made smaller; one longer than a page is to be cut by hand.
+    """
+    lines = [r"% \usepackage{booktabs,graphicx}", *(_table(table) for table in tables)]
     lines += [f"% {clean(note)}" for note in notes]
     return "\n".join(lines) + "\n"
 
@@ -23,12 +26,15 @@ def _table(table: Table) -> str:
     caption = in_latex(" ".join([f"{table.title}.", *table.notes]))
     return "\n".join([
         r"\begin{table}", r"\centering", rf"\caption{{{caption}}}",
-        rf"\begin{{tabular}}{{{columns}}}",
-        r"\toprule", *body, r"\bottomrule", r"\end{tabular}", r"\end{table}",
+        _FITTED, rf"\begin{{tabular}}{{{columns}}}",
+        r"\toprule", *body, r"\bottomrule", r"\end{tabular}}", r"\end{table}",
     ])  # fmt: skip
 
 
+_FITTED = r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%"
+
+
 def _line(cells: Sequence[str]) -> str:
-    # A bracket that starts a line after \\ would be read as its optional argument.
-    first = "{}" + cells[0] if cells[0].startswith("[") else cells[0]
+    # A bracket or star that starts a line after \\ would be read as belonging to it.
+    first = "{}" + cells[0] if cells[0].startswith(("[", "*")) else cells[0]
     return f"{' & '.join([first, *cells[1:]])} \\\\"

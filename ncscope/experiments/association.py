@@ -3,6 +3,7 @@
 What is correlated is accuracy with a measure of one split; accuracies themselves are left out.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -24,9 +25,11 @@ NOTES: tuple[str, ...] = (
     "pooled: over all runs, each column standardised within its data set first, since Frobenius "
     "forms (ETF distance, nc3/etf, delta_mid/frobenius) grow with the number of classes and are "
     "never compared across data sets as they are.",
-    "95 %: data sets drawn anew (1000 times, percentiles; with few, little more than their "
-    "range); one data set out: least and largest pooled ρ with one left out; | base: partial rank "
-    "correlation with base accuracy held fixed.",
+    "n: points, a run on one data set each; a model tested on several is a point of each. 95 %: "
+    "data sets drawn anew, with all their domains (1000 times, percentiles; with few, little more "
+    "than their range); one data set out: least and largest pooled ρ with one left out; | base: "
+    "partial rank correlation with base accuracy held fixed, over the points that have one, on "
+    "data sets of four or more.",
     "A measure of one split restates in part how well that split is classified: Δ MID most of all.",
 )
 
@@ -68,10 +71,11 @@ def correlations(rows: Sequence[Labelled], scatter: Scatter, *, seed: int = 0) -
     given = None
     if scatter.target in ("new", "h"):
         given = [_accuracy(row, "base") for row in _members(rows, scatter)]
-    whole = None if given is None else [value for value in given if value is not None]
-    if given is not None and (whole is None or len(whole) < len(given)):
-        whole = None
-    return correlate(scatter.values, scatter.accuracy, scatter.groups, given=whole, seed=seed)
+        given = [math.nan if value is None else value for value in given]
+    return correlate(
+        scatter.values, scatter.accuracy, scatter.groups, given=given,
+        families={name: name.partition("@")[0] for name in scatter.groups}, seed=seed,
+    )  # fmt: skip
 
 
 def correlation_tables(
@@ -96,7 +100,7 @@ def correlation_tables(
         if key in empty:
             notes.append(f"Undefined (fewer than 3 runs a data set, or a constant column): "
                          f"{', '.join(empty[key])}.")  # fmt: skip
-        tables.append(Table(title, _HEADS, tuple(body), tuple(notes)))
+        tables.append(Table(title, _HEADS, tuple(body), tuple(notes), "correlations"))
     return tables
 
 

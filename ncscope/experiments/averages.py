@@ -50,7 +50,8 @@ def over_data(points: Sequence[Point], data: Sequence[str], column: str) -> Mean
     if not cells or not all(any(column in p.values for p in cell) for cell in cells):
         return None
     if column == "h":
-        base, new = over_data(points, data, "base"), over_data(points, data, "new")
+        both = [point for point in points if "h" in point.values]
+        base, new = over_data(both, data, "base"), over_data(both, data, "new")
         assert base is not None
         assert new is not None
         seeds = _by_seed(cells, ("base", "new"))
@@ -84,7 +85,29 @@ def notes_on(points: Sequence[Point], data: Sequence[str], columns: Sequence[str
         over = f"Averages are over {which} {len(everywhere)} data sets"
         notes.append(f"{over}." if len(data) == len(everywhere) else
                      f"{over}, those that no row misses: {', '.join(data) or 'none'}.")  # fmt: skip
+    uneven = missing_seeds(points)
+    if uneven:
+        notes.append(f"Seeds missing: {listed(uneven)}; no best is marked where means are over "
+                     f"other seeds than another row's.")  # fmt: skip
     return [*notes, *_seeds(points, labels)]
+
+
+def missing_seeds(points: Sequence[Point]) -> list[str]:
+    """Cells that lack seeds which another row has on the same data set; rows without seeds aside.
+
+    Their means are not to be compared: a hard seed may be missing.
+    """
+    cells: dict[tuple[str, str], set[int | None]] = {}
+    for p in points:
+        cells.setdefault((p.label, p.data), set()).add(p.seed)
+    seeded = {cell: seeds for cell, seeds in cells.items() if None not in seeds}
+    found: dict[tuple[str, str], list[str]] = {}  # data sets, by row and what it lacks there
+    for (label, data), seeds in seeded.items():
+        there = set[int | None]().union(*(s for (_, name), s in seeded.items() if name == data))
+        if lacking := ", ".join(map(str, sorted(there - seeds, key=str))):
+            found.setdefault((label, lacking), []).append(data)
+    return [f"{label} on {listed(data, 4)} (seed {lacking})"
+            for (label, lacking), data in found.items()]  # fmt: skip
 
 
 def _missing(points: Sequence[Point], label: str, data: str, columns: Sequence[str]) -> str:

@@ -1,9 +1,11 @@
 """Which tables a set of runs gives: every layout for which there are runs, each with its tests."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from ncscope.experiments import layouts
 from ncscope.experiments import points as pts
+from ncscope.experiments.averages import complete_data
 from ncscope.experiments.layouts import Layout
 from ncscope.experiments.outcome import short_names
 from ncscope.experiments.points import Point
@@ -12,63 +14,103 @@ from ncscope.experiments.table import Table
 from ncscope.experiments.versus import versus
 
 
+@dataclass(frozen=True)
+class Tests:
+    """What rows are tested against, and the seed of the intervals."""
+
+    baseline: str | None
+    seed: int
+
+    def of(self, points: Sequence[Point], columns: Sequence[str], title: str) -> list[Table]:
+        """One table, or none without a baseline among the points."""
+        if self.baseline is None or self.baseline not in pts.labels_of(points):
+            return []
+        table = versus(points, columns, self.baseline, title=title, seed=self.seed)
+        return [] if table is None else [table]
+
+
 def build_tables(
     rows: Sequence[Labelled], *, layout: Layout, baseline: str | None, seed: int
-) -> list[Table]:
-    """The tables of each tau in turn; with several, tests of base to new over all of them, too."""
-    tables, ratios = [], pts.taus(rows)
+) -> tuple[list[Table], list[Table]]:
+    """The tables of each tau in turn, and those of them that are tests.
+
+    With several tau, tests of base to new over all that the baseline has, too.
+    """
+    tests = Tests(baseline, seed)
+    tables: list[Table] = []
+    tested: list[Table] = []
+    ratios = pts.taus(rows)
     for tau in ratios:
-        here = pts.at_tau(rows, tau)
-        tables += _of_one_tau(here, layout, baseline, _when(here, tau), seed)
-    if len(ratios) > 1 and layout in ("auto", "base-to-new"):
+        for found, against in _of_one_tau(pts.at_tau(rows, tau), layout, tests, tau):
+            tables += [replace(table, tau=tau) for table in (*found, *against)]
+            tested += against
+    if baseline is not None and layout in ("auto", "base-to-new"):
         points = pts.base_to_new_points(rows)
-        tables += _tests(points, pts.BASE_TO_NEW, baseline, "Base to new, all tau", seed)
-    return tables
+        shared = [t for t in ratios if any(p.label == baseline and p.tau == t for p in points)]
+        if len(shared) > 1:
+            which = "all tau" if len(shared) == len(ratios) else f"tau {_listed(shared)}"
+            here = [p for p in points if p.tau in (None, *shared)]
+            tested += tests.of(here, pts.BASE_TO_NEW, f"Base to new, {which}")
+            tables += tested[-1:]
+    return tables, tested
+
+
+_Both = tuple[list[Table], list[Table]]
 
 
 def _of_one_tau(
-    rows: Sequence[Labelled], layout: Layout, baseline: str | None, when: str, seed: int
-) -> list[Table]:
-    tables: list[Table] = []
-    points = pts.base_to_new_points(rows)
-    if layout in ("auto", "base-to-new") and any("h" in point.values for point in points):
-        tables += layouts.base_to_new(points, when=when)
-        tables += _tests(points, pts.BASE_TO_NEW, baseline, f"Base to new{when}", seed)
-    if layout in ("auto", "cross-dataset"):
-        tables += _transfers(rows, "Cross-dataset", baseline, when, seed, domains=False)
-    if layout in ("auto", "domain"):
-        tables += _transfers(rows, "Domain generalisation", baseline, when, seed, domains=True)
-    plain = pts.accuracy_points(rows)
-    if layout == "auto" and plain and not pts.sources(rows):
-        tables += layouts.transfer(plain, source=None, title="Accuracy, all classes", when=when)
-        tables += _tests(plain, pts.ACCURACY, baseline, f"Accuracy{when}", seed)
+    rows: Sequence[Labelled], layout: Layout, tests: Tests, tau: float | None
+) -> list[_Both]:
+    """Tables and their tests, layout by layout."""
+    found: list[_Both] = []
+    when = _when(rows, tau)
+    points = pts.with_tau(pts.base_to_new_points(rows), tau)
+    against = tests.of(points, pts.BASE_TO_NEW, f"Base to new{when}")
+    halves = any("h" in point.values for point in points)
+    if points and (layout == "base-to-new" or (layout == "auto" and halves)):
+        found.append((layouts.base_to_new(points, when=when), against))
+    for kind in ("cross-dataset", "domain"):
+        if layout in ("auto", kind):
+            found += _transfers(rows, kind, tests, tau)
+    plain = pts.with_tau(pts.accuracy_points(_not_sources(rows)), tau)
+    if layout == "auto" and plain:
+        tables = layouts.transfer(plain, source=None, title="Accuracy, all classes", when=when)
+        found.append((tables, tests.of(plain, pts.ACCURACY, f"Accuracy{when}")))
+    if layout == "auto" and points and not found:  # of base or of new classes only
+        found.append((layouts.base_to_new(points, when=when), against))
     several = len({row.label for row in rows}) > len({row.outcome.name for row in rows})
     if layout == "ablation" or (layout == "auto" and several):
-        tables += layouts.ablation(rows, when=when)
-    return tables
+        found.append((layouts.ablation(rows, when=when), against if layout == "ablation" else []))
+    return found
 
 
-def _transfers(
-    rows: Sequence[Labelled], kind: str, baseline: str | None, when: str, seed: int, *,
-    domains: bool,
-) -> list[Table]:  # fmt: skip
-    tables: list[Table] = []
+def _not_sources(rows: Sequence[Labelled]) -> list[Labelled]:
+    """Rows of data sets that no transfer table is from; none if nothing was trained on them."""
+    shown = {source for source, _ in pts.sources(rows)}
+    left = [row for row in rows if row.outcome.trained_on not in shown]
+    return left if not shown or any(row.outcome.trained_on for row in left) else []
+
+
+_TITLES = {"cross-dataset": "Cross-dataset", "domain": "Domain generalisation"}
+
+
+def _transfers(rows: Sequence[Labelled], kind: str, tests: Tests, tau: float | None) -> list[_Both]:
+    found: list[_Both] = []
+    when = _when(rows, tau)
     for source, split in pts.sources(rows):
-        points = pts.transfer_points(rows, source, split, domains=domains)
-        title = f"{kind} from {short_names([source])[source]} ({split} classes)"
-        tables += layouts.transfer(points, source=source, title=title, when=when)
+        tested_on = pts.transfer_points(rows, source, split, domains=kind == "domain")
+        points = pts.with_tau(tested_on, tau)
+        title = f"{_TITLES[kind]} from {short_names([source])[source]} ({split} classes)"
+        tables = layouts.transfer(points, source=source, title=title, kind=kind, when=when)
         away = [point for point in points if point.data != source]
-        tables += _tests(away, pts.ACCURACY, baseline, f"{title}{when}", seed)
-    return tables
+        whole = complete_data(away, pts.ACCURACY)
+        means = pts.averaged(away, whole, "accuracy")
+        found.append((tables, tests.of(means, pts.ACCURACY, f"{title}{when}, averages")))
+    return found
 
 
-def _tests(
-    points: Sequence[Point], columns: Sequence[str], baseline: str | None, title: str, seed: int
-) -> list[Table]:
-    if baseline is None or baseline not in pts.labels_of(points):
-        return []
-    table = versus(points, columns, baseline, title=title, seed=seed)
-    return [] if table is None else [table]
+def _listed(ratios: Sequence[float | None]) -> str:
+    return " and ".join(f"{ratio:g}" for ratio in ratios if ratio is not None)
 
 
 def _when(rows: Sequence[Labelled], tau: float | None) -> str:

@@ -12,8 +12,10 @@ from ncscope.experiments.as_markdown import as_markdown
 from ncscope.experiments.as_text import as_text
 from ncscope.experiments.association import NOTES as CORRELATION_NOTES
 from ncscope.experiments.association import correlation_tables
+from ncscope.experiments.averages import listed
 from ncscope.experiments.build import build_tables
 from ncscope.experiments.layouts import H_NOTE, Layout
+from ncscope.experiments.points import taus
 from ncscope.experiments.read import find_files, read_outcomes
 from ncscope.experiments.rows import (
     Duplicates,
@@ -40,6 +42,7 @@ class Comparison:
     correlations: tuple[Table, ...]
     notes: tuple[str, ...]
     baseline: str | None = None
+    seed: int = 0  # of the intervals
 
     def table(self) -> str:
         """Everything as aligned text."""
@@ -59,8 +62,9 @@ class Comparison:
             from ncscope.experiments.as_html import as_html  # plotly is slow to import
 
             page = as_html(
-                self.rows, self.tables, self.correlations, self.notes, baseline=self.baseline
-            )
+                self.rows, self.tables, self.correlations, self.notes,
+                baseline=self.baseline, seed=self.seed,
+            )  # fmt: skip
             return write_text(path, page)
         if path.suffix == ".csv":
             return write_text(path, as_csv(tables))
@@ -99,28 +103,53 @@ def compare(
     _known("correlations", correlations, get_args(Correlations))
     outcomes = merge_splits(read_outcomes(find_files(paths), before=before))
     if tau is not None:
+        there = {o.tau for o in outcomes if o.tau is not None}
+        if unknown := sorted(set(tau) - there, reverse=True):
+            raise DataError(f"no run was trained at tau {_listed(unknown)}; there are: "
+                            f"{_listed(sorted(there, reverse=True)) or 'none'}")  # fmt: skip
         outcomes = [o for o in outcomes if o.tau is None or o.tau in tau]
     rows, notes = without_duplicates(label_rows(outcomes, by=by), duplicates=duplicates)
     if not rows:
-        raise DataError("there is no run to compare: none has a number, or none has this tau")
+        raise DataError("there is no run to compare: none has a number")
     labels = list(dict.fromkeys(row.label for row in rows))
     chosen = None if baseline is None else find_baseline(labels, baseline)
-    tables = build_tables(rows, layout=layout, baseline=chosen, seed=seed)
+    tables, tested = build_tables(rows, layout=layout, baseline=chosen, seed=seed)
     if not tables:
         raise DataError(f"no run has what layout {layout} shows; runs: {'; '.join(labels)}")
+    shown = {name for table in tables for name, _ in table.rows}
+    if hidden := [label for label in labels if label not in shown]:
+        notes.append(f"In no table here, for want of accuracies of what they show: "
+                     f"{listed(hidden)}.")  # fmt: skip
+    if chosen is not None:
+        notes += _untested(rows, tested, chosen)
     found = []
     if correlations != "none":
         found = correlation_tables(rows, every=correlations == "all", seed=seed)
         if not found:
             notes.append("No correlation is defined: fewer than 3 runs a data set, or all alike.")
-    notes += _legend(rows, tables, found, tests=chosen is not None)
-    return Comparison(tuple(rows), tuple(tables), tuple(found), tuple(notes), chosen)
+    notes += _legend(rows, tables, found, tests=len(tested) > 0)
+    return Comparison(tuple(rows), tuple(tables), tuple(found), tuple(notes), chosen, seed)
 
 
 def check_suffix(path: Path) -> None:
     """Refuse a file whose suffix names no format."""
     if path.suffix not in SUFFIXES:
         raise DataError(f"{path}: the suffix says the format: one of {', '.join(SUFFIXES)}")
+
+
+def _untested(rows: Sequence[Labelled], tested: Sequence[Table], baseline: str) -> list[str]:
+    """Where there are no tests though a baseline was named."""
+    if not tested:
+        return [f"No tests: no table has an accuracy of {baseline} beside another row's."]
+    known = {row.outcome.tau for row in rows if row.label == baseline}
+    lacking = [ratio for ratio in taus(rows) if ratio is not None and ratio not in known]
+    if None in known or not lacking:
+        return []
+    return [f"No tests at tau {_listed(lacking)}: {baseline} has no run there."]
+
+
+def _listed(ratios: Sequence[float]) -> str:
+    return ", ".join(f"{ratio:g}" for ratio in ratios)
 
 
 def _legend(
@@ -131,7 +160,8 @@ def _legend(
     notes += [TEST_NOTE] if tests else []
     notes += CORRELATION_NOTES if correlations else []
     if correlations and len({row.outcome.tau for row in rows} - {None}) > 1:
-        notes.append("Correlations take runs of several tau together; tau=… takes some.")
+        notes.append("Correlations and their figures take runs of all tau together; to take those "
+                     "of one, name it (--tau, in Python tau=[…]).")  # fmt: skip
     return notes
 
 

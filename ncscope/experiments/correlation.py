@@ -3,7 +3,7 @@
 n runs in G data sets.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,13 +54,16 @@ class Correlation:
 
 def correlate(
     measure: Sequence[float], accuracy: Sequence[float], groups: Sequence[str], *,
-    given: Sequence[float] | None = None, seed: int = 0,
+    given: Sequence[float] | None = None, families: Mapping[str, str] | None = None, seed: int = 0,
 ) -> Correlation:  # fmt: skip
     """Correlations of a measure with an accuracy over n runs.
 
     Args:
         measure, accuracy, groups: n each; `groups` names the data set.
-        given: n accuracies on base, held fixed in the partial correlations; None: there are none.
+        given: n accuracies on base, held fixed in the partial correlations; None: there are none,
+            NaN: this run has none.
+        families: of a group's name, the name of what is drawn anew or left out as a whole, where
+            groups are not independent: the domains of one data set. None: each group is its own.
         seed: of the bootstrap.
 
     Raises:
@@ -72,66 +75,80 @@ def correlate(
     if any(len(column) != len(groups) for column in columns):
         raise DataError(f"columns of one length are needed; got "
                         f"{', '.join(str(len(c)) for c in columns)} and {len(groups)}")  # fmt: skip
-    pair, triple = _by_group(columns[:2], groups, FEWEST), []
+    known = families or {}
+    pair = _by_group(columns[:2], groups, known, FEWEST)
     nothing = Estimate(None, 0, 0, reason="nothing to hold fixed")
-    if given is not None:
-        triple = _by_group(columns, groups, FEWEST + 1)
-    known = given is not None
+    triple = None if given is None else _by_group(columns, groups, known, FEWEST + 1)
     return Correlation(
         _within(pair, spearman, seed), _within(pair, pearson, seed),
         _pooled(pair, spearman, seed), _pooled(pair, pearson, seed),
-        _within(triple, partial_spearman, seed) if known else nothing,
-        _pooled(triple, partial_spearman, seed) if known else nothing,
+        nothing if triple is None else _within(triple, partial_spearman, seed),
+        nothing if triple is None else _pooled(triple, partial_spearman, seed),
     )  # fmt: skip
 
 
-def _by_group(columns: Sequence[np.ndarray], groups: Sequence[str], fewest: int
-              ) -> list[np.ndarray]:  # fmt: skip
-    """(columns, n_g) of each data set with enough runs, in which no column is constant."""
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """One data set's (columns, n_g), and its family."""
+
+    table: np.ndarray
+    family: str
+
+
+def _by_group(
+    columns: Sequence[np.ndarray], groups: Sequence[str], families: Mapping[str, str], fewest: int
+) -> list[_Part]:
+    """Each data set with enough runs that have every column, in which no column is constant."""
     names = np.array(groups)
     table = np.stack(columns)
-    parts = [table[:, names == name] for name in dict.fromkeys(groups)]
-    return [p for p in parts if p.shape[1] >= fewest and not any(is_constant(c) for c in p)]
+    whole = np.isfinite(table).all(axis=0)
+    parts = [_Part(table[:, (names == name) & whole], families.get(name, name))
+             for name in dict.fromkeys(groups)]  # fmt: skip
+    return [part for part in parts if part.table.shape[1] >= fewest
+            and not any(is_constant(column) for column in part.table)]  # fmt: skip
 
 
-def _within(parts: Sequence[np.ndarray], statistic: Statistic, seed: int) -> Estimate:
-    each = np.array([statistic(*part, np.ones((1, part.shape[1])))[0] for part in parts])
+def _draws(parts: Sequence[_Part], seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """(R, G) how often each part is drawn anew, and (F, G) with one family left out, each whole."""
+    names = list(dict.fromkeys(part.family for part in parts))
+    member = [names.index(part.family) for part in parts]
+    drawn = group_weights(len(names), replicates=REPLICATES, seed=seed)[:, member]
+    return drawn, (1 - np.eye(len(names)))[:, member]
+
+
+def _within(parts: Sequence[_Part], statistic: Statistic, seed: int) -> Estimate:
+    each = np.array([statistic(*p.table, np.ones((1, p.table.shape[1])))[0] for p in parts])
     kept = [part for part, value in zip(parts, each, strict=True) if np.isfinite(value)]
     each = each[np.isfinite(each)]
     if not kept:
         return _none()
-    weights = group_weights(len(each), replicates=REPLICATES, seed=seed)
-    left_out = 1 - np.eye(len(each))
-    return _estimate(
-        float(each.mean()), kept, weights @ each / len(each),
-        left_out @ each / max(len(each) - 1, 1),
-    )  # fmt: skip
+    weighings = _draws(kept, seed)
+    with np.errstate(invalid="ignore"):  # the only family left out
+        drawn, left = (weights @ each / weights.sum(axis=1) for weights in weighings)
+    return _estimate(float(each.mean()), kept, drawn, left)
 
 
-def _pooled(parts: Sequence[np.ndarray], statistic: Statistic, seed: int) -> Estimate:
+def _pooled(parts: Sequence[_Part], statistic: Statistic, seed: int) -> Estimate:
     if not parts:
         return _none()
-    scored = [(p - p.mean(axis=1, keepdims=True)) / p.std(axis=1, keepdims=True) for p in parts]
-    table = np.concatenate(scored, axis=1)
-    member = np.repeat(np.arange(len(parts)), [part.shape[1] for part in parts])
+    tables = [part.table for part in parts]
+    scored = [(p - p.mean(axis=1, keepdims=True)) / p.std(axis=1, keepdims=True) for p in tables]
+    table = np.round(np.concatenate(scored, axis=1), 9)  # equal scores tie, whatever their digits
+    member = np.repeat(np.arange(len(parts)), [part.shape[1] for part in tables])
     value = statistic(*table, np.ones((1, table.shape[1])))[0]
     if not np.isfinite(value):
         return _none()
-    if len(parts) == 1:
+    if len({part.family for part in parts}) == 1:
         return _estimate(float(value), parts, np.empty(0), np.empty(0))
-    weights = group_weights(len(parts), replicates=REPLICATES, seed=seed)
-    left_out = 1 - np.eye(len(parts))
-    return _estimate(
-        float(value), parts, statistic(*table, weights[:, member]),
-        statistic(*table, left_out[:, member]),
-    )  # fmt: skip
+    drawn, left = (statistic(*table, weights[:, member]) for weights in _draws(parts, seed))
+    return _estimate(float(value), parts, drawn, left)
 
 
-def _estimate(value: float, parts: Sequence[np.ndarray], drawn: np.ndarray, left: np.ndarray
+def _estimate(value: float, parts: Sequence[_Part], drawn: np.ndarray, left: np.ndarray
               ) -> Estimate:  # fmt: skip
-    runs = sum(part.shape[1] for part in parts)
+    runs = sum(part.table.shape[1] for part in parts)
     drawn, left = drawn[np.isfinite(drawn)], left[np.isfinite(left)]
-    if len(parts) < 2 or not len(drawn) or not len(left):
+    if len({part.family for part in parts}) < 2 or not len(drawn) or not len(left):
         return Estimate(value, runs, len(parts), reason="one data set: no interval")
     low, high = (float(q) for q in np.quantile(drawn, [0.025, 0.975]))
     return Estimate(value, runs, len(parts), low, high, float(left.min()), float(left.max()))

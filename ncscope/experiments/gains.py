@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
+from ncscope.experiments.paired import t_interval
 from ncscope.experiments.points import Point, data_of, labels_of
 from ncscope.experiments.versus import pairs
 
@@ -51,5 +51,4 @@ def _gain(label: str, column: str, data: str, differences: Sequence[float]) -> G
     mean, n = float(values.mean()), len(values)
     if n < 2:
         return Gain(label, column, data, mean, None, None, n)
-    half = float(stats.t.ppf(0.975, n - 1)) * float(values.std(ddof=1)) / n**0.5
-    return Gain(label, column, data, mean, mean - half, mean + half, n)
+    return Gain(label, column, data, mean, *t_interval(values), n)

@@ -8,6 +8,7 @@ from ncscope.experiments.averages import (
     Mean,
     complete_data,
     mean_of_h,
+    missing_seeds,
     notes_on,
     over_data,
     over_seeds,
@@ -17,6 +18,7 @@ from ncscope.experiments.points import BASE_TO_NEW, Point
 from ncscope.experiments.rows import Labelled
 from ncscope.experiments.table import Cell, Table, mark_best, percent
 
+Row = tuple[str, tuple[Cell, ...]]
 Layout = Literal["auto", "base-to-new", "cross-dataset", "domain", "ablation"]
 _HEADS = {"base": "base", "new": "new", "h": "H"}
 H_NOTE = (
@@ -33,32 +35,37 @@ def base_to_new(points: Sequence[Point], *, when: str = "") -> list[Table]:
     """
     labels, data = pts.labels_of(points), pts.data_of(points)
     tables = []
-    if len(data) > 1:
-        whole = complete_data(points, BASE_TO_NEW)
+    whole = complete_data(points, BASE_TO_NEW)
+    notes = tuple(notes_on(points, whole if len(data) > 1 else data, BASE_TO_NEW))
+    if len(data) > 1 and whole:
         rows = []
         for label in labels:
             mine = [p for p in points if p.label == label]
             cells = [_cell(over_data(mine, whole, column)) for column in BASE_TO_NEW]
             rows.append((label, (*cells, _cell(mean_of_h(mine, whole)))))
-        title = f"Base to new{when}: average over {len(whole)} data sets"
+        some = "" if len(whole) == len(data) else f"{len(whole)} of "
+        title = f"Base to new{when}: average over {some}{len(data)} data sets"
         heads = ("", "base", "new", "H of averages", "mean of H")
-        notes = tuple(notes_on(points, whole, BASE_TO_NEW))
-        tables.append(Table(title, heads, mark_best(rows), notes))
+        marked = _marked(rows, points)
+        tables.append(Table(title, heads, marked, notes, "base-to-new", "average"))
     names = short_names(data)
     for name in data:
         rows = []
         for label in labels:
             mine = [p for p in points if p.label == label and p.data == name]
             rows.append((label, tuple(_cell(over_seeds(mine, column)) for column in BASE_TO_NEW)))
-        notes = tuple(notes_on(points, [name], BASE_TO_NEW)) if len(data) == 1 else ()
         heads = ("", *(_HEADS[column] for column in BASE_TO_NEW))
-        tables.append(Table(f"Base to new{when}: {names[name]}", heads, mark_best(rows), notes))
+        marked = _marked(rows, [p for p in points if p.data == name])
+        said = () if tables else notes  # once, with the first table
+        title = f"Base to new{when}: {names[name]}"
+        tables.append(Table(title, heads, marked, said, "base-to-new", name))
     return tables
 
 
 def transfer(
-    points: Sequence[Point], *, source: str | None, title: str, when: str = ""
-) -> list[Table]:
+    points: Sequence[Point], *, source: str | None, title: str, kind: str = "accuracy",
+    when: str = "",
+) -> list[Table]:  # fmt: skip
     """One row a method, one column a data set, and their average, without the source's column."""
     if not points:
         return []
@@ -79,24 +86,26 @@ def transfer(
     heads = ("", *(names[name] + (" (source)" if name == source else "")
                    for name in columns if name is not None))  # fmt: skip
     if len(targets) > 1:
-        heads += ("average",)
+        heads += ("average" if len(whole) == len(targets) else f"average of {len(whole)}",)
     said = notes_on(away, whole, pts.ACCURACY)
     if source is not None and len(targets) > 1:
         said.insert(0, "The average leaves the source out.")
-    return [Table(f"{title}{when}", heads, mark_best(rows), tuple(said))]
+    return [Table(f"{title}{when}", heads, _marked(rows, away), tuple(said), kind)]
 
 
 def ablation(rows: Sequence[Labelled], *, when: str = "") -> list[Table]:
     """One row a setting: averages of base, new and H, and of each source's transfer, if any."""
     points = pts.base_to_new_points(rows)
     whole = complete_data(points, BASE_TO_NEW)
-    heads = ["", "base", "new", "H of averages"]
+    heads = ["", *(("base", "new", "H of averages") if points else ())]
     notes = notes_on(points, whole, BASE_TO_NEW) if points else []
     labels = list(dict.fromkeys(row.label for row in rows))
     columns: list[list[Cell]] = []
+    compared = list(points)
     for label in labels:
         mine = [p for p in points if p.label == label]
-        columns.append([_cell(over_data(mine, whole, column)) for column in BASE_TO_NEW])
+        cells = [_cell(over_data(mine, whole, column)) for column in BASE_TO_NEW]
+        columns.append(cells if points else [])
     for source, split in pts.sources(rows):
         for kind, domains in (("cross-dataset", False), ("domain", True)):
             found = [p for p in pts.transfer_points(rows, source, split, domains=domains)
@@ -106,13 +115,22 @@ def ablation(rows: Sequence[Labelled], *, when: str = "") -> list[Table]:
             there = complete_data(found, pts.ACCURACY)
             several = f" from {source}" if len(pts.sources(rows)) > 1 else ""
             heads.append(kind + several)
+            compared += found
             for label, cells in zip(labels, columns, strict=True):
                 mine = [p for p in found if p.label == label]
                 cells.append(_cell(over_data(mine, there, "accuracy")))
             notes += [f"{kind}{several}: {note}" for note in notes_on(found, there, pts.ACCURACY)]
     body = [(label, tuple(cells)) for label, cells in zip(labels, columns, strict=True)]
     body = [(label, cells) for label, cells in body if any(c.value is not None for c in cells)]
-    return [Table(f"Ablation{when}", tuple(heads), mark_best(body), tuple(notes))] if body else []
+    marked = _marked(body, compared)
+    if not body:
+        return []
+    return [Table(f"Ablation{when}", tuple(heads), marked, tuple(notes), "ablation", "average")]
+
+
+def _marked(rows: Sequence[Row], points: Sequence[Point]) -> tuple[Row, ...]:
+    """The best of each column in bold, unless rows have other seeds than another."""
+    return tuple(rows) if missing_seeds(points) else mark_best(rows)
 
 
 def _cell(mean: Mean | None) -> Cell:

@@ -85,11 +85,17 @@ def short_names(names: Iterable[str]) -> dict[str, str]:
     return {name: "/".join(parts[-count:]) for name, parts in found.items()}
 
 
-def without_seed(source: str) -> tuple[str, int | None]:
-    """A source's name without a `seed1` folder in it, and that seed: runs of one method."""
+def without_seed(source: str, data: str = "") -> tuple[str, int | None]:
+    """A source's name without its folders of a seed (`seed1`) and of the data set, and that seed.
+
+    So the runs of one method are of one name, as `train_base/eurosat/shots_16/CoOp/vit_b16/seed1`
+    and those of other data sets are.
+    """
     parts = source.replace("\\", "/").split("/")
-    for place in range(len(parts) - 1, -1, -1):
-        found = _SEED_FOLDER.fullmatch(parts[place])
-        if found is not None:
-            return "/".join(parts[:place] + parts[place + 1 :]) or source, int(found[1])
-    return source, None
+    kept = [part for part in parts if not part or one_name(part) != data]
+    seeds = [place for place, part in enumerate(kept) if _SEED_FOLDER.fullmatch(part)]
+    if not seeds:
+        return "/".join(kept) or source, None
+    found = _SEED_FOLDER.fullmatch(kept.pop(seeds[-1]))
+    assert found is not None
+    return "/".join(kept) or source, int(found[1])

@@ -19,8 +19,10 @@ REPLICATES = 10_000
 class Paired:
     """What n paired differences say. A value that is undefined is None, its reason in `reasons`.
 
-    `mean` is over pairs. `t_p`, `data_p`, `wilcoxon_p` and `sign_p` are two-sided p values in
-    [0, 1]. `low` and `high` are a 95 % interval of the mean from whole data sets drawn anew.
+    `mean` is the mean over data sets of each one's mean difference, as averages in tables are.
+    `t_p`, `data_p`, `wilcoxon_p` and `sign_p` are two-sided p values in [0, 1]. `low` and `high`
+    are a 95 % interval of the mean: whole data sets drawn anew, or with one data set Student's t
+    over its pairs.
     """
 
     n: int
@@ -41,10 +43,10 @@ class Paired:
 def paired(differences: Sequence[float], groups: Sequence[Hashable], *, seed: int = 0) -> Paired:
     """Test whether paired differences are about zero.
 
-    Paired t, Wilcoxon signed-rank (zeros dropped; exact where n <= 50 without ties) and the exact
-    sign test (ties dropped) take the n pairs as independent; `data_p`, Student's t test of the G
-    data sets' mean differences, and the interval take the data sets as such, and are the ones to
-    read where seeds of one data set agree.
+    Paired t, Wilcoxon signed-rank (zeros dropped, equal sizes share a rank; exact where n <= 50)
+    and the exact sign test (ties dropped) take the n pairs as independent; `data_p`, Student's t
+    test of the G data sets' mean differences, and the interval take the data sets as such, and are
+    the ones to read where seeds of one data set agree.
 
     Args:
         differences: n of them, of one sign where the first of each pair is better.
@@ -66,7 +68,8 @@ def paired(differences: Sequence[float], groups: Sequence[Hashable], *, seed: in
     sign_p = float(stats.binomtest(wins, wins + losses).pvalue) if wins + losses else None
     low, high = _interval(values, groups, seed, reasons)
     return Paired(
-        len(values), len(set(groups)), float(values.mean()) if len(values) else None,
+        len(values), len(set(groups)),
+        float(_means(values, groups).mean()) if len(values) else None,
         wins, len(values) - wins - losses, losses, t_p, data_p, wilcoxon_p, sign_p, low, high,
         tuple(reasons),
     )  # fmt: skip
@@ -88,40 +91,47 @@ def _wilcoxon(values: np.ndarray, reasons: list[str]) -> float | None:
     if not len(moved):
         reasons.append("Wilcoxon and sign test: no difference other than 0")
         return None
-    sizes = np.abs(moved)
-    exact = len(moved) <= 50 and len(np.unique(sizes)) == len(sizes)
-    method = "exact" if exact else "asymptotic"
-    if not exact and len(moved) < 3:
-        reasons.append(f"Wilcoxon: {len(moved)} tied differences")
-        return None
-    result: Any = stats.wilcoxon(moved, method=method)
-    return float(result.pvalue)
+    if len(moved) > 50:
+        result: Any = stats.wilcoxon(moved, method="asymptotic")
+        return float(result.pvalue)
+    doubled = np.rint(2 * stats.rankdata(np.abs(moved))).astype(np.int64)  # halves where tied
+    counts = np.ones(1)  # of the sign patterns, by the doubled sum of their positive ranks
+    for rank in doubled:
+        shifted = np.zeros(len(counts) + rank)
+        shifted[rank:] = counts
+        shifted[: len(counts)] += counts
+        counts = shifted
+    seen = int(doubled[moved > 0].sum())
+    tail = min(counts[: seen + 1].sum(), counts[seen:].sum()) / counts.sum()
+    return float(min(1.0, 2 * tail))
+
+
+def t_interval(values: np.ndarray) -> tuple[float, float]:
+    """Student's 95 % interval of the mean of n >= 2 values."""
+    mean, n = float(values.mean()), len(values)
+    half = float(stats.t.ppf(0.975, n - 1)) * float(values.std(ddof=1)) / n**0.5
+    return mean - half, mean + half
 
 
 def _interval(
     values: np.ndarray, groups: Sequence[Hashable], seed: int, reasons: list[str]
 ) -> tuple[float | None, float | None]:
-    sums, counts = _sums(values, groups)
-    if len(sums) < 2:
-        reasons.append(f"interval over data sets: {len(sums)} of them")
+    means = _means(values, groups)
+    if len(values) < 2:
+        reasons.append(f"interval: n = {len(values)}")
         return None, None
-    weights = group_weights(len(sums), replicates=REPLICATES, seed=seed)
-    means = (weights @ sums) / (weights @ counts)
-    low, high = np.quantile(means, [0.025, 0.975])
+    if len(means) < 2:
+        return (None, None) if np.ptp(values) <= 1e-12 else t_interval(values)
+    weights = group_weights(len(means), replicates=REPLICATES, seed=seed)
+    low, high = np.quantile(weights @ means / len(means), [0.025, 0.975])
     return float(low), float(high)
 
 
 def _means(values: np.ndarray, groups: Sequence[Hashable]) -> np.ndarray:
-    """(G,)"""
-    sums, counts = _sums(values, groups)
-    return np.round(sums / counts, 12)
-
-
-def _sums(values: np.ndarray, groups: Sequence[Hashable]) -> tuple[np.ndarray, np.ndarray]:
-    """(G,) sums and (G,) numbers of the groups' values."""
+    """(G,) the groups' mean values."""
     names = list(dict.fromkeys(groups))
     member = np.array([names.index(group) for group in groups], dtype=np.int64)
-    return np.bincount(member, weights=values), np.bincount(member)
+    return np.round(np.bincount(member, weights=values) / np.bincount(member), 12)
 
 
 def group_weights(groups: int, *, replicates: int, seed: int) -> np.ndarray:

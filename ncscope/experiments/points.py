@@ -1,7 +1,8 @@
 """Runs as points of a table: a row, a data set, a seed and the accuracies of its columns."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from statistics import fmean
 
 from ncscope.experiments.outcome import is_domain_of
 from ncscope.experiments.rows import Labelled, data_order
@@ -34,11 +35,11 @@ def at_tau(rows: Iterable[Labelled], tau: float | None) -> list[Labelled]:
 
 
 def base_to_new_points(rows: Iterable[Labelled]) -> list[Point]:
-    """Base, new and H of each run on its own data set; all-class runs are left out."""
+    """Base, new and H of each run on its own data set; those trained on others are left out."""
     points = []
     for row in rows:
         o = row.outcome
-        if not o.own_data or o.trained_split == "all":
+        if not o.own_data or o.trained_split not in (None, "base"):
             continue
         values = {split: o.accuracy[split] for split in ("base", "new") if split in o.accuracy}
         if len(values) == 2:
@@ -89,6 +90,24 @@ def accuracy_points(rows: Iterable[Labelled]) -> list[Point]:
     found = [(row.label, row.outcome) for row in rows if row.outcome.own_data]
     return [Point(label, o.data, o.tau, o.seed, {"accuracy": o.accuracy["all"]})
             for label, o in found if "all" in o.accuracy]  # fmt: skip
+
+
+def averaged(points: Iterable[Point], data: Sequence[str], column: str) -> list[Point]:
+    """A point a training: its mean over the data sets, of one name; those that miss one are left.
+
+    One model was tested on all of them, so that its accuracies are no independent draws.
+    """
+    runs: dict[tuple[str, float | None, int | None], dict[str, float]] = {}
+    for p in points:
+        if p.data in data and column in p.values:
+            runs.setdefault((p.label, p.tau, p.seed), {})[p.data] = p.values[column]
+    return [Point(label, "average", tau, seed, {column: fmean(found.values())})
+            for (label, tau, seed), found in runs.items() if len(found) == len(data)]  # fmt: skip
+
+
+def with_tau(points: Iterable[Point], tau: float | None) -> list[Point]:
+    """The points of a table of one ratio, those that do not say theirs among them."""
+    return [replace(point, tau=tau) for point in points]
 
 
 def labels_of(points: Sequence[Point]) -> list[str]:

@@ -1,7 +1,7 @@
 """Reads metrics.json files of `analyze` and `tune` into outcomes, checking as it goes."""
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ def find_files(paths: Iterable[str | Path]) -> list[Path]:
     found: dict[Path, Path] = {}
     for path in map(Path, paths):
         if path.is_dir():
-            inside = [Path(top) / "metrics.json" for top, _, names in os.walk(path)
+            inside = [top / "metrics.json" for top, names in _walked(path)
                       if "metrics.json" in names]  # fmt: skip
             if not inside:
                 raise DataError(f"{path}: no metrics.json in it, at any depth; run `ncscope tune` "
@@ -40,6 +40,18 @@ def find_files(paths: Iterable[str | Path]) -> list[Path]:
     if not found:
         raise DataError("nothing to compare: give folders of runs, or their metrics.json")
     return list(found.values())
+
+
+def _walked(folder: Path) -> Iterator[tuple[Path, list[str]]]:
+    """Every folder below, through links too, each once, with the names of its files."""
+    seen: set[str] = set()
+    for top, inside, names in os.walk(folder, followlinks=True):
+        real = os.path.realpath(top)
+        if real in seen:
+            inside.clear()
+        else:
+            seen.add(real)
+            yield Path(top), names
 
 
 def read_outcomes(files: Sequence[Path], *, before: bool = False) -> list[Outcome]:
@@ -73,6 +85,8 @@ def _outcomes(file: Path, *, before: bool) -> list[Outcome]:
         )
         if facts["stage"] == "before" and not before:
             continue
+        if tune is None and "stage" in run:  # a copy, as `demo` writes of the runs beside it
+            continue
         key = (facts["name"], facts["data"], str(facts["seed"]))
         held = outcomes.setdefault(key, {**facts, "accuracy": {}, "measures": {}})
         split = facts["split"]
@@ -91,15 +105,23 @@ def _outcomes(file: Path, *, before: bool) -> list[Outcome]:
 
 def _plain(run: Mapping[str, Any], file: Path, where: str) -> dict[str, Any]:
     source = str(run.get("source") or "features")
-    provenance = run.get("provenance")
-    split = provenance.get("split") if isinstance(provenance, dict) else None
-    name, seed = without_seed(source)
+    split, backbone = (_inside(run, *keys) for keys in (
+        ("provenance", "split"), ("provenance", "learner", "backbone", "name")))  # fmt: skip
+    data = data_identity(str(run.get("data") or "features"))
+    name, seed = without_seed(source, data)
     return {
-        "name": name, "trained_on": None, "trained_split": None,
-        "data": data_identity(str(run.get("data") or "features")),
-        "seed": seed, "tau": None, "realised_tau": None, "settings": {}, "stage": "after",
+        "name": name, "trained_on": None, "trained_split": None, "data": data, "seed": seed,
+        "tau": None, "realised_tau": None, "stage": "after",
+        "settings": {"backbone": backbone} if isinstance(backbone, str) else {},
         "split": _split(split or run.get("split") or "all", file, where), "file": str(file),
     }  # fmt: skip
+
+
+def _inside(value: object, *keys: str) -> Any:
+    """What lies under nested keys, or None."""
+    for key in keys:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
 
 
 def _tuned(

@@ -39,7 +39,8 @@ def merge_splits(outcomes: Sequence[Outcome]) -> list[Outcome]:
         if outcome.trained_on is not None:
             merged.append(outcome)
             continue
-        same = places.setdefault((outcome.name, outcome.data, outcome.seed), [])
+        told = tuple(sorted((key, str(value)) for key, value in outcome.settings.items()))
+        same = places.setdefault((outcome.name, outcome.data, outcome.seed, told), [])
         splits = outcome.accuracy.keys() | outcome.measures.keys()
         for place in same:
             held = merged[place]
@@ -73,13 +74,16 @@ def label_rows(outcomes: Sequence[Outcome], *, by: Sequence[str] | None = None) 
         raise DataError(f"by {', '.join(unknown)}: not a setting of a run; there are "
                         f"{', '.join(SETTINGS)}")  # fmt: skip
     plain = short_names({o.name for o in outcomes if o.trained_on is None})
+    trained = {o.name for o in outcomes if o.trained_on is not None}
+    plain = {name: f"{short} analysed" if short in trained else short
+             for name, short in plain.items()}  # fmt: skip
     names = [plain[o.name] if o.trained_on is None else o.name for o in outcomes]
     differing = {name: _differing([o for o, n in zip(outcomes, names, strict=True) if n == name])
                  for name in dict.fromkeys(names)}  # fmt: skip
     labelled = []
     for outcome, name in zip(outcomes, names, strict=True):
         keys = [key for key in differing[name] if by is None or key in by]
-        found = ", ".join(_setting(key, outcome.settings.get(key)) for key in keys)
+        found = ", ".join(setting_words(key, outcome.settings.get(key)) for key in keys)
         labelled.append(Labelled(f"{name} ({found})" if found else name, outcome))
     return sorted(labelled, key=_order)
 
@@ -110,11 +114,18 @@ def without_duplicates(rows: Sequence[Labelled], *, duplicates: Duplicates = "er
                 f"{other.outcome.file} and {o.file}; leave one out, tell them apart by a setting, "
                 f"or take the newest (--duplicates newest)"
             )
-        newest, older = sorted((row, other), key=lambda r: _written(r.outcome.file), reverse=True)
+        newest, older = sorted((row, other), key=_written, reverse=True)
         kept[key] = newest
         dropped.append(older.outcome.file)
     notes = [f"Runs that come twice: the newest is taken; left out: {', '.join(dropped)}."]
     return list(kept.values()), notes if dropped else []
+
+
+def counted(rows: Sequence[Labelled]) -> str:
+    """How many runs and data sets: "42 runs on 14 data sets"."""
+    runs = len({row.outcome.file for row in rows})
+    data = len({row.outcome.data for row in rows})
+    return f"{runs} run{'s' * (runs != 1)}" + (f" on {data} data sets" if data > 1 else "")
 
 
 def data_order(data: str) -> tuple[int, str]:
@@ -128,7 +139,8 @@ def _differing(outcomes: Sequence[Outcome]) -> list[str]:
     return [key for key in SETTINGS if len({str(o.settings.get(key)) for o in outcomes}) > 1]
 
 
-def _setting(key: str, value: Setting) -> str:
+def setting_words(key: str, value: Setting) -> str:
+    """A setting as a label has it: "lcd 0.1"."""
     if value is None:
         shown = "–"
     elif isinstance(value, float):
@@ -147,5 +159,6 @@ def _order(row: Labelled) -> tuple[object, ...]:
     return (known, row.outcome.name, *numbers, row.label)
 
 
-def _written(file: str) -> float:
-    return Path(file).stat().st_mtime
+def _written(row: Labelled) -> tuple[int, str]:
+    file = row.outcome.file
+    return Path(file).stat().st_mtime_ns, file

@@ -33,7 +33,8 @@ def scatter_svg(
     if z_scored:
         first = standardised(scatter.values, scatter.groups)
         second = standardised(scatter.accuracy, scatter.groups)
-        lines = [(fitted(first, second, scatter.groups, seed=seed), palette.INK)]
+        families = [group.partition("@")[0] for group in scatter.groups]
+        lines = [(fitted(first, second, families, seed=seed), palette.INK)]
         across, up = f"{across} (z)", f"{up} (z)"
     else:
         first, second = np.array(scatter.values), 100 * np.array(scatter.accuracy)
@@ -52,7 +53,7 @@ def scatter_svg(
             f"{scatter.labels[place]}, {group}: {number(scatter.values[place])}, {accuracy:.2f} %"
         )
         parts.append(marks[group].svg(*frame.at(first[place], second[place]), said))
-    label = in_html(f"{up} against {across}, {int(kept.sum())} runs")
+    label = in_html(f"{up} against {across}, {int(kept.sum())} points")
     return (f'<svg viewBox="0 0 {WIDE} {HIGH}" role="img" aria-label="{label}">'
             f"{''.join(parts)}</svg>")  # fmt: skip
 

@@ -23,12 +23,18 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """`heads` names the columns, that of the row names first; each row is its name and cells."""
+    """`heads` names the columns, that of the row names first; each row is its name and cells.
+
+    `kind`, `data` and `tau` say for machines what the title says for people, where it does.
+    """
 
     title: str
     heads: tuple[str, ...]
     rows: tuple[tuple[str, tuple[Cell, ...]], ...]
     notes: tuple[str, ...] = ()
+    kind: str = ""
+    data: str = ""
+    tau: float | None = None
 
 
 def percent(value: float | None, deviation: float | None = None, *, sign: bool = False) -> Cell:

@@ -9,15 +9,17 @@ from ncscope.experiments.paired import Paired, paired
 from ncscope.experiments.points import Point, labels_of
 from ncscope.experiments.table import Cell, Table, percent, probability, span, words
 
-_HEADS = ("", "accuracy", "difference", "95 % over data sets", "n", "data sets", "+ / = / −",
+_HEADS = ("", "accuracy", "difference", "95 %", "n", "data sets", "+ / = / −",
           "t", "t, data sets", "Wilcoxon", "sign")  # fmt: skip
-_SHOWN = {"base": "base", "new": "new", "h": "H", "accuracy": "accuracy"}
+_SHOWN = {"base": "base", "new": "new", "h": "H of each run", "accuracy": "accuracy"}
 NOTE = (
-    "Tests: differences in points, row minus baseline, over n pairs of one data set, tau and seed. "
-    "p values are two-sided, not corrected for the number of comparisons; t, Wilcoxon and sign "
-    "test take the pairs as independent; t, data sets, is of the data sets' mean differences. The "
-    "interval draws whole data sets (10 000 times) and is too narrow with few of them (with ten it "
-    "holds the mean nine times in ten, with three seven)."
+    "Tests: differences in points, row minus baseline, of n pairs of one data set, tau and seed; "
+    "their mean is over data sets. p values are two-sided, not corrected for the number of "
+    "comparisons; t, Wilcoxon and sign test take the pairs as independent; t, data sets, is of the "
+    "data sets' mean differences. The interval draws whole data sets (10 000 times) and is too "
+    "narrow with few of them (with ten it holds the mean nine times in ten, with three seven or "
+    "eight); with one it is Student's over its pairs. Models tested on several data sets count "
+    "once, by their average."
 )
 
 
@@ -61,7 +63,7 @@ def versus(
     every = len(others) * len(columns)
     said = (f"{reason}: {'all' if len(which) == every else listed(which)}."
             for reason, which in notes.items())  # fmt: skip
-    return Table(f"{title} against {baseline}", _HEADS, tuple(rows), tuple(said))
+    return Table(f"{title} against {baseline}", _HEADS, tuple(rows), tuple(said), "tests")
 
 
 _AVERAGED = "One side has no seeds; the other's mean over its own is paired with it"
@@ -77,14 +79,11 @@ def pairs(
         first, second = own[name], other.get(name, {})
         shared = [run for run in first if run in second]
         found = [first[run] - second[run] for run in shared]
-        if not shared and second and _UNSEEDED in (*first, *second):
+        if not shared and second and any(seed is None for _, seed in (*first, *second)):
             found, averaged = [fmean(first.values()) - fmean(second.values())], True
         differences += found
         data += [name] * len(found)
     return differences, data, averaged
-
-
-_UNSEEDED = (None, None)
 
 
 def _by_data(

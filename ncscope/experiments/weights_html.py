@@ -4,11 +4,12 @@ from collections.abc import Sequence
 
 from ncscope.experiments.averages import complete_data, over_data
 from ncscope.experiments.points import Point, at_tau, base_to_new_points, taus
-from ncscope.experiments.rows import Labelled
+from ncscope.experiments.rows import Labelled, setting_words
 from ncscope.report import palette
 from ncscope.report.plain import in_html
 
 _COLUMNS = {"base": "base", "new": "new", "h": "H of averages"}
+_APART = ("lcd_weight", "mid_weight", "regulariser")
 Weights = tuple[float, float]
 
 
@@ -16,14 +17,16 @@ def weights_html(rows: Sequence[Labelled]) -> str:
     """A grid a method, tau and accuracy; empty where no method has such a grid."""
     figures = []
     for tau in taus(rows):
-        here = at_tau(rows, tau)
-        for name in dict.fromkeys(_method(row) for row in here):
-            found = _runs(here, name)
+        grids: dict[tuple[object, ...], list[Labelled]] = {}
+        for row in at_tau(rows, tau):
+            grids.setdefault((_method(row), *_others(row)), []).append(row)
+        for (name, *_), here in grids.items():
+            found = _runs(here)
             if _is_grid(list(found.values())):
                 when = "" if tau is None else f", tau = {tau:g}"
-                mine = [row for row in here if row.label in found]
-                points = base_to_new_points(mine)
-                figures += [_grid(points, found, column, f"{name}{when}") for column in _COLUMNS]
+                points = base_to_new_points(row for row in here if row.label in found)
+                title = f"{name}{_told(here[0], rows)}{when}"
+                figures += [_grid(points, found, column, title) for column in _COLUMNS]
     if not any(figures):
         return ""
     return (
@@ -45,17 +48,30 @@ def _method(row: Labelled) -> str:
     return row.outcome.name.removesuffix("+npt")
 
 
-def _runs(rows: Sequence[Labelled], name: str) -> dict[str, Weights]:
-    """Weights by row, of a method's rows; rows with the same weights differ in something else, and
-    only the first of them is taken."""
+def _others(row: Labelled) -> tuple[str, ...]:
+    """The other settings: rows that differ in one are of two grids. `regulariser` is none at 0."""
+    return tuple(str(value) for key, value in row.outcome.settings.items() if key not in _APART)
+
+
+def _told(row: Labelled, rows: Sequence[Labelled]) -> str:
+    """The other settings in which rows of its method differ."""
+    mine = [one.outcome.settings for one in rows if _method(one) == _method(row)]
+    found = [
+        setting_words(key, value)
+        for key, value in row.outcome.settings.items()
+        if key not in _APART and any(str(s.get(key)) != str(value) for s in mine)
+    ]
+    return f" ({', '.join(found)})" if found else ""
+
+
+def _runs(rows: Sequence[Labelled]) -> dict[str, Weights]:
+    """Weights by row."""
     found: dict[str, Weights] = {}
     for row in rows:
         settings = row.outcome.settings
         first, second = settings.get("lcd_weight"), settings.get("mid_weight")
-        if _method(row) != name or not isinstance(first, float) or not isinstance(second, float):
-            continue
-        if (first, second) not in found.values():
-            found[row.label] = (first, second)
+        if isinstance(first, float) and isinstance(second, float):
+            found.setdefault(row.label, (first, second))
     return found
 
 

@@ -16,15 +16,16 @@ def run(
     split: str,
     top1: float | None,
     *,
-    stage: str = "after",
+    stage: str | None = "after",
     measures: dict[str, float | None] | None = None,
 ) -> dict[str, Any]:
-    """One entry of `runs`."""
-    return {
-        "source": "somewhere", "data": data, "split": split, "stage": stage, "classes": 5,
+    """One entry of `runs`; without a stage one of `analyze`."""
+    found = {
+        "source": "somewhere", "data": data, "split": split, "classes": 5,
         "samples": 10, "dim": 4, "summary": {"accuracy": {"top1": top1}},
         "measures": measures or {}, "provenance": {"split": split},
     }  # fmt: skip
+    return found if stage is None else {**found, "stage": stage}
 
 
 def tuned(
@@ -65,7 +66,8 @@ def tuned(
 
 def analysed(folder: Path, source: str, data: str, **accuracy: float) -> Path:
     """A folder of `analyze`: one run a split."""
-    runs = [{**run(data, split, value), "source": source} for split, value in accuracy.items()]
+    runs = [{**run(data, split, value, stage=None), "source": source}
+            for split, value in accuracy.items()]  # fmt: skip
     return write(folder, {"format": 1, "runs": runs})
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from ncscope.experiments.averages import complete_data, mean_of_h, notes_on, over_data, over_seeds
 from ncscope.experiments.layouts import ablation, base_to_new, transfer
-from ncscope.experiments.points import BASE_TO_NEW, Point, transfer_points
+from ncscope.experiments.points import BASE_TO_NEW, Point, averaged, transfer_points
 from ncscope.experiments.read import read_outcomes
 from ncscope.experiments.rows import label_rows
 from ncscope.metrics.accuracy import harmonic_mean
@@ -75,7 +75,7 @@ def test_averages_are_over_the_data_sets_that_no_row_misses_and_say_so():
               point("maple", "a", 0.6, 0.6)]  # fmt: skip
     assert complete_data(points, BASE_TO_NEW) == ["a"]
     tables = base_to_new(points)
-    assert tables[0].title == "Base to new: average over 1 data sets"
+    assert tables[0].title == "Base to new: average over 1 of 2 data sets"
     assert cell(tables, tables[0].title, "coop", "base").value == 0.5
     assert cell(tables, "Base to new: b", "maple", "base").shown == "–"
     notes = notes_on(points, ["a"], BASE_TO_NEW)
@@ -108,7 +108,7 @@ def test_transfer_leaves_the_source_out_of_the_average(tmp_path):
     rows = label_rows(read_outcomes(files))
     points = transfer_points(rows, "imagenet", "all", domains=False)
     (table,) = transfer(points, source="imagenet", title="Cross")
-    assert table.heads == ("", "imagenet (source)", "oxford_pets", "dtd", "average")
+    assert table.heads == ("", "imagenet (source)", "oxford_pets", "dtd", "average of 1")
     maple = [c.value for c in dict(table.rows)["maple"]]
     assert maple == [0.7, 0.9, 0.4, pytest.approx(0.9)]  # zero-shot has pets alone
     assert [c.shown for c in dict(table.rows)["zero-shot"]] == ["–", "80.00", "–", "80.00"]
@@ -129,3 +129,50 @@ def test_an_ablation_has_a_column_for_each_protocol(tmp_path):
     shown = {label: [c.shown for c in cells] for label, cells in table.rows}
     assert shown["npt (lcd 0)"] == ["60.00", "50.00", "54.55", "30.00", "20.00"]
     assert shown["npt (lcd 0.1)"] == ["70.00", "50.00", "58.33", "40.00", "30.00"]
+
+
+def test_a_missing_seed_is_named_and_no_best_is_marked():
+    points = [point("coop", "a", b, b, seed=s) for s, b in ((1, 0.9), (2, 0.9), (3, 0.3))]
+    points += [point("maple", "a", 0.85, 0.85, seed=s) for s in (1, 2)]  # the hard one is missing
+    (table,) = base_to_new(points)
+    assert any("Seeds missing: maple on a (seed 3); no best is marked" in n for n in table.notes)
+    assert not any(c.best for _, cells in table.rows for c in cells)
+    (whole,) = base_to_new([p for p in points if p.seed != 3])
+    assert [c.best for c in dict(whole.rows)["coop"]] == [True, True, True]
+
+
+def test_a_row_without_seeds_misses_none():
+    points = [point("coop", "a", 0.9, 0.9, seed=s) for s in (1, 2)]
+    points.append(point("zero-shot", "a", 0.5, 0.5, seed=None, tau=None))
+    (table,) = base_to_new(points)
+    assert dict(table.rows)["coop"][0].best
+
+
+def test_h_of_averages_takes_the_seeds_that_have_both_halves():
+    points = [point("m", "a", 0.9, 0.5), point("m", "b", 0.9, 0.5),
+              Point("m", "a", 1.0, 2, {"base": 0.1})]  # fmt: skip
+    assert over_data(points, ["a", "b"], "h").value == pytest.approx(harmonic_mean(0.9, 0.5))
+
+
+def test_no_average_is_shown_over_no_data_set():
+    tables = base_to_new([point("coop", "a", 0.5, 0.5), point("maple", "b", 0.5, 0.5)])
+    assert [table.title for table in tables] == ["Base to new: a", "Base to new: b"]
+    assert any("Missing: coop on b, maple on a" in note for note in tables[0].notes)
+
+
+def test_the_average_of_a_training_is_over_all_it_was_tested_on():
+    points = [Point("m", d, 1.0, s, {"accuracy": v})
+              for d, s, v in (("a", 1, 0.2), ("b", 1, 0.4), ("a", 2, 0.9))]  # fmt: skip
+    (one,) = averaged(points, ["a", "b"], "accuracy")
+    assert (one.label, one.data, one.seed) == ("m", "average", 1)
+    assert one.values["accuracy"] == pytest.approx(0.3)
+
+
+def test_an_ablation_of_transfers_alone_has_no_empty_columns(tmp_path):
+    files = [
+        tuned(tmp_path, "maple", "toy:source", split="all", source=0.5, others={"toy:fish": fish},
+              lcd_weight=weight)
+        for fish, weight in ((0.4, 0.0), (0.5, 1.0))
+    ]  # fmt: skip
+    (table,) = ablation(label_rows(read_outcomes(files)))
+    assert table.heads == ("", "cross-dataset")

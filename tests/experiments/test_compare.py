@@ -1,16 +1,18 @@
 # What is made here is there, which its type leaves open.
 # pyright: reportOptionalMemberAccess=false, reportOptionalOperand=false, reportArgumentType=false
+# pyright: reportAttributeAccessIssue=false
 
 import csv
 import io
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from ncscope.errors import DataError
 from ncscope.experiments.association import scatters
 from ncscope.experiments.compare import compare
-from tests.experiments.cases import analysed, tuned
+from tests.experiments.cases import analysed, run, tuned, write
 
 
 @pytest.fixture
@@ -151,3 +153,111 @@ def test_an_unknown_wish_is_refused_with_what_there_is(folder, options, message)
 def test_a_suffix_that_is_no_format_is_refused(folder, tmp_path):
     with pytest.raises(DataError, match=r"the suffix says the format: one of \.txt, \.csv"):
         compare(folder).save(tmp_path / "table.pdf")
+
+
+def test_transfer_is_tested_over_trainings_not_over_what_one_model_was_tested_on(tmp_path):
+    gains = {1: 0.01, 2: 0.02, 3: 0.06}  # of a seed, the same on every target
+    for seed, gain in gains.items():
+        for name, more in (("coop", 0.0), ("maple", gain)):
+            others = {f"toy:{k}": 0.5 + more for k in ("fish", "scenes", "shapes", "counts")}
+            tuned(tmp_path, name, "toy:source", split="all", source=0.5, seed=seed, others=others)
+    table = compare(tmp_path, baseline="coop").tables[-1]
+    ((_, cells),) = table.rows
+    found = dict(zip(table.heads[1:], cells, strict=True))
+    assert (found["n"].shown, found["data sets"].shown) == ("3", "1")
+    expected = stats.ttest_1samp(list(gains.values()), 0.0)
+    assert found["t"].value == pytest.approx(expected.pvalue)
+    interval = expected.confidence_interval()
+    assert (found["95 %"].low, found["95 %"].high) == pytest.approx(tuple(interval))
+
+
+def test_the_copies_that_a_demo_keeps_of_its_runs_do_not_count(tmp_path):
+    one = run("toy:fish", "base", 0.9)
+    write(tmp_path, {"format": 1, "runs": [{**one, "source": "coop, tau 1"}]})
+    tuned(tmp_path, "coop", "toy:fish", base=0.5, new=0.5)
+    assert {row.label for row in compare(tmp_path).rows} == {"coop"}
+
+
+def test_runs_trained_on_new_classes_are_no_seeds_of_base_to_new(tmp_path):
+    tuned(tmp_path, "coop", "d", base=0.9, new=0.4)
+    tuned(tmp_path, "coop", "d", base=0.4, new=0.9, split="new")
+    tuned(tmp_path, "maple", "d", base=0.4, new=0.9, split="new")
+    found = compare(tmp_path)
+    assert [cell.shown for cell in dict(found.tables[0].rows)["coop"]][:2] == ["90.00", "40.00"]
+    assert "In no table here, for want of accuracies of what they show: maple." in found.notes
+
+
+def test_all_class_accuracies_stand_beside_transfers_from_elsewhere(tmp_path):
+    tuned(tmp_path, "coop", "toy:source", split="all", source=0.5, others={"toy:fish": 0.4})
+    tuned(tmp_path, "maple", "toy:scenes", split="all", source=0.7)
+    found = compare(tmp_path)
+    assert titles(found) == ["Cross-dataset from toy:source (all classes), tau = 1",
+                             "Accuracy, all classes, tau = 1"]  # fmt: skip
+
+
+def test_runs_of_base_classes_alone_have_a_table(tmp_path):
+    analysed(tmp_path / "a", "zero-shot", "d", base=0.5)
+    (table,) = compare(tmp_path).tables
+    assert [cell.shown for cell in table.rows[0][1]] == ["50.00", "–", "–"]
+
+
+def test_a_baseline_that_is_missing_somewhere_is_said(tmp_path):
+    for tau in (1.0, 0.06):
+        tuned(tmp_path, "coop", "d", base=0.5, new=0.5, tau=tau)
+    tuned(tmp_path, "maple", "d", base=0.6, new=0.6)
+    found = compare(tmp_path, baseline="maple")
+    assert "No tests at tau 0.06: maple has no run there." in found.notes
+    assert not any("all tau" in title for title in titles(found))
+    ablation = compare(tmp_path, baseline="maple", layout="ablation")
+    assert titles(ablation) == ["Ablation, tau = 1", "Base to new, tau = 1 against maple",
+                                "Ablation, tau = 0.06 (realised 0.0625)"]  # fmt: skip
+
+
+def test_a_baseline_without_a_number_is_said(tmp_path):
+    tuned(tmp_path, "coop", "d", base=0.5, new=0.5)
+    tuned(tmp_path, "maple", "d", measures={"base": {"nc1/default": 1.0}})
+    write(
+        tmp_path / "m",
+        {
+            "format": 1,
+            "runs": [
+                {
+                    **run("d", "base", None, stage=None, measures={"nc1/default": 1.0}),
+                    "source": "mine",
+                }
+            ],
+        },
+    )
+    found = compare(tmp_path, baseline="mine")
+    assert "No tests: no table has an accuracy of mine beside another row's." in found.notes
+    assert not any(note.startswith("Tests:") for note in found.notes)
+
+
+def test_a_tau_that_no_run_has_is_refused_with_those_there_are(folder):
+    with pytest.raises(DataError, match=r"no run was trained at tau 0\.07; there are: 1, 0\.05"):
+        compare(folder, tau=[0.07])
+
+
+def test_analysed_seeds_meet_those_of_a_training(tmp_path):
+    for seed, top1 in ((1, 0.5), (2, 0.6)):
+        tuned(tmp_path, "coop", "d", base=top1, new=top1, seed=seed)
+        analysed(tmp_path / f"a{seed}", f"out/mine/seed{seed}", "d", base=top1 + 0.1, new=top1)
+    table = compare(tmp_path, baseline="coop").tables[-1]
+    base = next(cells for _, cells in table.rows if cells[0].shown == "base")
+    assert (base[1].value, base[3].shown) == (pytest.approx(0.1), "2")
+
+
+def test_links_are_followed_and_a_circle_of_them_ends(tmp_path):
+    tuned(tmp_path / "far", "coop", "d", base=0.5, new=0.5)
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here" / "far").symlink_to(tmp_path / "far")
+    (tmp_path / "far" / "back").symlink_to(tmp_path / "here")
+    assert len(compare(tmp_path / "here").rows) == 1
+
+
+def test_csv_says_kind_data_and_tau_in_columns(folder, tmp_path):
+    path = compare(folder, baseline="maple").save(tmp_path / "t.csv")
+    found = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"))))
+    kinds = {(row["kind"], row["data"], row["tau"]) for row in found}
+    assert {("base-to-new", "average", "1"), ("base-to-new", "toy:fish", "0.05"),
+            ("tests", "", "0.05"), ("tests", "", "")} <= kinds  # fmt: skip

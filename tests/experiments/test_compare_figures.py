@@ -68,6 +68,16 @@ def test_the_grid_has_the_mean_of_each_pair_of_weights_and_marks_the_highest(stu
     assert page.count("<figure>") == 3
 
 
+def test_runs_that_differ_in_another_setting_are_in_no_grid_of_the_others(study):
+    for lcd in (0.0, 0.1):
+        tuned(study / "runs", "coop+npt", "toy:fish", seed=1, tau=0.05, base=0.99, new=0.99,
+              lcd_weight=lcd, mid_weight=5.0, mid_form="frobenius")  # fmt: skip
+    page = weights_html(compare(study / "runs").rows)
+    assert page.count("<figure>") == 3
+    assert "coop (mid form push_pull), tau = 0.05: base" in page
+    assert "99.00" not in page
+
+
 def test_one_weight_alone_makes_no_grid(tmp_path):
     for lcd in (0.0, 0.1):
         tuned(tmp_path, "coop+npt", "toy:fish", base=0.5, new=0.5, lcd_weight=lcd, mid_weight=1.0)

@@ -200,3 +200,40 @@ def test_standardising_leaves_out_what_has_no_spread():
     found = standardised([1.0, 2.0, 3.0, 5.0, 5.0, 5.0, 9.0], list("aaabbbc"))
     assert found[:3] == pytest.approx([-1.224744871, 0, 1.224744871])
     assert np.isnan(found[3:]).all()
+
+
+def test_a_run_without_base_accuracy_leaves_the_partial_correlation_of_the_others(runs):
+    x, y, z, groups = runs
+    more = correlate([*x, 0.0], [*y, 0.0], [*groups, "a"], given=[*z, float("nan")])
+    fewer = correlate(x, y, groups, given=z)
+    assert more.within_partial == fewer.within_partial
+    assert more.pooled_partial == fewer.pooled_partial
+    assert more.within_spearman.n == fewer.within_spearman.n + 1
+
+
+def test_domains_of_one_data_set_are_drawn_and_left_out_together(runs):
+    x, y, _, groups = runs
+    families = {"a": "a", "b": "b", "c": "b"}
+    apart, together = correlate(x, y, groups), correlate(x, y, groups, families=families)
+    assert together.within_spearman.value == apart.within_spearman.value
+    each = {name: slow_spearman(x[groups == name], y[groups == name]) for name in "abc"}
+    left = sorted((each["a"], (each["b"] + each["c"]) / 2))
+    found = together.within_spearman
+    assert (found.least, found.most) == (pytest.approx(left[0]), pytest.approx(left[1]))
+    # Of two families drawn twice: aa, bb, or both.
+    ends = sorted([each["a"], (each["b"] + each["c"]) / 2])
+    assert (found.low, found.high) == (pytest.approx(ends[0]), pytest.approx(ends[1]))
+    one = correlate(x, y, groups, families=dict.fromkeys("abc", "a")).pooled_spearman
+    assert one.low is None
+    assert one.reason == "one data set: no interval"
+
+
+def test_pooled_ranks_do_not_hang_on_last_digits():
+    generator = np.random.default_rng(0)
+    groups = np.repeat([str(k) for k in range(10)], 3)
+    level, scale = (np.repeat(generator.uniform(0.1, 0.9, 10), 3) for _ in range(2))
+    x = np.concatenate([generator.permutation([1.0, 2.0, 3.0]) for _ in range(10)])
+    y = np.concatenate([generator.permutation([1.0, 2.0, 3.0]) for _ in range(10)])
+    plain = correlate(x, y, groups).pooled_spearman.value
+    moved = correlate(level + scale * x, y / 7 + level, groups).pooled_spearman.value
+    assert moved == pytest.approx(plain, abs=1e-12)

@@ -67,6 +67,13 @@ def test_latex_has_the_best_in_bold_and_signs_as_commands():
     assert r"\begin{tabular}{lrr}" in found
 
 
+def test_a_wide_latex_table_is_made_to_fit_and_a_star_is_no_command():
+    found = as_latex([Table("T", ("", "a"), (("*mine", (words("τ"),)),))])
+    assert r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%" in found
+    assert r"{}*mine & $\tau$ \\" in found
+    assert found.count("{") == found.count("}")
+
+
 def test_csv_keeps_full_numbers_as_shares():
     rows = list(csv.DictReader(io.StringIO(as_csv([TABLE]))))
     assert [row["row"] for row in rows] == ["coop", "coop", "maple", "maple"]

@@ -1,5 +1,6 @@
 # What is made here is there, which its type leaves open.
 # pyright: reportOptionalMemberAccess=false, reportOptionalOperand=false, reportArgumentType=false
+# pyright: reportAttributeAccessIssue=false
 
 import itertools
 import math
@@ -51,6 +52,29 @@ def test_wilcoxon_is_the_share_of_sign_patterns_as_extreme():
     assert paired(values, ["a"] * 8).wilcoxon_p == pytest.approx(share)
 
 
+@pytest.mark.parametrize(
+    "images", [(2, 2, 1, 3, 5), (1, 1, 1, 1, 1), (2, -2), (1, -1, 3, 3, 2, -2, 4, 4)]
+)
+def test_wilcoxon_of_equal_sizes_is_the_share_of_sign_patterns_too(images):
+    ranks = stats.rankdata(np.abs(images))
+    total = ranks.sum()
+    seen = min(s := sum(r for r, v in zip(ranks, images, strict=True) if v > 0), total - s)
+    sums = [sum(r for r, plus in zip(ranks, signs, strict=True) if plus)
+            for signs in itertools.product((0, 1), repeat=len(images))]  # fmt: skip
+    share = sum(min(s, total - s) <= seen for s in sums) / len(sums)
+    found = paired([k / 150 for k in images], ["a"] * len(images))
+    assert found.wilcoxon_p == pytest.approx(share)
+
+
+def test_wilcoxon_of_many_is_scipys():
+    values = draws(60, mean=0.1)
+    found = paired(values, ["a"] * 60).wilcoxon_p
+    assert found == pytest.approx(stats.wilcoxon(values, method="approx").pvalue)
+    assert paired(values[:50], ["a"] * 50).wilcoxon_p == pytest.approx(
+        stats.wilcoxon(values[:50], method="exact").pvalue
+    )
+
+
 def test_wilcoxon_drops_ties():
     values = draws(8)
     some = paired([*values, 0.0, 0.0, 0.0], ["a"] * 11)
@@ -84,6 +108,20 @@ def test_the_interval_over_data_sets_does_not_shrink_with_more_seeds_of_the_same
     assert many.t_p < 1e-9
 
 
+def test_a_data_set_with_more_seeds_weighs_no_more_than_another():
+    found = paired([0.0] * 9 + [1.0], ["a"] * 9 + ["b"])
+    assert found.mean == pytest.approx(0.5)
+    assert (found.low, found.high) == (0.0, 1.0)
+
+
+def test_the_interval_of_one_data_set_is_students_over_its_seeds():
+    values = draws(4)
+    half = stats.t.ppf(0.975, 3) * statistics.stdev(values) / 2
+    found = paired(values, ["a"] * 4)
+    assert found.low == pytest.approx(statistics.fmean(values) - half)
+    assert found.high == pytest.approx(statistics.fmean(values) + half)
+
+
 def test_the_interval_of_two_data_sets_is_the_two():
     found = paired([1.0, 3.0], ["a", "b"])  # aa, ab, ba, bb: a quarter at either end
     assert (found.low, found.high) == (1.0, 3.0)
@@ -106,10 +144,9 @@ def test_each_replicate_draws_as_many_groups_as_there_are():
     ("values", "missing", "reason"),
     [
         ([], "mean t_p data_p wilcoxon_p sign_p low high", "t test: n = 0"),
-        ([0.1], "t_p low high", "t test: n = 1"),
+        ([0.1], "t_p low high", "interval: n = 1"),
         ([0.1, 0.1, 0.1], "t_p low high", "all differences are equal"),
         ([0.0, 0.0, 0.0], "t_p wilcoxon_p sign_p low high", "no difference other than 0"),
-        ([0.1, 0.2], "low high", "interval over data sets: 1 of them"),
         ([0.1, 0.2], "data_p", "t test over data sets: n = 1"),
     ],
 )

@@ -63,12 +63,15 @@ def test_folders_are_searched_at_any_depth_and_no_file_is_read_twice(tmp_path):
         ({"tune": {**TUNE, "name": "a", "data": "d", "lcd_weight": "x"}}, r"tune\.lcd_weight must"),
         ({"tune": {**TUNE, "name": "a", "data": "d", "shots": [1]}}, r"tune\.shots must be a text"),
         ({"runs": [run("d", "half", 0.5)]}, r"runs\[0\]\.split must be base, new or all"),
-        ({"runs": [run("d", "base", 71.9)]}, r"top1 must be a share in \[0, 1\]; found 71\.9"),
-        ({"runs": [run("d", "base", 0.5), run("d", "base", 0.6)]}, r"runs\[1\] is a second run"),
+        (
+            {"runs": [run("d", "base", 71.9, stage=None)]},
+            r"top1 must be a share in \[0, 1\]; found 71\.9",
+        ),
+        ({"runs": [run("d", "base", 0.5, stage=None)] * 2}, r"runs\[1\] is a second run"),
     ],
 )
 def test_a_file_that_does_not_fit_is_refused_by_file_and_key(tmp_path, change, message):
-    body = {"format": 1, "runs": [run("d", "base", 0.5)], **change}
+    body = {"format": 1, "runs": [run("d", "base", 0.5, stage=None)], **change}
     path = write(tmp_path, body)
     with pytest.raises(DataError, match=message) as error:
         read_outcomes([path])
@@ -103,7 +106,7 @@ def test_nothing_to_read_is_an_error(tmp_path):
 
 
 def test_an_infinite_number_is_refused(tmp_path):
-    path = write(tmp_path, {"format": 1, "runs": [run("d", "base", 0.5)]})
+    path = write(tmp_path, {"format": 1, "runs": [run("d", "base", 0.5, stage=None)]})
     body = json.loads(path.read_text())
     body["runs"][0]["measures"]["nc1/default"] = 10**400
     path.write_text(json.dumps(body))

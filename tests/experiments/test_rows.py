@@ -6,9 +6,15 @@ import pytest
 from ncscope.errors import DataError
 from ncscope.experiments.outcome import SETTINGS, data_identity
 from ncscope.experiments.read import read_outcomes
-from ncscope.experiments.rows import data_order, label_rows, merge_splits, without_duplicates
+from ncscope.experiments.rows import (
+    counted,
+    data_order,
+    label_rows,
+    merge_splits,
+    without_duplicates,
+)
 from ncscope.experiments.tune_options import TuneOptions
-from tests.experiments.cases import analysed, tuned
+from tests.experiments.cases import analysed, run, tuned, write
 
 
 def outcomes(*files):
@@ -112,3 +118,37 @@ def test_rows_and_data_sets_come_in_the_order_of_the_field(tmp_path):
     assert sorted(data, key=data_order) == [
         "imagenet", "oxford_pets", "eurosat", "ucf101", "imagenet-sketch", "imagenet-r", "toy:fish",
     ]  # fmt: skip
+
+
+def test_what_was_analysed_is_told_from_what_was_tuned(tmp_path):
+    files = [tuned(tmp_path, "coop", "d", base=0.5, new=0.5),
+             analysed(tmp_path / "a", "runs/coop", "d", base=0.6, new=0.6)]  # fmt: skip
+    assert [row.label for row in label_rows(outcomes(*files))] == ["coop", "coop analysed"]
+
+
+def test_runs_of_a_published_tree_are_one_row_over_its_data_sets(tmp_path):
+    tree = "output/train_base/{}/shots_16/{}/vit_b16/seed{}"
+    files = [
+        analysed(tmp_path / f"{data}{method}{seed}", tree.format(data, method, seed),
+                 f"{data}:/d", base=0.5, new=0.5)
+        for data in ("eurosat", "dtd") for method in ("CoOp", "MaPLe") for seed in (1, 2)
+    ]  # fmt: skip
+    rows = label_rows(outcomes(*files))
+    assert {row.label for row in rows} == {"CoOp/vit_b16", "MaPLe/vit_b16"}
+    assert {row.outcome.seed for row in rows} == {1, 2}
+
+
+def test_zero_shot_of_two_backbones_is_two_rows(tmp_path):
+    files = []
+    for backbone, split in (("ViT-B-16", "base"), ("RN50", "new")):
+        one = {**run("d", split, 0.5, stage=None), "source": "zero-shot"}
+        one["provenance"]["learner"] = {"backbone": {"name": backbone}}
+        files.append(write(tmp_path / backbone, {"format": 1, "runs": [one]}))
+    labels = {row.label for row in label_rows(outcomes(*files))}
+    assert labels == {"zero-shot (backbone RN50)", "zero-shot (backbone ViT-B-16)"}
+
+
+def test_runs_are_counted_by_their_files(tmp_path):
+    file = tuned(tmp_path, "coop", "toy:source", split="all", source=0.5,
+                 others={"toy:fish": 0.5, "toy:scenes": 0.5})  # fmt: skip
+    assert counted(label_rows(outcomes(file))) == "1 run on 3 data sets"
