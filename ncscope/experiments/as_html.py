@@ -11,7 +11,7 @@ from ncscope.experiments.marks_svg import Mark, marks_of
 from ncscope.experiments.points import taus
 from ncscope.experiments.rows import Labelled, counted
 from ncscope.experiments.scatter_svg import scatter_svg
-from ncscope.experiments.table import Table
+from ncscope.experiments.table import Cell, Table
 from ncscope.experiments.table import number as cell_number
 from ncscope.experiments.weights_html import weights_html
 from ncscope.report.plain import in_html
@@ -60,17 +60,26 @@ def as_html(
 
 
 def _table(table: Table) -> str:
-    heads = "".join(f'<th scope="col">{in_html(head)}</th>' for head in table.heads)
+    named = (in_html(head).replace(":", ":<wbr>") for head in table.heads)
+    heads = "".join(f'<th scope="col">{head}</th>' for head in named)
     body = []
     for name, cells in table.rows:
-        shown = (f"<b>{in_html(c.shown)}</b>" if c.best else in_html(c.shown) for c in cells)
+        shown = map(_shown, cells)
         row = "".join(f"<td>{one}</td>" for one in shown)
         body.append(f'<tr><th scope="row">{in_html(name)}</th>{row}</tr>')
     notes = "".join(f'<p class="note">{in_html(note)}</p>' for note in table.notes)
+    size = ' class="many"' if len(table.heads) > 11 else ""
     return (
-        f'<h3>{in_html(table.title)}</h3><div class="wide"><table><thead><tr>{heads}</tr></thead>'
+        f'<h3>{in_html(table.title)}</h3><div class="wide"><table{size}>'
+        f"<thead><tr>{heads}</tr></thead>"
         f"<tbody>{''.join(body)}</tbody></table></div>{notes}"
     )
+
+
+def _shown(cell: Cell) -> str:
+    mean, sign, deviation = in_html(cell.shown).partition(" ± ")
+    strong = f"<b>{mean}</b>" if cell.best else mean
+    return f"{strong} <span>± {deviation}</span>" if sign else strong
 
 
 def _plots(rows: Sequence[Labelled], seed: int) -> str:
