@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from ncscope.data.folder import Listing, choose_part
+from ncscope.data.folder import Listing
 from ncscope.data.listed import safe_path
+from ncscope.data.parts import choose_part, note_of_part
 from ncscope.errors import DataError
 
 
@@ -39,6 +40,7 @@ def list_aircraft(home: Path, images: Path, *, part: str | None) -> Listing:
         items=tuple(items),
         labels=tuple(labels),
         part=chosen,
+        warnings=note_of_part(home.name, part, chosen),
     )
 
 

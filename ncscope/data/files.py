@@ -4,10 +4,12 @@ Only raster formats are opened. Pillow also knows formats that start another pro
 Ghostscript); files are untrusted, so those are not tried.
 """
 
+import contextlib
 import functools
 import hashlib
 import io
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +19,7 @@ from PIL import Image
 
 from ncscope.errors import DataError
 
+_TOO_LARGE = "more than 178 million pixels"  # which Pillow does not open
 _FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "JPEG2000", "AVIF")
 
 
@@ -34,11 +37,21 @@ def read_image(path: str | Path, *, item: str | None = None) -> Image.Image:
     of 16 bits are brought to 8; an animation gives its first frame.
     """
     try:
-        with Image.open(path, formats=_formats()) as image:
+        with _large_ones_quietly(), Image.open(path, formats=_formats()) as image:
             return as_rgb(image)
+    except Image.DecompressionBombError:
+        raise DataError(f"{item or path}: {_TOO_LARGE}; make it smaller") from None
     except Exception as error:  # a damaged file can raise anything inside its decoder
         reason = str(error).replace(str(path), "").strip() or type(error).__name__
         raise DataError(f"{item or path}: cannot be read as an image ({reason})") from None
+
+
+@contextlib.contextmanager
+def _large_ones_quietly() -> Iterator[None]:
+    """Leaves out what Pillow says of pictures of 90 to 179 million pixels, which are read."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        yield
 
 
 def as_rgb(image: Image.Image) -> Image.Image:
@@ -69,9 +82,13 @@ class FileLoader:
 def inspect_files(paths: Sequence[Path]) -> list[tuple[bool, str]]:
     """Tell of each file whether its header is an image's, and the sha256 of its size and bytes.
 
+    Instead of the sha256 of a file that is none, the reason where it is a picture all the same.
     Pixels are not decoded: a file cut short is found when it is loaded.
     """
-    with ThreadPoolExecutor(max_workers=8) as pool:  # hashing releases the interpreter's lock
+    with (
+        _large_ones_quietly(),
+        ThreadPoolExecutor(max_workers=8) as pool,
+    ):  # hashing releases the interpreter's lock
         return list(pool.map(_inspect, paths))
 
 
@@ -80,6 +97,8 @@ def _inspect(path: Path) -> tuple[bool, str]:
         content = path.read_bytes()
         with Image.open(io.BytesIO(content), formats=_formats()):
             pass
+    except Image.DecompressionBombError:
+        return False, _TOO_LARGE
     except Exception:  # as in `read_image`
         return False, ""
     digest = hashlib.sha256(f"{len(content)}\n".encode())

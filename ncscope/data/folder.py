@@ -1,16 +1,18 @@
-"""Folders of images: one folder a class, or `train/`, `val/`, `test/` holding class folders."""
+"""Folders of images: one folder a class, or `train/`, `val/`, `test/` holding class folders.
+
+`ncscope.data.parts` has the other names of parts, such as `Training/` or `validation/`.
+"""
 
 import os
 import re
 import unicodedata
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ncscope.data.files import shown
+from ncscope.data.parts import choose_part, note_of_part, parts_called
 from ncscope.errors import DataError
 
-PARTS = ("test", "val", "train")  # in the order in which an unnamed part is chosen
 _STRAY = {"thumbs.db", "desktop.ini", "__macosx"}
 
 
@@ -29,7 +31,14 @@ class Listing:
 def natural(name: str) -> tuple[list[tuple[int, str]], str]:
     """Sort key that reads runs of digits as numbers; the name itself breaks ties."""
     pieces = re.findall(r"[0-9]+|[^0-9]+", name)
-    return [(int(p), "") if p[0] in "0123456789" else (-1, p) for p in pieces], name
+    return [_piece(piece) for piece in pieces], name
+
+
+def _piece(piece: str) -> tuple[int, str]:
+    if piece[0] not in "0123456789":
+        return -1, piece
+    digits = piece.lstrip("0")  # the longer number is the larger; thousands of digits are no int
+    return len(digits), digits
 
 
 def list_folder(root: Path, *, part: str | None) -> Listing:
@@ -37,27 +46,37 @@ def list_folder(root: Path, *, part: str | None) -> Listing:
 
     Hidden files, `Thumbs.db` and the like are passed over; every other file in a class folder,
     at any depth, counts as an image. Labels are the same in all parts: a class counts if any
-    part has a folder for it.
+    part has a folder for it. Links to folders are followed only where they are a class's.
+
+    Raises:
+        DataError: no class folders, no images, no such part, two folders of one part.
     """
-    parts = {name: root / name for name in PARTS if (root / name).is_dir()}
-    parts = {name: path for name, path in parts.items() if _folders(path)}
-    chosen = choose_part(str(root), part, list(parts))
-    here = root if chosen is None else parts[chosen]
-    places = [root] if chosen is None else list(parts.values())
+    called = parts_called(str(root), (name for name in _folders(root) if _folders(root / name)))
+    chosen = choose_part(str(root), part, list(called))
+    here = root if chosen is None else root / called[chosen]
+    places = [root] if chosen is None else [root / name for name in called.values()]
     folders = sorted({name for place in places for name in _folders(place)}, key=natural)
     if not folders:
         raise DataError(
             f"{root}: no class folders in it; expected one folder a class, or train/, val/, test/ "
             f"holding them"
         )
+    found = [(label, *_files(here / folder)) for label, folder in enumerate(folders)]
     rows = [
         (path, path.relative_to(root).as_posix(), label)
-        for label, folder in enumerate(folders)
-        for path in _files(here / folder)
+        for label, paths, _ in found
+        for path in paths
     ]
     rows.sort(key=lambda row: natural(row[1]))
     if not rows:
         raise DataError(f"{here}: {len(folders)} class folder(s), all empty: {shown(folders)}")
+    links = sorted(link.relative_to(root).as_posix() for _, _, some in found for link in some)
+    notes = [*note_of_part(root.name, part, chosen)]
+    beside = sorted(set(_folders(root)) - set(called.values()))
+    if chosen is not None and beside:
+        notes.append(f"folders beside {called[chosen]}/ were not read: {shown(beside)}")
+    if links:
+        notes.append(f"{len(links)} link(s) to folders were not followed: {shown(links)}")
     return Listing(
         # macOS stores decomposed accents; the same name must be the same string everywhere
         classnames=tuple(unicodedata.normalize("NFC", folder) for folder in folders),
@@ -65,47 +84,29 @@ def list_folder(root: Path, *, part: str | None) -> Listing:
         items=tuple(row[1] for row in rows),
         labels=tuple(row[2] for row in rows),
         part=chosen,
-        warnings=_notes(root, part, chosen),
+        warnings=tuple(notes),
     )
 
 
-def choose_part(name: str, wanted: str | None, present: Sequence[str]) -> str | None:
-    """The part to read: the one asked for, else the first of PARTS; None if there are none."""
-    if wanted is None:
-        return next((part for part in PARTS if part in present), None)
-    if wanted in present:
-        return wanted
-    found = f"it has {', '.join(sorted(present))}" if present else "it is not divided into parts"
-    raise DataError(f"{name}: no part `{wanted}`; {found}")
+def stray(name: str) -> bool:
+    """Whether a file or folder is hidden, or one that file managers leave."""
+    return name.startswith(".") or name.lower() in _STRAY
 
 
 def _folders(path: Path) -> list[str]:
     """Names of the folders in `path`, hidden ones and the like passed over."""
     if not path.is_dir():
         return []
-    return [entry.name for entry in path.iterdir() if entry.is_dir() and not _stray(entry.name)]
+    with os.scandir(path) as entries:
+        return [entry.name for entry in entries if entry.is_dir() and not stray(entry.name)]
 
 
-def _files(folder: Path) -> list[Path]:
-    """All files below `folder`; [] where it does not exist."""
+def _files(folder: Path) -> tuple[list[Path], list[Path]]:
+    """All files below `folder`, and the links to folders; none where it does not exist."""
     found: list[Path] = []
+    links: list[Path] = []
     for where, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not _stray(name)]
-        found += [Path(where) / name for name in names if not _stray(name)]
-    return found
-
-
-def _stray(name: str) -> bool:
-    return name.startswith(".") or name.lower() in _STRAY
-
-
-def _notes(root: Path, asked: str | None, chosen: str | None) -> tuple[str, ...]:
-    if chosen is None:
-        return ()
-    notes: list[str] = []
-    if asked is None and chosen != "test":
-        notes.append(f"no part `test` in {root.name}; took `{chosen}`")
-    beside = sorted(name for name in _folders(root) if name not in PARTS)
-    if beside:
-        notes.append(f"folders beside {chosen}/ were not read: {shown(beside)}")
-    return tuple(notes)
+        folders[:] = [name for name in folders if not stray(name)]
+        found += [Path(where) / name for name in names if not stray(name)]
+        links += [link for name in folders if (link := Path(where) / name).is_symlink()]
+    return found, links

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,6 +90,7 @@ def open_images(
     Raises:
         DataError: nothing there, no classes, no images, files that are no images.
     """
+    _check_text("the path", [str(spec)])
     root = Path(spec)
     if root.is_dir():
         listing = list_folder(root, part=part)
@@ -98,7 +100,7 @@ def open_images(
         raise DataError(f"{spec}: expected a folder of class folders or a .csv file, got a file")
     else:
         raise DataError(f"{spec}: no such folder or file")
-
+    _check_text(f"{spec}: the class name", listing.classnames)
     return _image_set(str(spec), listing, skip_bad=skip_bad)
 
 
@@ -106,7 +108,11 @@ def _image_set(name: str, listing: Listing, *, skip_bad: bool) -> ImageSet:
     """The images of a listing: looked at, hashed, those that are none refused or left out."""
     checked = inspect_files(listing.paths)
     good = [i for i, (readable, _) in enumerate(checked) if readable]
-    bad = [listing.items[i] for i, (readable, _) in enumerate(checked) if not readable]
+    bad = [
+        f"{listing.items[i]} ({reason})" if reason else listing.items[i]
+        for i, (readable, reason) in enumerate(checked)
+        if not readable
+    ]
     if bad and not skip_bad:
         raise DataError(refusal_of_bad(name, bad, len(checked)))
     if not good:
@@ -114,7 +120,7 @@ def _image_set(name: str, listing: Listing, *, skip_bad: bool) -> ImageSet:
     labels = tuple(listing.labels[i] for i in good)
     items = tuple(listing.items[i] for i in good)
     empty = sorted(set(range(len(listing.classnames))) - set(labels))
-    notes = list(listing.warnings)
+    notes = [*listing.warnings, *_wordnet_ids(listing.classnames)]
     if bad:
         notes.append(f"left out {len(bad)} unreadable file(s): {shown(bad)}")
     if empty:
@@ -133,9 +139,25 @@ def _image_set(name: str, listing: Listing, *, skip_bad: bool) -> ImageSet:
     )
 
 
+def _wordnet_ids(classnames: Sequence[str]) -> tuple[str, ...]:
+    if not all(re.fullmatch(r"n\d{8}", name) for name in classnames):
+        return ()
+    return (
+        f"the class names are WordNet ids ({classnames[0]}, …), which tell a text encoder nothing; "
+        f"ImageNet is read with its names as imagenet:ROOT, other data under names of folders",
+    )
+
+
+def _check_text(what: str, texts: Sequence[str]) -> None:
+    """Refuse names that are bytes of another encoding: no message or file could hold them."""
+    for text in texts:
+        if any(0xD800 <= ord(letter) < 0xE000 for letter in text):
+            raise DataError(f"{what} {text!a} is not UTF-8; rename it")
+
+
 def refusal_of_bad(name: str, bad: Sequence[str], total: int) -> str:
     """The line that refuses a data set with unreadable images."""
     return (
         f"{name}: {len(bad)} of {total} files cannot be read as images: {shown(bad)}; "
-        f"remove them, or skip them with --skip-bad (skip_bad=True)"
+        f"remove them; analyze and extract leave them out with --skip-bad (skip_bad=True)"
     )

@@ -63,7 +63,8 @@ def listed_images(name: str, listing: Listing, *, skip_bad: bool) -> ImageSet:
     if bad and (not skip_bad or not good):
         raise DataError(
             f"{name}: {len(bad)} of {len(sizes)} listed images are missing or empty: {shown(bad)}; "
-            f"put them in place, or skip them with --skip-bad (skip_bad=True)"
+            f"put them in place; analyze and extract leave them out with --skip-bad "
+            f"(skip_bad=True)"
         )
     if not good:
         raise DataError(f"{name}: no images listed")

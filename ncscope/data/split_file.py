@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from ncscope.data.files import shown
-from ncscope.data.folder import Listing, choose_part
+from ncscope.data.folder import Listing
 from ncscope.data.listed import brief, is_plain, safe_path
+from ncscope.data.parts import choose_part, note_of_part
 from ncscope.errors import DataError
 
 MOST_CLASSES = 100_000  # a larger label is a mistake, not a class
@@ -39,6 +40,7 @@ def list_split(path: Path, images: Path, *, part: str | None) -> Listing:
         items=tuple(row[0] for row in kept),
         labels=tuple(row[1] for row in kept),
         part=chosen,
+        warnings=note_of_part(path.name, part, chosen),
     )
 
 

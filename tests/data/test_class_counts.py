@@ -20,6 +20,8 @@ def test_counts_are_read_from_a_table(tmp_path):
         ("classname,count\na,0\n", "row 2: count '0'; expected a whole number from 1"),
         ("classname,count\na,²\n", "row 2: count '²'"),
         ("classname,count\na\n", "row 2: count ''"),
+        ("classname,count\n\na,0\n", "row 3: count '0'"),
+        (f"classname,count\na,{'9' * 5000}\n", "row 2: count '9{40}'; expected a whole number"),
     ],
 )
 def test_a_table_of_counts_that_says_nothing_clear_is_refused(tmp_path, text, message):

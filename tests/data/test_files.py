@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from ncscope.data.files import FileLoader, inspect_files, read_image
+from ncscope.data.images import open_images
 from ncscope.errors import DataError
 
 
@@ -56,6 +57,22 @@ def test_formats_that_start_another_program_are_not_opened(tmp_path):
     with pytest.raises(DataError, match="cannot be read as an image"):
         read_image(tmp_path / "x.png")
     assert inspect_files([tmp_path / "x.png"]) == [(False, "")]
+
+
+def test_a_large_picture_is_read_without_a_warning_and_a_huge_one_refused_for_its_size(
+    tmp_path, monkeypatch
+):
+    Image.new("1", (40, 50)).save(tmp_path / "x.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1500)
+    assert read_image(tmp_path / "x.png").size == (40, 50)
+    assert inspect_files([tmp_path / "x.png"])[0][0]
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 500)
+    with pytest.raises(DataError, match=r"x\.png: more than 178 million pixels; make it smaller"):
+        read_image(tmp_path / "x.png")
+    (tmp_path / "set/cat").mkdir(parents=True)
+    (tmp_path / "x.png").rename(tmp_path / "set/cat/x.png")
+    with pytest.raises(DataError, match=r"cat/x\.png \(more than 178 million pixels\); remove"):
+        open_images(tmp_path / "set")
 
 
 def test_a_missing_file_is_refused(tmp_path):

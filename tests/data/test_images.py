@@ -1,3 +1,4 @@
+import os
 import shutil
 from pathlib import Path
 
@@ -6,6 +7,7 @@ import pytest
 from PIL import Image
 
 from ncscope.data.files import FileLoader
+from ncscope.data.folder import natural
 from ncscope.data.images import ImageSet, image_digest, open_images
 from ncscope.errors import DataError
 
@@ -109,13 +111,62 @@ def test_classes_called_like_parts_are_classes(tmp_path):
     assert open_images(tmp_path).classnames == ("bus", "train")
 
 
+def test_folders_of_parts_are_known_by_their_other_names(tmp_path):
+    for name in ["Training/cat/1.png", "Training/dog/2.png", "validation/cat/3.png"]:
+        picture(tmp_path / name)
+    images = open_images(tmp_path)
+    assert (images.classnames, images.part) == (("cat", "dog"), "val")
+    assert images.items == ("validation/cat/3.png",)
+    assert len(open_images(tmp_path, part="train")) == 2
+    picture(tmp_path / "val/cat/1.png")
+    with pytest.raises(DataError, match="'val' and 'validation' both stand for the part val"):
+        open_images(tmp_path)
+
+
+def test_a_linked_folder_within_a_class_is_not_followed_and_that_is_said(folder, tmp_path):
+    picture(tmp_path / "elsewhere/1.png")
+    (folder / "class2/more").symlink_to(tmp_path / "elsewhere")
+    (folder / "class11").symlink_to(tmp_path / "elsewhere")
+    images = open_images(folder)
+    assert images.classnames == ("class2", "class10", "class11")
+    assert len(images) == 5
+    assert images.warnings == ("1 link(s) to folders were not followed: class2/more",)
+
+
+def test_class_names_that_are_wordnet_ids_are_a_warning(tmp_path):
+    for name in ["n01440764/1.png", "n01443537/1.png"]:
+        picture(tmp_path / name)
+    [warning] = open_images(tmp_path).warnings
+    assert warning.startswith("the class names are WordNet ids (n01440764, …)")
+    assert "imagenet:ROOT" in warning
+    picture(tmp_path / "cat/1.png")
+    assert open_images(tmp_path).warnings == ()
+
+
+def test_a_class_name_in_another_encoding_is_refused_as_text_that_can_be_printed(tmp_path):
+    folder = tmp_path / os.fsdecode("caf\xe9".encode("latin-1"))
+    try:
+        picture(folder / "1.png")
+    except OSError:
+        pytest.skip("the file system takes no such name")
+    with pytest.raises(DataError, match=r"the class name 'caf\\udce9' is not UTF-8; rename it"):
+        open_images(tmp_path)
+    with pytest.raises(DataError, match=r"the path '.*caf\\udce9' is not UTF-8; rename it"):
+        open_images(folder)
+
+
+def test_numbers_longer_than_an_integer_may_be_are_in_order():
+    long = ["9" * 5000, "1" + "0" * 5000, "007", "7", "10"]
+    assert sorted(long, key=natural) == ["007", "7", "10", "9" * 5000, "1" + "0" * 5000]
+
+
 def test_files_that_are_no_images_are_counted_and_named(folder):
     (folder / "class2/notes.txt").write_text("not an image")
     (folder / "class10/empty.png").write_bytes(b"")
     with pytest.raises(
         DataError,
         match=r"2 of 6 files cannot be read as images: class2/notes.txt, "
-        r"class10/empty.png; remove them, or skip them with --skip-bad",
+        r"class10/empty.png; remove them; analyze and extract leave them out with --skip-bad",
     ):
         open_images(folder)
     images = open_images(folder, skip_bad=True)

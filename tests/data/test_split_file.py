@@ -62,6 +62,16 @@ def test_a_split_file_that_says_nothing_clear_is_refused(content, message, tmp_p
         open_known(f"eurosat:{tmp_path}")
 
 
+def test_another_part_than_test_is_said(tmp_path):
+    path = write_tree(tmp_path, known("EuroSAT")) / "split_zhou_EuroSAT.json"
+    content = json.loads(path.read_text())
+    del content["test"]
+    path.write_text(json.dumps(content))
+    images = open_known(f"eurosat:{tmp_path}")
+    assert images.part == "val"
+    assert images.warnings == ("no part `test` in split_zhou_EuroSAT.json; took `val`",)
+
+
 def test_a_part_that_the_split_file_lacks_is_refused(tmp_path):
     write_tree(tmp_path, known("EuroSAT"))
     with pytest.raises(DataError, match="no part `other`; it has test, train, val"):

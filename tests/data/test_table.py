@@ -31,8 +31,12 @@ def test_labels_alone_are_numbered_or_take_the_names_given(table):
     images = open_images(path)
     assert images.classnames == ("class 0", "class 1", "class 2")
     assert images.labels == (0, 2, -1)
-    assert images.warnings == ("1 class(es) without images: class 1",)
-    assert open_images(path, classnames=["x", "y", "z"]).classnames == ("x", "y", "z")
+    numbered, empty = images.warnings
+    assert "no column `classname`: its classes are called `class 0`, …" in numbered
+    assert empty == "1 class(es) without images: class 1"
+    named = open_images(path, classnames=["x", "y", "z"])
+    assert named.classnames == ("x", "y", "z")
+    assert named.warnings == ("1 class(es) without images: y",)
     with pytest.raises(DataError, match=r"label 2, but 2 class names were given"):
         open_images(path, classnames=["x", "y"])
 
@@ -50,6 +54,35 @@ def test_parts_share_their_labels(table):
     assert open_images(path, part="val").items == ("c.png",)
     with pytest.raises(DataError, match=r"no part `other`; it has test, train, val"):
         open_images(path, part="other")
+
+
+def test_parts_are_known_by_their_other_names(table):
+    path = table("path,classname,split\na.png,x,Training\nb.png,y,evaluation\nc.png,x,dev\n")
+    assert open_images(path).items == ("b.png",)
+    assert open_images(path, part="train").items == ("a.png",)
+    assert open_images(path, part="val").items == ("c.png",)
+    twice = table("path,classname,split\na.png,x,eval\nb.png,y,test\n")
+    with pytest.raises(DataError, match="'eval' and 'test' both stand for the part test; keep one"):
+        open_images(twice)
+
+
+def test_a_split_that_names_no_part_is_refused_and_not_read_whole(table):
+    path = table("path,classname,split\na.png,x,fold1\nb.png,y,fold2\nc.png,y,\n")
+    with pytest.raises(DataError, match=r"`split` has 'fold1', 'fold2'; expected train, val or te"):
+        open_images(path)
+    with pytest.raises(DataError, match=r"no part `train`; it has fold1, fold2"):
+        open_images(path, part="train")
+    assert len(open_images(table("path,classname,split\na.png,x,\nb.png,y,\n"))) == 2
+
+
+def test_rows_that_are_in_no_part_are_a_warning(table):
+    path = table("path,classname,split\na.png,x,test\nb.png,x,\nc.png,x,extra\n")
+    images = open_images(path)
+    assert images.items == ("a.png",)
+    assert images.warnings == (
+        "left out 1 row(s) of t.csv with an empty `split`",
+        "rows of t.csv in no part were not read: `split` is extra",
+    )
 
 
 def test_a_spreadsheets_csv_is_read(table):
@@ -90,6 +123,13 @@ def test_a_path_that_leaves_the_folder_is_refused(table, escape):
         ),
         ("path,label,classname\na.png,0,x\nb.png,1,x\n", "'x' stands for more than one label"),
         ("path,label\nnone.png,0\n", "none of the 1 files is a readable image|1 of 1 files"),
+        ("path,label\n\n\na.png,0\nb.png,x\n", "row 5: label 'x'"),
+        ("path,label\n ,0\n", "row 2: the path is blank"),
+        ("path,label\na.png,-1\nb.png,-1\n", "no row names its class"),
+        ("path,classname\na.png,\n", "no row names its class"),
+        ("path,label,classname\na.png,-1,cat\n", "no row names its class"),
+        ("path,label,classname\na.png,0,\nb.png,1,cat\n", "row 2: label 0 without a class name"),
+        (f"path,label\na.png,{'1' * 5000}\n", "row 2: label '1{40}' is not an integer"),
         ('path,label\n"a.png,0\n', "cannot be read as a UTF-8 .csv table"),
     ],
 )
