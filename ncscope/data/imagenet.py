@@ -7,8 +7,10 @@ sorted. A few-shot draw of ImageNet is therefore not CoOp's: its few-shot files 
 import os
 from pathlib import Path
 
-from ncscope.data.folder import Listing
+from ncscope.data.files import shown
+from ncscope.data.folder import Listing, stray
 from ncscope.data.known import KnownData
+from ncscope.data.listed import brief
 from ncscope.errors import DataError
 
 
@@ -17,6 +19,10 @@ def list_imagenet(known: KnownData, home: Path, *, part: str | None) -> Listing:
 
     ImageNet's own validation images are its test part, as in all that is published; there is no
     other validation part. The variants are test sets: A and R have 200 classes, the others 1000.
+
+    Raises:
+        DataError: another part, no `classnames.txt` or one that does not fit the folders, folders
+            of classes that are missing where the data set has all.
     """
     parts = ("train", "test") if known.listing == "imagenet" else ("test",)
     chosen = part or "test"
@@ -32,7 +38,7 @@ def list_imagenet(known: KnownData, home: Path, *, part: str | None) -> Listing:
         names = _names_of_numbers(folder, places, tuple(name_of.values()))
         places.sort(key=int)
     else:
-        names = _names_of_synsets(folder, places, name_of)
+        names = _names_of_synsets(folder, places, name_of, whole=known.whole)
     rows = [
         (f"{place}/{name}", label)
         for label, place in enumerate(places)
@@ -72,7 +78,12 @@ def read_synsets(path: Path) -> dict[str, str]:
 
 def _classnames_file(home: Path) -> Path:
     """The data set's `classnames.txt`, or that of ImageNet beside it: they are the same file."""
-    places = [home / "classnames.txt", home.parent / "imagenet" / "classnames.txt"]
+    folders = [
+        home,
+        home.parent / "imagenet",
+        home.resolve().parent / "imagenet",
+    ]  # ROOT may be `.`
+    places = [folder / "classnames.txt" for folder in folders]
     for path in places:
         if path.is_file():
             return path
@@ -84,37 +95,55 @@ def _classnames_file(home: Path) -> Path:
 
 def _class_folders(folder: Path) -> list[str]:
     found = _names_in(folder, folders=True)
-    if not found:
-        raise DataError(f"{folder}: no folders of classes in it")
-    return found
+    if found:
+        return found
+    files = _names_in(folder, folders=False)
+    hint = f"; its {len(files)} files, {brief(files[0])} among them," if files else "; the images"
+    raise DataError(
+        f"{folder}: no folders of classes in it{hint} belong in a folder a class, as "
+        f"n01440764/: docs/paper.md has the commands"
+    )
 
 
 def _names_in(folder: Path, *, folders: bool) -> list[str]:
-    """Names of the folders, or of the files, in a folder, sorted; hidden ones are passed over."""
+    """Names of the folders, or of the files, in a folder, sorted; stray ones passed over."""
     try:
         with os.scandir(folder) as entries:
             seen = [entry.name for entry in entries if entry.is_dir() == folders]
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise DataError(f"{folder}: expected a folder of class folders ({reason})") from None
-    return sorted(name for name in seen if not name.startswith("."))
+    return sorted(name for name in seen if not stray(name))
 
 
-def _names_of_synsets(folder: Path, places: list[str], name_of: dict[str, str]) -> tuple[str, ...]:
+def _names_of_synsets(
+    folder: Path, places: list[str], name_of: dict[str, str], *, whole: bool
+) -> tuple[str, ...]:
     unknown = [place for place in places if place not in name_of]
     if unknown:
         raise DataError(
             f"{folder}: {len(unknown)} of {len(places)} folders are not in classnames.txt: "
-            f"{', '.join(unknown[:5])}"
+            f"{shown([ascii(place)[1:-1] for place in unknown])}"
+        )
+    there = set(places)
+    missing = [place for place in name_of if place not in there]
+    if whole and missing:
+        raise DataError(
+            f"{folder}: {len(missing)} of {len(name_of)} class folders are missing: "
+            f"{shown(missing)}; expected one a line of classnames.txt: unpack the rest"
         )
     return tuple(name_of[place] for place in places)
 
 
 def _names_of_numbers(folder: Path, places: list[str], names: tuple[str, ...]) -> tuple[str, ...]:
     """ImageNetV2: folder `i` holds class i in the order of `classnames.txt`."""
-    if set(places) != {str(label) for label in range(len(names))}:
+    wanted = [str(label) for label in range(len(names))]
+    if set(places) != set(wanted):
+        there = set(places)
+        missing = [place for place in wanted if place not in there]
+        lack = f"{len(missing)} are missing: {shown(missing)}" if missing else "none is missing"
         raise DataError(
             f"{folder}: expected the folders 0..{len(names) - 1}, one a line of classnames.txt; "
-            f"got {len(places)} folders, {places[0]} among them"
+            f"got {len(places)} folders, {brief(places[0])} among them, and {lack}"
         )
     return names

@@ -23,6 +23,7 @@ class KnownData:
     images: str = ""  # relative to `folder`; "" is the folder itself
     listing: str = "split"
     aliases: tuple[str, ...] = ()
+    whole: bool = True  # has every class of its `classnames.txt`
 
     @property
     def split_file(self) -> str:
@@ -49,9 +50,15 @@ KNOWN = (
         "imagenet-a",
         "folders",
         aliases=("imagenet-adversarial",),
+        whole=False,
     ),
     KnownData(
-        "ImageNetR", "imagenet-rendition", "imagenet-r", "folders", aliases=("imagenet-rendition",)
+        "ImageNetR",
+        "imagenet-rendition",
+        "imagenet-r",
+        "folders",
+        aliases=("imagenet-rendition",),
+        whole=False,
     ),
 )
 
@@ -85,7 +92,9 @@ def home_of(known: KnownData, root: Path) -> Path:
     """
     if (root / known.folder).is_dir():
         return root / known.folder
-    marks = [known.split_file, *([known.images] if known.images else [])]
+    marks = [known.split_file, *([known.images] if known.images not in _MANYS else [])]
+    if known.listing in _OWN_MARK:
+        marks = [_OWN_MARK[known.listing]]
     if root.is_dir() and (
         root.resolve().name == known.folder or any((root / mark).exists() for mark in marks)
     ):
@@ -94,6 +103,8 @@ def home_of(known: KnownData, root: Path) -> Path:
     raise DataError(f"{root}: {found}; expected {_WHERE}, {known.folder}/ for {known.name}")
 
 
+_MANYS = ("", "images", "jpg")  # folders of images that tell nothing of whose they are
+_OWN_MARK = {"lists": "variants.txt", "imagenet": "images/val"}
 _WHERE = "the folder that holds the data sets in CoOp's layout, or the data set's own"
 
 
@@ -102,6 +113,19 @@ def _exists(spec: str | Path) -> bool:
         return Path(spec).exists()
     except (OSError, ValueError):  # longer than a path can be
         return False
+
+
+def name_of_known(name: str) -> str:
+    """The tables' spelling of a known data set's name: `OxfordPets` for `pets` or `oxford_pets`.
+
+    Raises:
+        DataError: an unknown name.
+    """
+    known = _by_name().get(_plain(name))
+    if known is None:
+        names = ", ".join(one.name for one in KNOWN)
+        raise DataError(f"{name!r} is no data set with a template of its own; there are {names}")
+    return known.name
 
 
 def one_name(name: str) -> str:

@@ -23,6 +23,34 @@ def test_a_variant_has_the_classes_of_its_folders(tmp_path):
     assert images.labels == (0, 0, 1, 1)
 
 
+@pytest.mark.parametrize("name", ["ImageNet", "ImageNetSketch", "ImageNetV2"])
+def test_a_partly_unpacked_data_set_is_refused_with_what_is_missing(name, tmp_path):
+    data = known(name)
+    home = write_tree(tmp_path, data)
+    inner = "val" if name == "ImageNet" else ""
+    gone = "1" if name == "ImageNetV2" else "n01443537"
+    shutil.rmtree(home / data.images / inner / gone)
+    with pytest.raises(DataError, match=rf"(1 of 3 class folders|and 1) are missing: {gone}"):
+        open_known(f"{name}:{tmp_path}")
+    if name == "ImageNet":
+        assert len(open_known(f"{name}:{tmp_path}", part="train").classnames) == 3
+
+
+def test_validation_images_that_are_in_no_folders_are_refused_with_what_to_do(tmp_path):
+    home = write_tree(tmp_path, known("ImageNet"))
+    shutil.rmtree(home / "images/val")
+    picture(home / "images/val/ILSVRC2012_val_00000001.JPEG")
+    message = r"its 1 files, 'ILSVRC2012_val_00000001\.JPEG' among them, belong in a folder a class"
+    with pytest.raises(DataError, match=message):
+        open_known(f"imagenet:{tmp_path}")
+
+
+def test_stray_files_are_no_images(tmp_path):
+    home = write_tree(tmp_path, known("ImageNetA"))
+    (home / "imagenet-a" / "n01440764" / "Thumbs.db").write_bytes(b"x")
+    assert len(open_known(f"imagenet-a:{tmp_path}")) == 6
+
+
 def test_numbered_folders_are_in_the_order_of_their_numbers(tmp_path):
     home = write_tree(tmp_path, known("ImageNetV2"))
     names = [f"name {label}" for label in range(11)]
@@ -37,11 +65,13 @@ def test_numbered_folders_are_in_the_order_of_their_numbers(tmp_path):
     )
 
 
-def test_the_class_names_may_lie_with_imagenet(tmp_path):
+def test_the_class_names_may_lie_with_imagenet(tmp_path, monkeypatch):
     write_tree(tmp_path, known("ImageNet"))
     home = write_tree(tmp_path, known("ImageNetR"))
     (home / "classnames.txt").unlink()
     assert open_known(f"imagenet-r:{tmp_path}").classnames == NAMES
+    monkeypatch.chdir(home)
+    assert open_known("imagenet-r:.").classnames == NAMES
     (tmp_path / "imagenet" / "classnames.txt").unlink()
     with pytest.raises(DataError, match=r"classnames\.txt: no such file; it names the classes"):
         open_known(f"imagenet-r:{tmp_path}")

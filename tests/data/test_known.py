@@ -55,3 +55,12 @@ def test_a_folder_without_the_data_set_is_refused(make, message, tmp_path):
         open_known(f"eurosat:{make(tmp_path)}")
     with pytest.raises(DataError, match="eurosat:: no folder after the colon"):
         open_known("eurosat:")
+
+
+def test_a_folder_of_images_alone_is_not_taken_for_the_data_set(tmp_path):
+    (tmp_path / "images/somebody").mkdir(parents=True)
+    for name in ("food101", "pets", "imagenet", "aircraft"):
+        with pytest.raises(DataError, match=r"no folder .*/ in it; expected"):
+            open_known(f"{name}:{tmp_path}")
+    home = write_tree(tmp_path, known("OxfordPets")).rename(tmp_path / "my-pets")
+    assert len(open_known(f"pets:{home}")) == 6
