@@ -128,6 +128,7 @@ def _sweep(
     spec: str, out: Path, root: Path | None, *, jobs: int, gpus: int, together: bool, quiet: bool
 ) -> list[str]:
     from ncscope.experiments import sweep as library
+    from ncscope.experiments.children import terminated_as_interrupted
     from ncscope.experiments.ready import spec_path
     from ncscope.experiments.spec import read_spec
     from ncscope.experiments.sweep_run import command_on
@@ -137,15 +138,16 @@ def _sweep(
     def say(swept: "Swept") -> None:
         nonlocal ended
         with lock:
-            ended += 1
+            ended += swept.state != "elsewhere"  # it is waited for, and told again
             failed = swept.state == "failed"
             if failed or not quiet:
-                words = f"; see {swept.log}" if failed else ""
+                words = f"; {swept.why or f'see {swept.log}'}" if failed else ""
                 typer.echo(f"ncscope: {ended}/{total} {swept.state}: {swept.run.name}{words}",
                            err=True)  # fmt: skip
 
-    found = library.sweep(
-        spec, out=out, root=root, jobs=jobs, together=together, command=command_on(gpus),
-        progress=say,
-    )  # fmt: skip
+    with terminated_as_interrupted():
+        found = library.sweep(
+            spec, out=out, root=root, jobs=jobs, together=together, command=command_on(gpus),
+            progress=say,
+        )  # fmt: skip
     return [one.state for one in found]

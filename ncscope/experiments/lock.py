@@ -13,7 +13,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from ncscope.errors import DataError
 from ncscope.experiments.alive import began, is_alive, machine
+from ncscope.experiments.flock import alone
 
 BEAT = 10.0  # seconds between touches
 STALE = 120.0  # seconds without one after which a lock on another machine is taken over
@@ -37,43 +39,67 @@ class RunLock:
     ) -> None:  # fmt: skip
         self.release()
 
-    def works_in(self, pid: int) -> None:
-        """Note a child process: the lock is not abandoned while that one lives."""
-        if _holder(self._path).get("token") == self._token:
-            _written(self._path, self._token, child=pid).replace(self._path)
-
     def release(self) -> None:
         """Stop touching the file and remove it, if it is still ours."""
         self._stop.set()
         self._thread.join()
-        if _holder(self._path).get("token") == self._token:
-            self._path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError), alone(_guard(self._path)):
+            if _holder(self._path).get("token") == self._token:
+                self._path.unlink(missing_ok=True)
 
     def _beat(self, beat: float) -> None:
+        """A file that is not there, or cannot be touched, may be so for a moment only."""
         while not self._stop.wait(beat):
-            try:
+            if _holder(self._path).get("token", self._token) != self._token:
+                return  # taken over, while this machine slept
+            with contextlib.suppress(OSError):
                 os.utime(self._path)
-            except FileNotFoundError:
-                return
-            except OSError:
-                continue  # a file server that is away for a moment
 
 
 def acquire(path: Path, *, beat: float = BEAT, stale: float = STALE) -> RunLock | None:
     """The lock of that file, or None where another living process holds it.
 
-    An abandoned file is moved aside first. Only one of several that try can move it; what it moved
-    is looked at again, and put back if it is not what was found abandoned.
+    Raises:
+        DataError: the folder of the locks cannot be written.
     """
     token = secrets.token_hex(8)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if not _create(path, token):
-        found = _look(path)
-        if found is None or not _abandoned(found, path, token, stale):
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not _create(path, token) and not _take_over(path, token, stale):
             return None
-        if not _move_aside(path, token, found) or not _create(path, token):
-            return None
+    except OSError as error:
+        raise DataError(
+            f"{path}: no lock can be made ({error.strerror}); expected a folder to write in"
+        ) from None
     return RunLock(path, token, beat=beat)
+
+
+def is_held(path: Path, *, stale: float = STALE) -> bool:
+    """Whether `acquire` would find another's lock."""
+    found = _look(path)
+    try:
+        return found is not None and not _abandoned(found, path, secrets.token_hex(8), stale)
+    except OSError:  # a file server that is away for a moment
+        return True
+
+
+def _take_over(path: Path, token: str, stale: float) -> bool:
+    """Put our words into an abandoned file, which is there all the time.
+
+    Who takes over or gives back does so alone: the file that was found abandoned is still that one.
+    """
+    found = _look(path)
+    if found is None or not _abandoned(found, path, token, stale):
+        return False
+    with alone(_guard(path)):
+        if _look(path) != found:  # a rival was faster, or the owner is back
+            return False
+        _written(path, token).replace(path)
+    return True
+
+
+def _guard(path: Path) -> Path:
+    return path.with_name(".guard")
 
 
 def _create(path: Path, token: str) -> bool:
@@ -102,30 +128,12 @@ def _look(path: Path) -> tuple[bytes, int] | None:
         return None
 
 
-def _move_aside(path: Path, token: str, found: tuple[bytes, int]) -> bool:
-    """Whether the lock that was found is out of the way, and nobody else moved it."""
-    aside = path.with_name(f".{path.name}.{token}")
-    try:
-        path.rename(aside)
-    except FileNotFoundError:
-        return False
-    same = _look(aside) == found
-    if not same:  # a rival was faster, and this is its lock
-        with contextlib.suppress(OSError):  # there is one again, or no links on this disk
-            os.link(aside, path)
-    aside.unlink(missing_ok=True)
-    return same
-
-
 def _abandoned(found: tuple[bytes, int], path: Path, token: str, stale: float) -> bool:
-    """Whether the owner and its child are gone from this machine, or gave no sign for long."""
+    """Whether the owner is gone from this machine, or gave no sign for long."""
     holder = _words(found[0])
-    owners = [
-        (holder[name], holder.get(f"{name}_began"))
-        for name in ("pid", "child") if isinstance(holder.get(name), int)
-    ]  # fmt: skip
-    if holder.get("host") == machine() and owners:
-        return not any(is_alive(pid, since) for pid, since in owners)
+    pid = holder.get("pid")
+    if holder.get("host") == machine() and isinstance(pid, int):
+        return not is_alive(pid, holder.get("pid_began"))
     probe = path.with_name(f".{path.name}.{token}")
     try:
         probe.touch()  # its time is by the clock that the lock's is by, which may be a server's
@@ -134,12 +142,10 @@ def _abandoned(found: tuple[bytes, int], path: Path, token: str, stale: float) -
         probe.unlink(missing_ok=True)
 
 
-def _written(path: Path, token: str, *, child: int | None = None) -> Path:
+def _written(path: Path, token: str) -> Path:
     """A file beside the lock with what a lock of this process says."""
-    owner = {
-        "token": token, "host": machine(), "pid": os.getpid(), "pid_began": began(os.getpid()),
-        "child": child, "child_began": None if child is None else began(child),
-    }  # fmt: skip
+    pid = os.getpid()
+    owner = {"token": token, "host": machine(), "pid": pid, "pid_began": began(pid)}
     partial = path.with_name(f".{path.name}.{token}")
     partial.write_text(json.dumps(owner), encoding="utf-8")
     return partial

@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ncscope.errors import NcscopeError
+from ncscope.experiments.flock import is_open
 from ncscope.experiments.lock import acquire
 from ncscope.experiments.spec import Option, Planned
-from ncscope.experiments.sweep_run import State, has_state, is_done, lock_of, set_aside
+from ncscope.experiments.sweep_child import end_with_sweep
+from ncscope.experiments.sweep_run import State, has_state, is_done, lock_of, log_of, set_aside
 from ncscope.tuning.recipe import RECIPES
 
 if TYPE_CHECKING:
@@ -90,7 +92,7 @@ def _taken(run: Planned, folder: Path, held: ExitStack, stale: float) -> State |
         lock = acquire(lock_of(run, folder), stale=stale)
         if lock is not None:
             held.enter_context(lock)
-        elif not is_done(run, folder):
+        if not is_done(run, folder) and (lock is None or is_open(log_of(run, folder))):
             return "elsewhere"
     return "was done" if is_done(run, folder) else None
 
@@ -113,7 +115,8 @@ def _machine(options: Any) -> Any:
 
 
 def main() -> None:
-    """Answer tasks until there are no more."""
+    """Answer tasks until there are no more, or the sweep has ended."""
+    end_with_sweep()
     folder, stale = Path(sys.argv[1]), float(sys.argv[2])
     answers, sys.stdout = sys.stdout, sys.stderr  # what libraries print is no answer
     for line in sys.stdin:

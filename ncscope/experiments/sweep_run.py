@@ -1,17 +1,26 @@
-"""One run of a grid: done by a process of its own, under its lock, from where it was cut off."""
+"""One run of a grid: done by a process of its own, under its lock, from where it was cut off.
 
+What it says goes to its log, which is locked as long as a process of it lives: the file is handed
+down to all that it starts. So a run whose sweep was killed is not begun again beside itself.
+"""
+
+import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from ncscope.experiments.lock import acquire
+from ncscope.experiments.children import Children
+from ncscope.experiments.flock import is_open, open_alone
+from ncscope.experiments.lock import acquire, is_held
 from ncscope.experiments.spec import Planned
+from ncscope.experiments.sweep_child import of_this_sweep
 
 State = Literal["done", "was done", "elsewhere", "failed"]
-_TUNE = ("-m", "ncscope_cli.main", "tune")
+_TUNE = ("-m", "ncscope.experiments.sweep_child", "tune")
 _PER_NODE = "--nproc-per-node"
 _TORCHRUN = ("-m", "torch.distributed.run", "--standalone", _PER_NODE)
 COMMAND = (sys.executable, *_TUNE)
@@ -23,8 +32,11 @@ def command_on(gpus: int) -> tuple[str, ...]:
 
 
 def is_done(run: Planned, folder: Path) -> bool:
-    """Whether the run has written its numbers, which it does last."""
-    return (folder / run.name / "metrics.json").exists()
+    """Whether the run has written its numbers, which it does last, and they are whole."""
+    try:
+        return isinstance(json.loads((folder / run.name / "metrics.json").read_bytes()), dict)
+    except (OSError, ValueError, RecursionError):
+        return False
 
 
 def log_of(run: Planned, folder: Path) -> Path:
@@ -42,8 +54,20 @@ def has_state(run: Planned, folder: Path) -> bool:
     return (folder / run.name / "state.safetensors").exists()
 
 
-def do_run(run: Planned, folder: Path, *, command: Sequence[str], jobs: int, stale: float) -> State:
-    """Do it unless it is done or another does it; `jobs` at a time share the cores."""
+def is_elsewhere(run: Planned, folder: Path, *, stale: float) -> bool:
+    """Whether another process has the run, or one that a killed sweep started still does it."""
+    return is_held(lock_of(run, folder), stale=stale) or is_open(log_of(run, folder))
+
+
+def do_run(
+    run: Planned, folder: Path, *, command: Sequence[str], jobs: int, stale: float,
+    children: Children,
+) -> State:  # fmt: skip
+    """Do it unless it is done or another does it; `jobs` at a time share the cores.
+
+    Raises:
+        OSError: its log cannot be written, or no process be started.
+    """
     if is_done(run, folder):
         return "was done"
     lock = acquire(lock_of(run, folder), stale=stale)
@@ -52,16 +76,30 @@ def do_run(run: Planned, folder: Path, *, command: Sequence[str], jobs: int, sta
     with lock:
         if is_done(run, folder):  # by another process, between the look and the lock
             return "was done"
-        words = [*command, *run.arguments(), *_going_on(run, folder)]
-        with log_of(run, folder).open("ab") as log:
-            child = subprocess.Popen(
+        log = open_alone(log_of(run, folder))
+        if log is None:
+            return "elsewhere"
+        with log:
+            words = [*command, *run.arguments(), *_going_on(run, folder)]
+            child = children.start(
                 [*words, "--out", str(folder / run.name), "--quiet"],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 env=environment(jobs * _processes(command)),
             )  # fmt: skip
-            lock.works_in(child.pid)
-            status = child.wait()
-        return "done" if status == 0 and is_done(run, folder) else "failed"
+            status = children.wait(child)
+            if status == 0 and is_done(run, folder):
+                return "done"
+            log.write(f"ncscope: the run {how_it_ended(status)}\n".encode())
+        return "failed"
+
+
+def how_it_ended(status: int) -> str:
+    """What an exit status says, for a log that may say nothing else."""
+    if status >= 0:
+        return f"ended with status {status}" + (" and wrote no metrics.json" if not status else "")
+    name = signal.Signals(-status).name if -status in set(signal.Signals) else "unknown"
+    memory = ", most often for want of memory" if -status == signal.SIGKILL else ""
+    return f"was ended by signal {-status} ({name}{memory})"
 
 
 def set_aside(folder: Path) -> None:
@@ -74,13 +112,14 @@ def set_aside(folder: Path) -> None:
 
 
 def environment(processes: int) -> dict[str, str]:
-    """Threads for each of several processes, unless the user has said how many.
+    """Threads for each of several processes, unless the user has said how many; and whose they are.
 
     They share the cores that this process may use, which on a cluster are fewer than there are.
     """
     may_use = getattr(os, "sched_getaffinity", None)  # of Linux
     cores = len(may_use(0)) if may_use else os.cpu_count() or 1
-    return {"OMP_NUM_THREADS": str(max(1, cores // processes)), **os.environ}
+    threads = {"OMP_NUM_THREADS": str(max(1, cores // processes))}
+    return {**threads, **os.environ, **of_this_sweep()}
 
 
 def _processes(command: Sequence[str]) -> int:

@@ -31,7 +31,12 @@ def test_the_example_of_the_help_is_a_grid_and_can_be_looked_at_without_running(
 
 def test_failures_are_counted_and_named_where_they_are_told(spec, tmp_path, monkeypatch):
     def fails(path, *, out, root, jobs, together, command, progress):
-        assert (jobs, root, together, command[2]) == (1, None, True, "ncscope_cli.main")
+        assert (jobs, root, together, command[2]) == (
+            1,
+            None,
+            True,
+            "ncscope.experiments.sweep_child",
+        )
         runs = library.read_spec(path)
         ended = [library.Swept(runs[0], "done", out), library.Swept(runs[1], "failed", out / "l")]
         for one in ended:

@@ -2,10 +2,8 @@
 # pyright: reportOptionalMemberAccess=false, reportOptionalContextManager=false
 # pyright: reportAttributeAccessIssue=false, reportArgumentType=false
 
-import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -14,9 +12,8 @@ from pathlib import Path
 import pytest
 
 from ncscope.errors import DataError
-from ncscope.experiments import lock, sweep_run
-from ncscope.experiments.alive import machine
-from ncscope.experiments.lock import acquire
+from ncscope.experiments import sweep_run
+from ncscope.experiments.children import Children
 from ncscope.experiments.spec import OPTIONS, read_spec, run_name
 from ncscope.experiments.sweep import sweep
 from ncscope.experiments.sweep_run import command_on, do_run, environment
@@ -180,109 +177,6 @@ def test_processes_side_by_side_share_a_grid(tmp_path, command):
     assert len(ran(out)) == 16
 
 
-def lock_of(path, **owner):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"token": "t", "host": machine(), **owner}))
-    return path
-
-
-def dead_pid():
-    gone = subprocess.Popen([sys.executable, "-c", ""])
-    gone.wait()
-    return gone.pid
-
-
-def test_a_held_lock_is_not_given_twice_and_released_it_is(tmp_path):
-    first = acquire(tmp_path / "lock")
-    assert first is not None
-    assert acquire(tmp_path / "lock") is None
-    first.release()
-    with acquire(tmp_path / "lock") as again:
-        assert again is not None
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_the_lock_of_a_dead_process_is_taken_over_at_once(tmp_path):
-    assert acquire(lock_of(tmp_path / "lock", pid=dead_pid())) is not None
-
-
-def test_the_lock_of_a_dead_worker_holds_while_its_child_lives(tmp_path):
-    path = lock_of(tmp_path / "lock", pid=dead_pid(), child=os.getpid())
-    os.utime(path, (1, 1))
-    assert acquire(path) is None
-
-
-def test_another_machines_lock_is_taken_over_only_when_it_has_gone_quiet(tmp_path):
-    path = lock_of(tmp_path / "lock", pid=1, host="elsewhere")
-    assert acquire(path) is None
-    long_ago = time.time() - 500
-    os.utime(path, (long_ago, long_ago))
-    assert acquire(path) is not None
-
-
-def test_a_lock_is_touched_while_it_is_held(tmp_path):
-    with acquire(tmp_path / "lock", beat=0.02):
-        os.utime(tmp_path / "lock", (1, 1))
-        deadline = time.monotonic() + 5
-        while (tmp_path / "lock").stat().st_mtime < 2 and time.monotonic() < deadline:
-            time.sleep(0.01)
-        assert (tmp_path / "lock").stat().st_mtime > 2
-
-
-def test_of_many_that_take_over_one_has_it(tmp_path):
-    path = lock_of(tmp_path / "lock", pid=dead_pid())
-    code = ("import sys, time, pathlib; from ncscope.experiments.lock import acquire;"
-            "held = acquire(pathlib.Path(sys.argv[1]));"
-            "print(held is not None); time.sleep(1.5)")  # fmt: skip
-    words = [sys.executable, "-c", code, str(path)]
-    env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    rivals = [subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=env) for _ in range(4)]
-    assert sorted(rival.communicate()[0].strip() for rival in rivals) == ["False"] * 3 + ["True"]
-
-
-def test_a_takeover_slower_than_a_rivals_leaves_the_rival_its_lock(tmp_path, monkeypatch):
-    path, slow = lock_of(tmp_path / "lock", pid=dead_pid()), lock.is_alive
-    rival = []
-
-    def meanwhile(_pid, _since):
-        monkeypatch.setattr(lock, "is_alive", slow)
-        rival.append(acquire(path))
-        return False
-
-    monkeypatch.setattr(lock, "is_alive", meanwhile)
-    assert acquire(path) is None
-    assert rival[0] is not None
-    assert json.loads(path.read_text())["pid"] == os.getpid()
-    rival[0].release()
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_number_that_another_process_has_by_now_is_no_owner(tmp_path):
-    with acquire(tmp_path / "lock"):
-        known = json.loads((tmp_path / "lock").read_text())
-    if known["pid_began"] is None:
-        pytest.skip("the system does not tell when a process began")
-    assert (
-        acquire(lock_of(tmp_path / "held", pid=os.getpid(), pid_began=known["pid_began"])) is None
-    )
-    assert acquire(lock_of(tmp_path / "lost", pid=os.getpid(), pid_began=1)) is not None
-
-
-def test_a_lock_of_before_the_machine_was_started_is_another_machines(tmp_path):
-    path = lock_of(tmp_path / "lock", pid=os.getpid(), host=f"{socket.gethostname()} boot pid:[1]")
-    assert acquire(path) is None
-    os.utime(path, (1, 1))
-    assert acquire(path) is not None
-
-
-@pytest.mark.parametrize("words", ["", "[]", "{", "null"])
-def test_a_lock_without_words_is_held_until_it_is_old(tmp_path, words):
-    (tmp_path / "lock").write_text(words)
-    assert acquire(tmp_path / "lock") is None
-    os.utime(tmp_path / "lock", (1, 1))
-    assert acquire(tmp_path / "lock") is not None
-
-
 def test_an_output_that_is_a_file_is_refused(tmp_path):
     (tmp_path / "out").touch()
     with pytest.raises(DataError, match="out: cannot be made a folder"):
@@ -292,28 +186,6 @@ def test_an_output_that_is_a_file_is_refused(tmp_path):
 def test_no_jobs_are_refused(tmp_path):
     with pytest.raises(DataError, match="`jobs` is 0; expected 1 or more"):
         sweep(spec(tmp_path, GRID), out=tmp_path / "out", jobs=0)
-
-
-def test_a_run_whose_worker_was_killed_is_taken_over(tmp_path, command):
-    path = spec(tmp_path, '[grid]\nmethod = "coop"\ndata = "d"\n')
-    out = tmp_path / "out"
-    code = ("import sys; from ncscope.experiments.sweep import sweep;"
-            "sweep(sys.argv[1], out=sys.argv[2], together=False,"
-            "command=sys.argv[3:])")  # fmt: skip
-    env = {**os.environ, "FAKE_SECONDS": "60", "PYTHONPATH": str(ROOT)}
-    words = [sys.executable, "-c", code, str(path), str(out), *command]
-    worker = subprocess.Popen(words, env=env, start_new_session=True)
-    deadline = time.monotonic() + 30
-    while not ran(out) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert [e.state for e in sweep(path, out=out, together=False, command=command)] == ["elsewhere"]
-    os.killpg(worker.pid, signal.SIGKILL)  # the worker and the run it started
-    worker.wait()
-    states = ["elsewhere"]
-    while states == ["elsewhere"] and time.monotonic() < deadline:  # the kernel takes a moment
-        states = [e.state for e in sweep(path, out=out, together=False, command=command)]
-    assert states == ["done"]
-    assert len(ran(out)) == 2
 
 
 def test_a_grid_killed_three_times_is_done_with_only_the_cut_runs_begun_again(tmp_path, command):
@@ -330,10 +202,8 @@ def test_a_grid_killed_three_times_is_done_with_only_the_cut_runs_begun_again(tm
             time.sleep(0.01)
         os.killpg(worker.pid, signal.SIGKILL)
         worker.wait()
-    states = {"elsewhere"}
-    while "elsewhere" in states and time.monotonic() < deadline:  # the kernel takes a moment
-        states = {e.state for e in sweep(path, out=out, together=False, command=command)}
-    assert states <= {"done", "was done"}
+    swept = sweep(path, out=out, together=False, command=command, poll=0.05)
+    assert {one.state for one in swept} <= {"done", "was done"}
     names = [run.name for run in read_spec(path)]
     assert all((out / name / "metrics.json").exists() for name in names)
     assert 16 <= len(ran(out)) <= 16 + 3 * 2  # each kill cut two at most
@@ -361,5 +231,6 @@ def test_each_gpu_of_a_run_is_a_process_that_gets_its_share(tmp_path, monkeypatc
     (tmp_path / "locks").mkdir()
     for gpus in (1, 4):
         command = ["true", *command_on(gpus)]
-        assert do_run(run, tmp_path, command=command, jobs=2, stale=60) == "failed"
+        how = {"command": command, "jobs": 2, "stale": 60, "children": Children()}
+        assert do_run(run, tmp_path, **how) == "failed"
     assert seen == [2, 8]
