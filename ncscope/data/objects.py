@@ -7,21 +7,22 @@ images are PIL images, so no transform may be set.
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from PIL import Image
 
-from ncscope.data.files import as_rgb
+from ncscope.data.files import as_rgb, shown
 from ncscope.data.images import ImageSet, image_digest
+from ncscope.data.object_labels import (
+    Indexed,
+    base_of,
+    labels_of,
+    length_of,
+    name_of_object,
+    own_classnames,
+)
+from ncscope.data.subset import subset
 from ncscope.errors import DataError
-
-
-class Indexed(Protocol):
-    """What is asked of a data set: a length, and an image with its label at each index."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: Any, /) -> Any: ...
 
 
 @dataclass(frozen=True)
@@ -32,19 +33,19 @@ class ObjectLoader:
     column: str | None  # of a row; None: the first of a pair
 
     def __call__(self, index: int) -> Image.Image:
-        row = self.dataset[index]
-        found = row[0] if self.column is None else row[self.column]
-        if not isinstance(found, Image.Image):
-            raise DataError(
-                f"{name_of_object(self.dataset)}: image {index} is a {type(found).__name__}; "
-                f"expected a PIL image: take the data set without a transform"
-            )
+        where = f"{name_of_object(self.dataset)}: image {index}"
         try:
-            return as_rgb(found)
+            row = self.dataset[index]
+            found = row[0] if self.column is None else row[self.column]
+            if isinstance(found, Image.Image):
+                return as_rgb(found)
         except Exception as error:  # a damaged image can raise anything inside its decoder
             reason = str(error) or type(error).__name__
-            where = f"{name_of_object(self.dataset)}: image {index}"
             raise DataError(f"{where} cannot be read ({reason})") from None
+        raise DataError(
+            f"{where} is a {type(found).__name__}; expected a PIL image: take the data set without "
+            f"a transform"
+        )
 
 
 def images_of(
@@ -55,36 +56,37 @@ def images_of(
     image: str = "image",
     label: str = "label",
     digest: str | None = None,
+    skip_bad: bool = False,
 ) -> ImageSet:
     """Make an image set of a torchvision or Hugging Face data set.
 
     Args:
         dataset: torchvision's (pairs by index; `targets` and `classes` are read where it has
-            them), torch's `Subset` of one, or Hugging Face's (rows with columns).
-        classnames: names of the labels where the data set has none of its own.
+            them), Hugging Face's (rows with columns), or torch's `Subset` of one.
+        classnames: names of the labels, in place of the data set's own. Of its own, the first
+            where it has several for a class, as ImageNet.
         part: what part of the data it is, for the record.
         image, label: the columns of a Hugging Face data set.
         digest: what identifies the content, for the cache. None decodes every image once and
             hashes its pixels.
+        skip_bad: leave out images that cannot be read, with a warning, where they are decoded.
 
     Raises:
-        DataError: no images, no class names, labels that are none, images that are no PIL images.
+        DataError: no images, no class names or not one a class, labels that are none, images that
+            cannot be read or are no PIL images.
     """
     name = name_of_object(dataset)
-    columns = hasattr(dataset, "features") and hasattr(dataset, "column_names")
-    if len(dataset) == 0:
-        raise DataError(f"{name}: no images in it")
+    count = length_of(name, dataset)
+    base = base_of(dataset)
+    columns = hasattr(base, "features") and hasattr(base, "column_names")
     if columns:
-        _check_columns(name, dataset, (image, label))
+        _check_columns(name, base, (image, label))
     load = ObjectLoader(dataset, image if columns else None)
-    found = _labels(dataset, label, columns)
-    labels = tuple(_as_label(name, row, value) for row, value in enumerate(found))
-    names = tuple(_classnames(dataset, label) or classnames or ())
-    if not names or not all(isinstance(one, str) for one in names):
-        raise DataError(f"{name}: it does not name its classes; give `classnames`")
-    items = tuple(f"{row}" for row in range(len(dataset)))
-    contents = [digest] * len(items) if digest else [_content(load(i)) for i in range(len(items))]
-    return ImageSet(
+    labels = labels_of(dataset, label, columns)
+    names = _names(name, own_classnames(dataset, label), classnames)
+    items = tuple(f"{row}" for row in range(count))
+    contents, bad = ([digest] * count, []) if digest else _contents(name, load, count, skip_bad)
+    images = ImageSet(
         name=name,
         classnames=names,
         labels=labels,
@@ -92,13 +94,36 @@ def images_of(
         digest=image_digest(names, items, labels, contents),
         load=load,
         part=part,
+        warnings=(f"left out {len(bad)} unreadable image(s): {shown(bad)}",) if bad else (),
     )
+    return subset(images, [row for row in range(count) if contents[row]]) if bad else images
 
 
-def name_of_object(dataset: Indexed) -> str:
-    """What an object is called in records: its library and its class."""
-    kind = type(dataset)
-    return f"{kind.__module__.partition('.')[0]} {kind.__name__}"
+def _names(name: str, own: tuple[str, ...], given: Sequence[str] | None) -> tuple[str, ...]:
+    names = own if given is None else tuple(given)
+    if not names or not all(isinstance(one, str) for one in names):
+        raise DataError(f"{name}: it does not name its classes; give `classnames`")
+    if own and len(own) != len(names):
+        raise DataError(f"{name}: {len(names)} `classnames` for {len(own)} classes; name each")
+    return names
+
+
+def _contents(
+    name: str, load: ObjectLoader, count: int, skip_bad: bool
+) -> tuple[list[str], list[str]]:
+    """What each image contains, "" where it cannot be read, and which those are."""
+    contents, bad = list[str](), list[str]()
+    for row in range(count):
+        try:
+            contents.append(_content(load(row)))
+        except DataError:
+            if not skip_bad:
+                raise
+            contents.append("")
+            bad.append(f"{row}")
+    if len(bad) == count:
+        raise DataError(f"{name}: none of {count} images can be read")
+    return contents, bad
 
 
 def _check_columns(name: str, dataset: Any, wanted: Sequence[str]) -> None:
@@ -106,42 +131,6 @@ def _check_columns(name: str, dataset: Any, wanted: Sequence[str]) -> None:
     if missing:
         found = ", ".join(map(repr, dataset.column_names))
         raise DataError(f"{name}: no column {missing[0]!r}; it has {found}; name `image`, `label`")
-
-
-def _labels(dataset: Any, label: str, columns: bool) -> Sequence[Any]:
-    """The labels, without decoding images where the data set keeps them apart."""
-    if columns:
-        return dataset[label]
-    indices, inner = getattr(dataset, "indices", None), getattr(dataset, "dataset", None)
-    if indices is not None and inner is not None:  # torch's Subset
-        whole = _labels(inner, label, columns)
-        return [whole[index] for index in indices]
-    kept = getattr(dataset, "targets", None)
-    if kept is not None and getattr(dataset, "target_transform", None) is None:
-        return kept
-    try:
-        return [dataset[row][1] for row in range(len(dataset))]
-    except (TypeError, KeyError, IndexError):
-        raise DataError(
-            f"{name_of_object(dataset)}: expected an image and its label each"
-        ) from None
-
-
-def _as_label(name: str, row: int, found: Any) -> int:
-    try:
-        if int(found) == found and not isinstance(found, bool | float):
-            return int(found)
-    except (TypeError, ValueError):
-        pass
-    raise DataError(f"{name}: label {found!r:.40} of image {row}; expected a whole number")
-
-
-def _classnames(dataset: Any, label: str) -> Sequence[str] | None:
-    while not hasattr(dataset, "classes") and hasattr(dataset, "dataset"):
-        dataset = dataset.dataset  # torch's Subset
-    features = getattr(dataset, "features", None)
-    of_label = features[label] if isinstance(features, dict) and label in features else None
-    return getattr(of_label, "names", None) or getattr(dataset, "classes", None)
 
 
 def _content(image: Image.Image) -> str:

@@ -7,7 +7,8 @@ from pathlib import Path
 from ncscope.data.classes import folded, reorder_classes, select_classes
 from ncscope.data.images import ImageSet, open_images
 from ncscope.data.known import is_named, parse_known
-from ncscope.data.objects import Indexed, images_of
+from ncscope.data.object_labels import Indexed, own_classnames
+from ncscope.data.objects import images_of
 from ncscope.data.open_known import open_known
 from ncscope.errors import BackboneError, DataError
 from ncscope.features.third_party import LearnerClass, check_learner, make_learner
@@ -184,9 +185,10 @@ def open_data(
     elif is_toy(data):
         images = toy_images(str(data), part=part or "test")
     elif not isinstance(data, str | Path):
-        images = images_of(data, classnames=classnames, part=part)
-    elif isinstance(data, str) and is_named(data):
-        images = open_known(data, part=part, skip_bad=skip_bad)
+        named = None if own_classnames(data) else classnames  # own names are matched below
+        images = images_of(data, classnames=named, part=part, skip_bad=skip_bad)
+    elif is_named(str(data)):
+        images = open_known(str(data), part=part, skip_bad=skip_bad)
     else:
         images = open_images(data, part=part, classnames=classnames, skip_bad=skip_bad)
     if classnames is None:

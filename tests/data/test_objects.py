@@ -1,4 +1,5 @@
 import pickle
+from typing import Any
 
 import numpy as np
 import pytest
@@ -90,9 +91,42 @@ def test_names_can_be_given_and_are_needed():
     data = FakeData(size=3, image_size=(3, 8, 8), num_classes=2)
     assert images_of(data, classnames=["a", "b"]).classnames == ("a", "b")
     named = Pairs([(grey(0), 1)])
+    assert images_of(named, classnames=["katze", "hund"]).classnames == ("katze", "hund")
+    with pytest.raises(DataError, match="tests Pairs: 3 `classnames` for 2 classes; name each"):
+        images_of(named, classnames=["a", "b", "c"])
     assert open_data(named, classnames=["dog", "cat"]).labels == (0,)
     with pytest.raises(DataError, match="torchvision FakeData: it does not name its classes"):
         images_of(data)
+
+
+def test_of_several_names_of_a_class_the_first_is_taken():
+    pairs = Pairs([(grey(0), 1)])
+    synonyms = (("tench", "Tinca tinca"), ("goldfish", "Carassius auratus"))
+    pairs.classes = synonyms  # pyright: ignore[reportAttributeAccessIssue]
+    assert images_of(pairs).classnames == ("tench", "goldfish")
+
+
+def test_a_subset_of_rows_keeps_their_columns():
+    rows: Any = Rows([1, 0, 1])
+    images = images_of(torch.utils.data.Subset(rows, [2, 1]))
+    assert (images.classnames, images.labels) == (("cat", "dog"), (1, 0))
+    assert images.load(0).getpixel((0, 0)) == (80, 80, 80)
+
+
+def test_a_damaged_image_is_named_or_left_out(folder):
+    Image.effect_noise((64, 64), 50).save(folder / "cat/b.jpg")
+    (folder / "cat/b.jpg").write_bytes((folder / "cat/b.jpg").read_bytes()[:-500])
+    data = ImageFolder(folder)  # a.png, b.jpg, b.png of cat; c.png of dog
+    with pytest.raises(DataError, match=r"ImageFolder: image 1 cannot be read \(.*truncated"):
+        images_of(data)
+    images = open_data(data, skip_bad=True)
+    assert (images.items, images.labels) == (("0", "2", "3"), (0, 0, 1))
+    assert images.warnings == ("left out 1 unreadable image(s): 1",)
+    assert images.load(2).getpixel((0, 0)) == (2, 2, 2)
+    with pytest.raises(DataError, match="image 1 cannot be read"):
+        images_of(data, digest="v1").load(1)
+    with pytest.raises(DataError, match="image 1 cannot be read"):
+        images_of(ImageFolder(folder, target_transform=int))
 
 
 def test_the_digest_follows_the_pixels_or_is_given():
@@ -111,6 +145,8 @@ def test_labels_are_those_of_the_pairs_where_a_transform_changes_them(folder):
     ("make", "message"),
     [
         (lambda _: Pairs(), "no images in it"),
+        (lambda _: iter(()), "has no length; expected a data set with a length and an image at"),
+        (lambda _: {"train": Pairs()}, "holds 'train'; expected one data set: take one of them"),
         (lambda _: Pairs([(grey(0), 0.5)]), "label 0.5 of image 0; expected a whole number"),
         (lambda _: Pairs([(grey(0), "cat")]), "label 'cat' of image 0; expected a whole number"),
         (lambda _: Pairs([grey(0)]), "expected an image and its label each"),
