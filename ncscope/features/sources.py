@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ncscope.data.classes import folded, reorder_classes, select_classes
 from ncscope.data.images import ImageSet, open_images
-from ncscope.data.known import is_named, parse_known
+from ncscope.data.known import is_named, name_of_known, parse_known
 from ncscope.data.object_labels import Indexed, own_classnames
 from ncscope.data.objects import images_of
 from ncscope.data.open_known import open_known
@@ -149,12 +149,17 @@ def filled_options(
     templates: Sequence[str],
     classnames: Sequence[str] | None,
 ) -> LearnerOptions:
-    """The caller's options, with what was said beside them and the data set that DATA names."""
+    """The caller's options, with what was said beside them and the data set that DATA names.
+
+    Raises:
+        DataError: the caller's name of a data set is none that has templates.
+    """
     options = options or LearnerOptions()
+    said = None if options.data_name is None else name_of_known(options.data_name)
     return replace(
         options,
         template=tuple(templates) or options.template,
-        data_name=options.data_name or name_of_data(data),
+        data_name=said or name_of_data(data),
         classnames=options.classnames if classnames is None else classnames,
     )
 

@@ -48,5 +48,6 @@ IMAGENET_SEVEN = (
 
 
 def known_data(name: str | None) -> str | None:
-    """The data set meant by a name, whatever its case; None for none of the tables."""
-    return {known.casefold(): known for known in TEMPLATES}.get((name or "").casefold())
+    """The data set meant by a name, case, `-`, `_`, spaces aside; None for none of the tables."""
+    plain = "".join(letter for letter in (name or "").casefold() if letter not in "-_ ")
+    return {known.casefold(): known for known in TEMPLATES}.get(plain)

@@ -7,6 +7,8 @@ from ncscope.errors import DataError
 from ncscope.features.extract import extract
 from ncscope.features.sources import default_templates, name_of_data, open_data
 from ncscope.zoo.backbone import load_backbone
+from ncscope.zoo.learner_options import LearnerOptions
+from ncscope.zoo.templates import known_data
 from ncscope.zoo.zero_shot import ZeroShot
 from tests.data.coop_trees import known, write_tree
 from tests.tiny_clip import save_folder
@@ -66,3 +68,24 @@ def test_an_unknown_name_lists_the_known_ones_and_a_missing_path_is_a_path():
         open_data("C:/x")
     with pytest.raises(DataError, match="folder/x:y: no such folder or file"):
         open_data("folder/x:y")
+
+
+@pytest.mark.parametrize("name", ["dtd", "DTD", "describable_textures"])
+def test_a_data_set_may_be_named_as_people_call_it(clip, data, name):
+    features = extract(
+        "zero-shot", data=data / "dtd/images", backbone=clip, cache="off",
+        options=LearnerOptions(data_name=name),
+    )  # fmt: skip
+    assert features.provenance["learner"]["templates"] == ["{} texture."]
+
+
+def test_a_name_of_no_data_set_is_refused_with_those_there_are(clip, data):
+    with pytest.raises(
+        DataError, match=r"'nonsense' is no data set with a template .* Caltech101,"
+    ):
+        extract(
+            "zero-shot", data=data / "dtd/images", backbone=clip, cache="off",
+            options=LearnerOptions(data_name="nonsense"),
+        )  # fmt: skip
+    assert known_data("oxford_pets") == "OxfordPets"
+    assert known_data("nonsense") is None
