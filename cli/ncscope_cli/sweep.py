@@ -61,6 +61,9 @@ def sweep(
     time: Annotated[
         int, typer.Option(metavar="MINUTES", min=1, help="Of a job of --slurm, at most.")
     ] = 240,
+    cpus: Annotated[
+        int, typer.Option(min=1, help="Cores of a job of --slurm; it waits for ever for too many.")
+    ] = 4,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the runs as commands, and do none.")
     ] = False,
@@ -83,7 +86,7 @@ def sweep(
     if slurm:
         from ncscope.experiments.slurm import Share, submit
 
-        share = Share(minutes=time, partition=partition, gpus=gpus)
+        share = Share(minutes=time, partition=partition, gpus=gpus, cpus=cpus)
         submitted = submit(
             spec, out=out, jobs=jobs, share=share, root=root, together=not one_by_one
         )

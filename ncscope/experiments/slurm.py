@@ -1,13 +1,16 @@
 """A grid on a cluster: an array of jobs that each take what is left of it, by submitit."""
 
+import signal
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ncscope.errors import DataError, NcscopeError
+from ncscope.experiments.children import terminated_as_interrupted
 from ncscope.experiments.ready import spec_path
 from ncscope.experiments.spec import read_spec
-from ncscope.experiments.sweep import sweep
+from ncscope.experiments.sweep import Swept, sweep
 from ncscope.experiments.sweep_run import command_on
 
 
@@ -16,7 +19,8 @@ class Share:
     """What a job asks of the cluster, and does: its own process takes one run at a time.
 
     `minutes` a job at most; the next one goes on with what was cut off. `gpus` above 1 spread each
-    run that is not trained with others over as many processes.
+    run that is not trained with others over as many processes. `cpus`: cores of a job; one that
+    asks for more than a machine has waits for ever.
     """
 
     minutes: int = 240
@@ -64,7 +68,7 @@ def submit(
         with executor.batch():
             return [
                 executor.submit(
-                    sweep, path, out=folder, root=None if root is None else Path(root).resolve(),
+                    work_on, path, out=folder, root=None if root is None else Path(root).resolve(),
                     together=together, command=command_on(share.gpus),
                 )
                 for _ in range(jobs)
@@ -72,3 +76,19 @@ def submit(
     except FailedJobError as error:  # what sbatch says, its last line
         said = [line.strip() for line in str(error).splitlines() if line.strip()] or ["no reason"]
         raise NcscopeError(f"SLURM refused the jobs: {said[-1]}") from None
+
+
+def work_on(spec: str | Path, **options: Any) -> list[Swept]:
+    """What a job does: `sweep`, until the grid is done, or SLURM ends the job.
+
+    SLURM's warning that a job's time is nearly over, which would end every process that knows
+    nothing of it, is ignored, here and by inheritance in the runs: it is used to the end.
+    """
+    for sign in (signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(sign, signal.SIG_IGN)
+    try:
+        with terminated_as_interrupted():
+            return sweep(spec, **options)
+    except KeyboardInterrupt:
+        print("ncscope: the job was ended; another goes on with what is left", file=sys.stderr)
+        return []

@@ -110,7 +110,6 @@ def test_a_run_whose_job_slurm_ended_goes_on_in_the_next_submission(spec, tmp_pa
     first.cancel(check=True)
     until(lambda: not squeue())
     assert not is_done(run, out)
-    assert not is_done(run, out)
     (second,) = submit(spec, out=out, jobs=1, share=share)
     assert [one.state for one in second.result()] == ["done"]
     events = [json.loads(line) for line in log.read_text().splitlines()]
@@ -118,6 +117,30 @@ def test_a_run_whose_job_slurm_ended_goes_on_in_the_next_submission(spec, tmp_pa
     assert steps == sorted(set(steps))
     assert len(steps) == 40
     assert list(out.glob("*.unfinished*")) == []  # nor was it begun anew
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("slurm")
+def test_a_job_uses_its_time_past_slurms_warning_and_ends_without_a_traceback(spec, tmp_path):
+    spec.write_text(
+        GRID.replace("[1, 2]", "1").replace("epochs = 1", "epochs = 5000\nlog_every = 1")
+    )
+    (run,), out = read_spec(spec), tmp_path / "out"
+    log = out / run.name / "log.jsonl"
+    (job,) = submit(spec, out=out, jobs=1, share=Share(minutes=5, cpus=1))
+    until(lambda: log.exists() and '"step": 5' in log.read_text())
+    scancel(job, "USR2")
+    before = log.stat().st_size
+    until(lambda: log.stat().st_size > before + 500)  # the run goes on
+    scancel(job, "TERM")  # as at the end of a job's time
+    assert job.result() == []
+    assert "Traceback" not in (job.stderr() or "")
+    assert "ncscope: the job was ended; another goes on with what is left" in job.stderr()
+    assert list((out / "locks").glob("[!.]*")) == []
+
+
+def scancel(job, sign):
+    subprocess.run(["scancel", f"--signal={sign}", job.job_id], check=True, timeout=20)
 
 
 @pytest.mark.usefixtures("slurm")
