@@ -43,6 +43,10 @@ def tune(
     shots: Annotated[
         int, typer.Option(min=0, help="Training images of a class at most; 0 takes all there are.")
     ] = 16,
+    few_shot: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="CoOp's .pkl or a .json list of the training images."),
+    ] = None,
     tau: Annotated[
         float, typer.Option(help="Fewest over most images of a class, exponential; 1 is balanced.")
     ] = 1.0,
@@ -157,6 +161,7 @@ def tune(
             out=out,
             split=split,
             shots=shots or None,
+            few_shot=few_shot,
             tau=tau,
             seed=seed,
             class_order=class_order,

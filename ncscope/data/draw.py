@@ -8,7 +8,7 @@ import random
 from collections.abc import Mapping, Sequence
 
 from ncscope.data.classes import half, match_classes, select_classes
-from ncscope.data.fewshot import few_shot_rows
+from ncscope.data.fewshot import few_shot_rows, rows_of_labels
 from ncscope.data.files import shown
 from ncscope.data.images import ImageSet
 from ncscope.data.imbalance import class_sizes, imbalanced_counts, rank_classes
@@ -38,6 +38,7 @@ def draw_training(
     class_order: str = "index",
     split: str = "all",
     counts: Mapping[str, int] | None = None,
+    listed: bool = False,
 ) -> Draw:
     """Draw training images: few shots of all classes, then base or new, then the long tail.
 
@@ -57,16 +58,22 @@ def draw_training(
             unless `shots` is None) or `random`.
         split: `base`, `new` or `all`; do not cut the result again.
         counts: images of each class by name, instead of `tau`; the first so many of its shots.
+        listed: `images` were drawn already, as those of `ncscope.data.fewshot_file`: all are the
+            shots of their classes, in their order. `shots` is then what the largest class has.
 
     Raises:
         DataError: a class without images, counts that the images cannot meet, arguments out of
             range.
     """
     kept = half(len(images.classnames), split)
-    sizes = class_sizes(images.labels, len(images.classnames))[kept.start : kept.stop]
+    everywhere = class_sizes(images.labels, len(images.classnames))
+    sizes = everywhere[kept.start : kept.stop]
     names = images.classnames[kept.start : kept.stop]
     _refuse_empty(images, names, sizes)
-    drawn = few_shot_rows(images.labels, shots=shots, stream=random.Random(seed))
+    if listed:
+        drawn, shots = rows_of_labels(images.labels), max(everywhere)
+    else:
+        drawn = few_shot_rows(images.labels, shots=shots, stream=random.Random(seed))
     available = [len(drawn[label]) for label in kept]
     if counts is None:
         order = rank_classes(class_order, sizes, seed=seed)

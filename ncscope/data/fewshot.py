@@ -26,15 +26,20 @@ def few_shot_rows(
     """
     if shots is not None and shots < 1:
         raise DataError(f"`shots` is {shots}; expected at least 1, or None for all images")
+    return {
+        label: rows if shots is not None and len(rows) < shots else stream.sample(rows, wanted)
+        for label, rows in rows_of_labels(labels).items()
+        for wanted in [len(rows) if shots is None else shots]
+    }
+
+
+def rows_of_labels(labels: Sequence[int]) -> dict[int, list[int]]:
+    """The rows of each label in the order in which labels first occur, those of -1 left out."""
     rows_of: dict[int, list[int]] = {}
     for row, label in enumerate(labels):
         if label >= 0:
             rows_of.setdefault(label, []).append(row)
-    return {
-        label: rows if shots is not None and len(rows) < shots else stream.sample(rows, wanted)
-        for label, rows in rows_of.items()
-        for wanted in [len(rows) if shots is None else shots]
-    }
+    return rows_of
 
 
 def draw_validation(

@@ -32,7 +32,7 @@ def open_few_shot(
 ) -> ImageSet:
     """Open the images that a few-shot list names, in its order.
 
-    Give the set to `draw_training(..., shots=None)` for base or new classes and long tails.
+    Give the set to `draw_training(..., listed=True)` for base or new classes and long tails.
 
     Args:
         spec: `NAME:ROOT`, as for `open_known`.
@@ -46,7 +46,7 @@ def open_few_shot(
     known, home = find_known(spec)
     default = home / "split_fewshot" / f"shot_{shots}-seed_{seed}.pkl"
     file = default if path is None else Path(path)
-    content = read_json(file) if file.suffix == ".json" else _read_pickle(file)
+    content = read_json(file) if file.suffix.lower() == ".json" else _read_pickle(file)
     entries = content.get(part)
     if isinstance(entries, dict):
         entries = entries.get("data")

@@ -38,7 +38,7 @@ OPTIONS: dict[str, type] = {
     "mid_form": str, "centred": bool, "relative_weights": bool, "eval_every": int,
     "log_every": int, "target": list, "accumulate": int, "backbone": str, "pretrained": str,
     "template": str, "device": str, "precision": str, "workers": int, "trust_backbone": bool,
-    "test_part": str, "anchor": str, "cpt_clusters": int,
+    "test_part": str, "anchor": str, "cpt_clusters": int, "few_shot": str,
 }  # fmt: skip
 _KINDS = {str: "a text", int: "a whole number", float: "a number", bool: "true or false",
           list: "a list of texts"}  # fmt: skip

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from ncscope.errors import DataError
 from ncscope.experiments.board import tensorboard, weights_and_biases
+from ncscope.experiments.tune_data import Data, named_data
 from ncscope.experiments.tune_options import TuneOptions
 from ncscope.experiments.tune_plan import make_plan
 from ncscope.experiments.tune_run import Listener, Tuned, finish, start
@@ -20,10 +21,11 @@ from ncscope.zoo.learner_options import LearnerOptions
 def tune(
     method: str,
     *,
-    data: str,
+    data: Data,
     out: str | Path | None = None,
     split: str = "base",
     shots: int | None = 16,
+    few_shot: str | Path | None = None,
     tau: float = 1.0,
     seed: int = 1,
     class_order: str = "index",
@@ -79,10 +81,14 @@ def tune(
         method: coop, cocoop, kgcoop, prograd, vpt, ivlp, maple, promptsrc, tcp, taskres or
             clip-adapter; or a checkpoint of one of them, to go on from.
         data: as for `extract`; training images are its part `train`, test images its part `test`.
+            Objects by part, `{"train": ..., "test": ...}` and maybe `"val"`, as a Hugging Face
+            `DatasetDict` is; records call them by the name of the training images.
         out: a folder for checkpoint.safetensors, log.jsonl, metrics.json, config.json, log.txt,
             trajectory.safetensors and the state; None writes nothing.
         split: classes to train on: `base` (then new ones are tested, too) or `all`.
         shots, tau, seed, class_order: as for `ncscope.data.draw.draw_training`.
+        few_shot: a list of images drawn already, as of `ncscope.data.fewshot_file`, in place of
+            `shots`; `tau` and `split` cut it as they cut a draw.
         recipe: `authors`, `authors-cross` (to other data sets and domains) or `toy`, measured
             for the embedded toy. What is None below takes the recipe's value.
         epochs, batch_size, lr, optimizer, views, ctx, ctx_vision, ctx_init, depth, csc,
@@ -105,11 +111,13 @@ def tune(
         BackboneError, CheckpointError, DataError: what is named does not exist or fit.
         NcscopeError: training diverged; the last good state is kept.
     """
+    name, given = named_data(data)
     chosen = TuneOptions(
         method=str(method),
-        data=data,
+        data=name,
         split=split,
         shots=shots,
+        few_shot=None if few_shot is None else str(few_shot),
         tau=tau,
         seed=seed,
         class_order=class_order,
@@ -156,7 +164,8 @@ def tune(
     check_folder(folder, resume=resume)
     spread = join(device)
     try:
-        plan = make_plan(chosen, machine, spread=spread, learner=options or LearnerOptions())
+        learner = options or LearnerOptions()
+        plan = make_plan(chosen, machine, spread=spread, learner=learner, given=given)
         started = start(
             chosen,
             plan,

@@ -55,6 +55,7 @@ class TuneOptions:
     precision: str = "fp32"
     test_part: str = "test"
     label: str | None = None
+    few_shot: str | None = None
 
     def __post_init__(self) -> None:
         if self.split not in ("base", "new", "all"):

@@ -8,11 +8,12 @@ import torch
 from torch import Tensor
 
 from ncscope import metrics
-from ncscope.data.draw import Draw, draw_training
+from ncscope.data.draw import Draw
 from ncscope.data.images import ImageSet
 from ncscope.errors import BackboneError
+from ncscope.experiments.tune_data import Parts, draw_and_test
 from ncscope.experiments.tune_options import TuneOptions
-from ncscope.experiments.tune_tests import Machine, open_tests, opened
+from ncscope.experiments.tune_tests import Machine, open_tests
 from ncscope.features.processes import Spread, own_device
 from ncscope.features.sources import default_templates, open_backbone, toy_defaults
 from ncscope.tuning.evaluate import TestSplit
@@ -47,21 +48,22 @@ class Plan:
 
 
 def make_plan(
-    options: TuneOptions, machine: Machine, *, spread: Spread, learner: LearnerOptions
+    options: TuneOptions,
+    machine: Machine,
+    *,
+    spread: Spread,
+    learner: LearnerOptions,
+    given: Parts | None = None,
 ) -> Plan:
     """Open everything, draw the training images, extract what is frozen.
+
+    Args:
+        given: parts of the data that were opened already.
 
     Raises:
         BackboneError, CheckpointError, DataError: whatever is named does not exist or fit.
     """
-    draw = draw_training(
-        opened(options.data, "train"),
-        shots=options.shots,
-        tau=options.tau,
-        seed=options.seed,
-        class_order=options.class_order,
-        split=options.split,
-    )
+    draw, test = draw_and_test(options, given or {})
     names = draw.images.classnames
     backbone, template = _backbone(options, machine, spread)
     trainee, recipe = _trainee(options, backbone, names, template, learner)
@@ -82,7 +84,7 @@ def make_plan(
         precision=options.precision,
         spread=spread,
     )
-    tests = open_tests(options, backbone, machine, frozen=frozen_tower, spread=spread)
+    tests = open_tests(test, options, backbone, machine, frozen=frozen_tower, spread=spread)
     kept = [s for s in tests if trainee.takes_new_classes or s.images.classnames == names]
     return Plan(setting, recipe, draw, tuple(kept), template, backbone)
 

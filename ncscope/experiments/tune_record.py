@@ -126,6 +126,7 @@ def tune_record(
         "counts": list(plan.draw.counts),
         "seed": chosen.seed,
         **{key: value for key, value in asdict(chosen).items() if key in SETTINGS},
+        "shots": plan.draw.shots,
         "regulariser": chosen.regulariser if objective.active else "none",
         "cpt_weights": list(chosen.cpt_weights),
         "backbone": plan.backbone.description["name"],

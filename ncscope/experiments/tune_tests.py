@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
 
 import torch
@@ -10,9 +9,10 @@ import torch
 from ncscope.data.classes import select_classes
 from ncscope.data.images import ImageSet
 from ncscope.errors import DataError
+from ncscope.experiments.tune_data import opened
 from ncscope.experiments.tune_options import TuneOptions
 from ncscope.features.processes import Spread
-from ncscope.features.sources import default_templates, is_toy, open_data
+from ncscope.features.sources import default_templates
 from ncscope.tuning.evaluate import TestSplit
 from ncscope.tuning.inputs import cached_image_features
 from ncscope.tuning.trainee import Trainee
@@ -33,17 +33,8 @@ class Machine:
     compiled: bool = False
 
 
-def opened(data: str, part: str) -> ImageSet:
-    """A part of a data set; toy pictures are drawn once, for all runs of a study."""
-    return _drawn(data, part) if is_toy(data) else open_data(data, part=part)
-
-
-@cache
-def _drawn(data: str, part: str) -> ImageSet:
-    return open_data(data, part=part)
-
-
 def open_tests(
+    images: ImageSet,
     options: TuneOptions,
     backbone: Backbone,
     machine: Machine,
@@ -52,7 +43,6 @@ def open_tests(
     spread: Spread,
 ) -> list[TestSplit]:
     """The test images of both halves of the classes, or of all where training has all."""
-    images = opened(options.data, options.test_part)
     names = ("all",) if options.split == "all" else ("base", "new")
     return [
         test_split(

@@ -37,6 +37,18 @@ def test_all_images_keep_the_order_of_the_data():
     assert list(long_tail.images.items) == sorted(long_tail.images.items, key=lambda n: int(n[:-4]))
 
 
+@pytest.mark.parametrize("split", ["all", "base", "new"])
+@pytest.mark.parametrize(("tau", "class_order"), [(1.0, "index"), (0.25, "random")])
+def test_a_list_of_drawn_images_is_cut_as_the_draw_it_was_written_of(split, tau, class_order):
+    train = image_set(shuffled_labels([20, 9, 30, 8, 12]))
+    options = {"tau": tau, "split": split, "class_order": class_order, "seed": 5}
+    listed = draw_training(train, shots=8, seed=5).images
+    drawn = draw_training(train, shots=8, **options)
+    read = draw_training(listed, listed=True, **options)
+    assert pairs(read.images) == pairs(drawn.images)
+    assert (read.counts, read.class_order, read.shots) == (drawn.counts, drawn.class_order, 8)
+
+
 def test_classes_with_fewer_images_than_shots_are_a_warning():
     draw = draw_training(image_set(shuffled_labels([20, 5, 16])))
     assert draw.images.warnings == ("1 class(es) have fewer than 16 training images: c1",)
