@@ -11,14 +11,14 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ncscope.errors import DataError, NcscopeError
+from ncscope.errors import DataError
 from ncscope.tuning.batches import epoch_batches
 from ncscope.tuning.log import Log
 from ncscope.tuning.optimiser import new_optimiser, take_step
 from ncscope.tuning.recipe import learning_rate
 from ncscope.tuning.running import RunningMeans
 from ncscope.tuning.step import loss_terms
-from ncscope.tuning.train import Run, Trained
+from ncscope.tuning.train import Run, Trained, check_finite
 from ncscope.tuning.trajectory import Trajectory
 from ncscope.zoo.class_tokens import with_context
 from ncscope.zoo.learners.text import class_source
@@ -72,8 +72,7 @@ def train_together(runs: Sequence[Run]) -> list[Trained]:
         ).sum()
         gradients = list(torch.autograd.grad(total, [stacked]))
         take_step(optimiser, [stacked], gradients, learning_rate(recipe, epoch))
-    if not bool(torch.isfinite(stacked).all()):
-        raise NcscopeError("training diverged in one of several runs; lower --lr or the weights")
+        check_finite([stacked], epoch + 1)
     with torch.no_grad():
         for run, context in zip(runs, stacked, strict=True):
             run.setting.leaves[0].copy_(context)

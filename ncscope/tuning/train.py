@@ -136,15 +136,23 @@ def _evaluate(training: Ongoing, known: Sequence[Pair] = ()) -> None:
 
 
 def _check_finite(training: Ongoing) -> None:
-    """Stop where weights ran away or are no numbers; the state of the epoch before is on disk."""
-    if all(bool((leaf.abs() < _RUN_AWAY).all()) for leaf in training.leaves):
-        return
+    """The state of the epoch before is on disk."""
     folder, done = training.run.folder, training.epoch
     kept = f"; {folder / NAME} holds the state after epoch {done}" if folder and done else ""
-    raise NcscopeError(
-        f"training diverged in epoch {done + 1}: the weights are beyond {_RUN_AWAY:.0e} or no "
-        f"numbers any more{kept}; lower --lr or the terms' weights"
-    )
+    check_finite(training.leaves, done + 1, kept=kept)
+
+
+def check_finite(leaves: Sequence[Tensor], epoch: int, *, kept: str = "") -> None:
+    """Stop where weights ran away or are no numbers.
+
+    Raises:
+        NcscopeError: they did, with the epoch, from 1 on, and what was `kept`.
+    """
+    if not all(bool((leaf.abs() < _RUN_AWAY).all()) for leaf in leaves):
+        raise NcscopeError(
+            f"training diverged in epoch {epoch}: the weights are beyond {_RUN_AWAY:.0e} or no "
+            f"numbers any more{kept}; lower --lr or the terms' weights"
+        )
 
 
 def _take_average(training: Ongoing) -> None:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from ncscope.errors import DataError
+from ncscope.errors import DataError, NcscopeError
 from ncscope.experiments.tune_options import TuneOptions
 from ncscope.experiments.tune_plan import make_plan
 from ncscope.experiments.tune_run import start
@@ -72,3 +72,17 @@ def test_runs_of_different_classes_are_refused_together(machine):
     ]
     with pytest.raises(DataError, match="cannot be trained together"):
         train_together(runs)
+
+
+def test_a_run_that_diverges_is_refused_together_as_it_is_alone(machine):
+    said = []
+    for trains in (train_together, lambda runs: [train(run) for run in runs]):
+        wild = options(lr=1e7)
+        plans = [make_plan(wild, machine, spread=ALONE, learner=LearnerOptions())] * 2
+        runs = [start(wild, plan, machine).run(evaluated=False) for plan in plans]
+        with pytest.raises(
+            NcscopeError, match=r"diverged in epoch \d: the weights are beyond 1e"
+        ) as e:
+            trains(runs)
+        said.append(str(e.value))
+    assert said[0] == said[1]
