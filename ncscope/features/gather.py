@@ -12,24 +12,25 @@ def in_order(rows: Tensor, places: Tensor, spread: Spread) -> tuple[Tensor, Tens
     """The rows (M, ...) of all processes by ascending place (M,), and the places.
 
     Args:
-        rows: this process's; of any width where it has none.
+        rows: this process's; of any width and dtype where it has none.
         places: of each row among all, in the order of `rows`.
     """
     if spread.world == 1:
         return rows, places
-    shapes = exchanged(list(rows.shape), spread)
-    counts = [shape[0] for shape in shapes]
-    width = next(tuple(shape[1:]) for shape in shapes if shape[0])
+    kinds = exchanged([list(rows.shape), _name(rows.dtype)], spread)
+    counts = [shape[0] for shape, _ in kinds]
+    shape, name = next((kind for kind in kinds if kind[0][0]), kinds[0])
+    width, dtype = tuple(shape[1:]), getattr(torch, name)
     every = [
         sent(places if r == spread.rank else None, (count,), r, spread, dtype=torch.int64)
         for r, count in enumerate(counts)
     ]
     ascending = torch.cat(every).sort().values
-    out = torch.empty(len(ascending), *width, dtype=rows.dtype)
+    out = torch.empty(len(ascending), *width, dtype=dtype)
     for r, count in enumerate(counts):  # one share at a time beside the whole
         mine = rows if r == spread.rank else None
         if count:
-            part = sent(mine, (count, *width), r, spread, dtype=rows.dtype)
+            part = sent(mine, (count, *width), r, spread, dtype=dtype)
             out[torch.searchsorted(ascending, every[r])] = part
     return out, ascending
 
@@ -54,8 +55,9 @@ def from_one(
     rows: Tensor | None, places: Tensor | None, spread: Spread
 ) -> tuple[Tensor, Tensor] | None:
     """Rows and places of the first process that has any, in all; None where none has."""
-    shapes = exchanged(None if rows is None else list(rows.shape), spread)
-    owners = [r for r, shape in enumerate(shapes) if shape is not None]
+    mine = None if rows is None else [list(rows.shape), _name(rows.dtype)]
+    kinds = exchanged(mine, spread)
+    owners = [r for r, kind in enumerate(kinds) if kind is not None]
     if not owners:
         return None
     if rows is not None and places is not None and len(owners) == spread.world:
@@ -63,8 +65,13 @@ def from_one(
     owner = owners[0]
     if spread.rank != owner:
         rows = places = None
-    shape = tuple(shapes[owner])
+    shape, name = tuple(kinds[owner][0]), kinds[owner][1]
     return (
-        sent(rows, shape, owner, spread, dtype=torch.float32),
+        sent(rows, shape, owner, spread, dtype=getattr(torch, name)),
         sent(places, shape[:1], owner, spread, dtype=torch.int64),
     )
+
+
+def _name(dtype: torch.dtype) -> str:
+    """As torch calls it, `float32`."""
+    return str(dtype).removeprefix("torch.")

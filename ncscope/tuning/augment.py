@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from ncscope.data.images import ImageSet
+from ncscope.errors import DataError
 from ncscope.zoo.backbone import Backbone
 
 _AREA = (0.08, 1.0)
@@ -81,8 +82,9 @@ class PixelSource:
 
 
 @dataclass(frozen=True, eq=False)
-class Views(Dataset[Tensor]):
-    """One view of every image, for torch's loader."""
+class Views(Dataset[Tensor | DataError]):
+    """One view of every image, for torch's loader, or why there is none: what a process of the
+    loader raises would come with its stack."""
 
     source: PixelSource
     view: int
@@ -91,5 +93,15 @@ class Views(Dataset[Tensor]):
     def __len__(self) -> int:
         return self.count
 
-    def __getitem__(self, index: int) -> Tensor:
-        return self.source(index, self.view)
+    def __getitem__(self, index: int) -> Tensor | DataError:
+        try:
+            return self.source(index, self.view)
+        except DataError as error:
+            return error
+
+
+def stacked(views: list[Tensor | DataError]) -> Tensor | DataError:
+    """(B, 3, S, S), or the first refusal."""
+    pixels = [view for view in views if isinstance(view, Tensor)]
+    refused = [view for view in views if not isinstance(view, Tensor)]
+    return refused[0] if refused else torch.stack(pixels)

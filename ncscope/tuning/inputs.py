@@ -17,7 +17,7 @@ from ncscope.features.cache import cache_path, keep, read_cached
 from ncscope.features.forward import ImageFeatures, encode_images
 from ncscope.features.gather import from_one, own_parts, put_together
 from ncscope.features.processes import ALONE, Spread
-from ncscope.tuning.augment import PixelSource, Views
+from ncscope.tuning.augment import PixelSource, Views, stacked
 from ncscope.zoo.backbone import Backbone
 from ncscope.zoo.zero_shot import ZeroShot
 
@@ -127,9 +127,16 @@ def _view_features(shown: Views, batch_size: int, workers: int, spread: Spread) 
     """(N, D) features of one view of every image, on the device."""
     backbone = shown.source.backbone
     parts = own_parts(shown.count, batch_size, spread)
-    batches = DataLoader(shown, batch_sampler=[p.tolist() for p in parts], num_workers=workers)
+    batches = DataLoader(
+        shown, batch_sampler=[p.tolist() for p in parts], num_workers=workers,
+        collate_fn=stacked,
+    )  # fmt: skip
+    rows = []
     with torch.no_grad():
-        rows = [backbone.encode_image(pixels.to(backbone.device)).float() for pixels in batches]
+        for pixels in batches:
+            if isinstance(pixels, DataError):
+                raise pixels
+            rows.append(backbone.encode_image(pixels.to(backbone.device)).float())
     return put_together(rows, parts, spread, backbone.device)
 
 

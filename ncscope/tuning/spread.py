@@ -8,10 +8,9 @@ that of one process up to rounding. Prompts are small, so their gradients travel
 from collections.abc import Sequence
 
 import torch
-import torch.distributed as dist
 from torch import Tensor
 
-from ncscope.features.processes import Spread
+from ncscope.features.processes import Spread, added, everyones
 
 
 def share(rows: Tensor, spread: Spread) -> Tensor:
@@ -29,8 +28,7 @@ def gathered(rows: Tensor, sizes: Sequence[int], spread: Spread) -> Tensor:
         return rows
     most = max(sizes)
     padded = torch.cat([rows, rows.new_zeros(most - len(rows), *rows.shape[1:])])
-    parts = [torch.empty_like(padded) for _ in range(spread.world)]
-    dist.all_gather(parts, padded.detach().contiguous())
+    parts = everyones(padded.detach(), spread)
     kept = [part[:size] for part, size in zip(parts, sizes, strict=True)]
     kept[spread.rank] = rows  # the others' gradients are summed afterwards
     return torch.cat(kept)
@@ -45,8 +43,7 @@ def summed(gradients: list[Tensor], spread: Spread) -> list[Tensor]:
     """Add up the processes' gradients."""
     if spread.world == 1:
         return gradients
-    flat = torch.cat([gradient.flatten() for gradient in gradients])
-    dist.all_reduce(flat)
+    flat = added(torch.cat([gradient.flatten() for gradient in gradients]), spread)
     parts = flat.split([gradient.numel() for gradient in gradients])
     return [part.view_as(g) for part, g in zip(parts, gradients, strict=True)]
 

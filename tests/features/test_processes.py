@@ -144,10 +144,35 @@ def test_rows_come_in_order_of_their_places_also_where_one_process_has_none(tmp_
         rows, places = from_one(*late, spread)
         assert rows.tolist() == [[1, 1, 1]] * 2 and places.tolist() == [0, 5]
         assert from_one(None, None, spread) is None
+        half = torch.ones(2, 3).bfloat16() if spread.first else torch.empty(0, 0)
+        places = torch.tensor([1, 0])[: len(half)]
+        rows, _ = in_order(half, places, spread)
+        assert rows.dtype == torch.bfloat16 and rows.tolist() == [[1, 1, 1]] * 2
+        kept = from_one(*((half, places) if spread.first else (None, None)), spread)
+        assert kept[0].dtype == torch.bfloat16 and kept[0].tolist() == [[1, 1, 1]] * 2
         print("fine", flush=True)
     """
     done = script(tmp_path, body)
     assert done.stdout.count("fine") == 2, done.stderr
+
+
+def test_a_training_step_whose_other_process_is_gone_is_refused_in_one_line(tmp_path):
+    body = """
+        import os
+        from ncscope.tuning.spread import gathered, summed
+        step = [lambda: gathered(torch.ones(1, 2), [1, 1], spread),
+                lambda: summed([torch.ones(2)], spread)]
+        if spread.rank == 1:
+            print("left", flush=True)
+            os._exit(0)
+        for take in step:
+            try:
+                take()
+            except NcscopeError as error:
+                print(f"step refused: {error}", flush=True)
+    """
+    done = script(tmp_path, body)
+    assert done.stdout.count("step refused: another of the processes has ended") == 2, done.stderr
 
 
 def test_alone_there_is_nobody_to_ask(monkeypatch):

@@ -94,8 +94,12 @@ class Unreadable(cases.Painted):
         return super().__call__(row)
 
 
-def test_an_unreadable_training_image_is_named(backbone):
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # the loader forks beside threads
+def test_an_unreadable_training_image_is_named_in_one_line(backbone, workers):
     broken: ImageSet = dataclasses.replace(IMAGES, load=Unreadable())
+    with pytest.raises(DataError, match=r"^2\.png: cannot be read$"):
+        feature_inputs(backbone, broken, views=2, seed=1, epochs=1, workers=workers)
     with pytest.raises(DataError, match=r"2\.png"):
         feature_inputs(backbone, broken, views=1, seed=1, epochs=1)
     with pytest.raises(DataError, match=r"2\.png"):
