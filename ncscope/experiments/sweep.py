@@ -6,47 +6,16 @@ Any number of processes, on any number of machines that share the folder, may wo
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
-from dataclasses import dataclass
 from pathlib import Path
-from queue import SimpleQueue
 
-from ncscope.errors import DataError, NcscopeError
-from ncscope.experiments.children import Children
+from ncscope.errors import DataError
+from ncscope.experiments.gpus import shares, visible_gpus
 from ncscope.experiments.lock import BEAT, STALE
 from ncscope.experiments.ready import spec_path
-from ncscope.experiments.spec import Planned, read_spec
+from ncscope.experiments.spec import read_spec
 from ncscope.experiments.sweep_batch import tasks_of
-from ncscope.experiments.sweep_run import (
-    COMMAND,
-    State,
-    do_run,
-    is_done,
-    is_elsewhere,
-    lock_of,
-    log_of,
-)
-from ncscope.experiments.sweep_worker import Worker
-
-Task = Sequence[Planned]  # runs that train together, or one
-
-
-@dataclass(frozen=True)
-class Swept:
-    """What became of one run: done now or before, failed, or under way in another process."""
-
-    run: Planned
-    state: State
-    log: Path
-    why: str = ""  # it failed, where its log cannot say so
-
-
-@dataclass(frozen=True, eq=False)
-class _How:
-    folder: Path
-    command: Sequence[str]
-    jobs: int
-    stale: float
+from ncscope.experiments.sweep_run import COMMAND, is_elsewhere, processes_of
+from ncscope.experiments.sweep_work import How, Swept, work
 
 
 def sweep(
@@ -70,7 +39,7 @@ def sweep(
         spec: the name of a ready grid, or a TOML file, see `ncscope.experiments.spec`.
         root: what `{root}` in the grid stands for.
         jobs: runs, or tasks of runs that train together, at a time; each gets its share of the
-            processor's cores.
+            processor's cores, and of several GPUs its own.
         together: train the runs of one text prompt on one task in one pass. Their numbers are those
             of single runs up to rounding; they have no log.jsonl.
         command: what is called with a single run's arguments and `--out`.
@@ -80,22 +49,25 @@ def sweep(
         poll: seconds between looks at the runs of others.
 
     Raises:
-        DataError: a grid that cannot be read, or a folder that cannot be made.
+        DataError: a grid that cannot be read, a folder that cannot be made, or fewer GPUs than one
+            run is to have.
     """
     if jobs < 1:
         raise DataError(f"`jobs` is {jobs}; expected 1 or more")
     planned, folder = read_spec(spec_path(spec), root=root), Path(out)
+    each = processes_of(command)
+    gpus = shares(visible_gpus() if jobs * each > 1 else [], jobs=jobs, each=each)
     make_folders(folder)
-    how = _How(folder, command, jobs, stale)
+    how = How(folder, command, gpus, stale)
     tasks = tasks_of(planned) if together else []
     shared = {run.name for task in tasks for run in task}
     tasks += [[run] for run in planned if run.name not in shared]
     tell = progress or (lambda _: None)
-    ended = _work(tasks, how, tell)
+    ended = work(tasks, how, tell)
     while others := [run for run in planned if ended[run.name].state == "elsewhere"]:
         free = {run.name for run in others if not is_elsewhere(run, folder, stale=stale)}
         left = [[run for run in task if run.name in free] for task in tasks]
-        found = _work([task for task in left if task], how, lambda one: _unless_told(one, tell))
+        found = work([task for task in left if task], how, lambda one: _unless_told(one, tell))
         ended.update(found)
         if all(one.state == "elsewhere" for one in found.values()):
             time.sleep(poll)
@@ -121,65 +93,3 @@ def make_folders(folder: Path) -> None:
 def _unless_told(swept: Swept, tell: Callable[[Swept], object]) -> None:
     if swept.state != "elsewhere":
         tell(swept)
-
-
-def _work(tasks: Sequence[Task], how: _How, tell: Callable[[Swept], object]) -> dict[str, Swept]:
-    """Tasks of many runs first, as they come; each worker is for one of `jobs` threads."""
-    children, workers = Children(), SimpleQueue[Worker]()
-    many = any(len(task) > 1 for task in tasks)
-    made = [
-        Worker(how.folder, jobs=how.jobs, stale=how.stale, children=children)
-        for _ in range(how.jobs * many)
-    ]
-    for worker in made:
-        workers.put(worker)
-
-    def work(task: Task) -> list[Swept]:
-        todo = [run for run in task if not is_done(run, how.folder)]
-        found: dict[str, State | None] = {}
-        if len(todo) > 1:
-            worker = workers.get()
-            try:
-                found = dict(zip([run.name for run in todo], worker.do(todo), strict=True))
-            finally:
-                workers.put(worker)
-        return [_ended(run, found.get(run.name), how, children, tell) for run in task]
-
-    try:
-        with ThreadPoolExecutor(how.jobs) as pool:
-            futures = [pool.submit(work, task) for task in tasks]
-            try:
-                wait([f for f, task in zip(futures, tasks, strict=True) if len(task) > 1])
-                for worker in made:
-                    worker.close()  # their memory is wanted for the runs that are left
-                ended = [one for future in futures for one in future.result()]
-            except BaseException:  # Ctrl-C, or what no run can be blamed for
-                children.stop()
-                for future in futures:
-                    future.cancel()
-                raise
-    finally:
-        for worker in made:
-            worker.close()
-    return {one.run.name: one for one in ended}
-
-
-def _ended(
-    run: Planned, state: State | None, how: _How, children: Children,
-    tell: Callable[[Swept], object],
-) -> Swept:  # fmt: skip
-    """A run with its state, done by itself where it has none."""
-    why = ""
-    if state is None:
-        try:
-            state = do_run(
-                run, how.folder, command=how.command, jobs=how.jobs, stale=how.stale,
-                children=children,
-            )  # fmt: skip
-        except (OSError, NcscopeError) as error:  # the others may be luckier
-            state, why = "failed", str(error)
-    if state == "was done":  # its lock, left by a kill after the numbers were written, has no use
-        lock_of(run, how.folder).unlink(missing_ok=True)
-    swept = Swept(run, state, log_of(run, how.folder), why)
-    tell(swept)
-    return swept

@@ -15,6 +15,7 @@ from typing import Literal
 
 from ncscope.experiments.children import Children
 from ncscope.experiments.flock import is_open, open_alone
+from ncscope.experiments.gpus import VARIABLE
 from ncscope.experiments.lock import acquire, is_held
 from ncscope.experiments.spec import Planned
 from ncscope.experiments.sweep_child import of_this_sweep
@@ -61,9 +62,12 @@ def is_elsewhere(run: Planned, folder: Path, *, stale: float) -> bool:
 
 def do_run(
     run: Planned, folder: Path, *, command: Sequence[str], jobs: int, stale: float,
-    children: Children,
+    children: Children, gpus: str | None = None,
 ) -> State:  # fmt: skip
     """Do it unless it is done or another does it; `jobs` at a time share the cores.
+
+    Args:
+        gpus: those that it sees, as CUDA_VISIBLE_DEVICES has them; None: all.
 
     Raises:
         OSError: its log cannot be written, or no process be started.
@@ -84,7 +88,7 @@ def do_run(
             child = children.start(
                 [*words, "--out", str(folder / run.name), "--quiet"],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                env=environment(jobs * _processes(command)),
+                env=environment(jobs * processes_of(command), gpus=gpus),
             )  # fmt: skip
             status = children.wait(child)
             if status == 0 and is_done(run, folder):
@@ -111,7 +115,7 @@ def set_aside(folder: Path) -> None:
         folder.rename(aside)
 
 
-def environment(processes: int) -> dict[str, str]:
+def environment(processes: int, *, gpus: str | None = None) -> dict[str, str]:
     """Threads for each of several processes, unless the user has said how many; and whose they are.
 
     They share the cores that this process may use, which on a cluster are fewer than there are.
@@ -119,10 +123,11 @@ def environment(processes: int) -> dict[str, str]:
     may_use = getattr(os, "sched_getaffinity", None)  # of Linux
     cores = len(may_use(0)) if may_use else os.cpu_count() or 1
     threads = {"OMP_NUM_THREADS": str(max(1, cores // processes))}
-    return {**threads, **os.environ, **of_this_sweep()}
+    seen = {} if gpus is None else {VARIABLE: gpus}
+    return {**threads, **os.environ, **seen, **of_this_sweep()}
 
 
-def _processes(command: Sequence[str]) -> int:
+def processes_of(command: Sequence[str]) -> int:
     """How many processes one run has."""
     return int(command[command.index(_PER_NODE) + 1]) if _PER_NODE in command else 1
 

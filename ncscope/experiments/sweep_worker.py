@@ -16,9 +16,11 @@ from ncscope.experiments.sweep_run import State, environment, how_it_ended
 class Worker:
     """Holds one child process. It ends when its input does, so also when this process is killed."""
 
-    def __init__(self, folder: Path, *, jobs: int, stale: float, children: Children) -> None:
+    def __init__(
+        self, folder: Path, *, jobs: int, stale: float, children: Children, gpus: str | None = None
+    ) -> None:
         self._folder, self._jobs, self._stale = folder, jobs, stale
-        self._children = children
+        self._children, self._gpus = children, gpus
         self._child: subprocess.Popen[str] | None = None
 
     def do(self, runs: Sequence[Planned]) -> list[State | None]:
@@ -58,5 +60,6 @@ class Worker:
         with self._log().open("ab") as log:
             return self._children.start(
                 [*words, str(self._folder), str(self._stale)], stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE, stderr=log, env=environment(self._jobs), text=True,
+                stdout=subprocess.PIPE, stderr=log, text=True,
+                env=environment(self._jobs, gpus=self._gpus),
             )  # fmt: skip

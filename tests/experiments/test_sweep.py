@@ -14,6 +14,7 @@ import pytest
 from ncscope.errors import DataError
 from ncscope.experiments import sweep_run
 from ncscope.experiments.children import Children
+from ncscope.experiments.gpus import shares, visible_gpus
 from ncscope.experiments.spec import OPTIONS, read_spec, run_name
 from ncscope.experiments.sweep import sweep
 from ncscope.experiments.sweep_run import command_on, do_run, environment
@@ -221,7 +222,7 @@ def test_the_cores_a_process_may_use_are_shared_by_all_processes(monkeypatch):
 def test_each_gpu_of_a_run_is_a_process_that_gets_its_share(tmp_path, monkeypatch):
     seen = []
 
-    def shares(processes):
+    def shares(processes, **_):
         seen.append(processes)
         return dict(os.environ)
 
@@ -234,3 +235,36 @@ def test_each_gpu_of_a_run_is_a_process_that_gets_its_share(tmp_path, monkeypatc
         how = {"command": command, "jobs": 2, "stale": 60, "children": Children()}
         assert do_run(run, tmp_path, **how) == "failed"
     assert seen == [2, 8]
+
+
+def test_runs_at_a_time_see_gpus_of_their_own(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0, 2,3,-1")
+    assert visible_gpus() == ["0", "2", "3"]
+    four = ["0", "1", "2", "3"]
+    assert shares(four, jobs=2, each=1) == ["0", "1"]
+    assert shares(four, jobs=2, each=2) == ["0,1", "2,3"]
+    assert shares(["0", "1", "2"], jobs=2, each=2) == ["0,1", "0,1"]
+    assert shares(["0", "1"], jobs=3, each=1) == ["0", "1", "0"]
+    assert shares(four, jobs=1, each=1) == [None]  # nothing to share: the choice is torch's
+    assert shares([], jobs=2, each=2) == [None, None]
+    with pytest.raises(DataError, match=r"`gpus` is 4; expected 2 or fewer"):
+        shares(["0", "1"], jobs=1, each=4)
+
+
+def test_gpus_are_counted_where_nvidias_program_lists_them(tmp_path, monkeypatch):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert visible_gpus() == []
+    program = tmp_path / "nvidia-smi"
+    program.write_text("#!/bin/sh\necho 'GPU 0: A (UUID: x)'\necho '  MIG 1g'\necho 'GPU 1: A'\n")
+    program.chmod(0o755)
+    assert visible_gpus() == ["0", "1"]
+
+
+def test_every_run_of_a_sweep_sees_one_gpu_of_several(tmp_path, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,5")
+    code = "import os, time; print(os.environ['CUDA_VISIBLE_DEVICES']); time.sleep(0.5)"
+    path = spec(tmp_path, '[grid]\nmethod = "vpt"\ndata = "d"\nseed = [0, 1]\n')
+    command = [sys.executable, "-c", code]
+    ended = sweep(path, out=tmp_path / "out", jobs=2, command=command)
+    assert sorted(one.log.read_text()[0] for one in ended) == ["4", "5"]

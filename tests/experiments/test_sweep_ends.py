@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from ncscope.experiments import sweep as sweeping
+from ncscope.experiments import sweep_work as sweeping
 from ncscope.experiments import sweep_worker
 from ncscope.experiments.children import Children, StoppedError
 from ncscope.experiments.flock import is_open

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 import ncscope
-from ncscope.experiments import sweep as sweeping
+from ncscope.experiments import sweep_work as sweeping
 from ncscope.experiments import tune_together as library
 from ncscope.experiments.compare import compare
 from ncscope.experiments.lock import acquire
