@@ -16,7 +16,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
 from ncscope.experiments.ready import ready_names, spec_path
-from ncscope.experiments.spec import Option, read_spec
+from ncscope.experiments.spec import read_spec
+from ncscope.experiments.spec_values import Option
 from ncscope.tuning.own_losses import WITH_FROZEN_IMAGES
 from ncscope.tuning.recipe import recipe_of
 

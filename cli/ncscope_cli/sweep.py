@@ -136,7 +136,8 @@ def _sweep(
     from ncscope.experiments.spec import read_spec
     from ncscope.experiments.sweep_run import command_on
 
-    total, ended, lock = len(read_spec(spec_path(spec), root=root)), 0, threading.Lock()
+    runs = read_spec(spec_path(spec), root=root)  # once: it may be a pipe
+    total, ended, lock = len(runs), 0, threading.Lock()
 
     def say(swept: "Swept") -> None:
         nonlocal ended
@@ -150,7 +151,7 @@ def _sweep(
 
     with terminated_as_interrupted():
         found = library.sweep(
-            spec, out=out, root=root, jobs=jobs, together=together, command=command_on(gpus),
+            runs, out=out, jobs=jobs, together=together, command=command_on(gpus),
             progress=say,
         )  # fmt: skip
     return [one.state for one in found]

@@ -2,6 +2,7 @@
 
 import signal
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from ncscope.errors import DataError, NcscopeError
 from ncscope.experiments.children import terminated_as_interrupted
 from ncscope.experiments.ready import spec_path
-from ncscope.experiments.spec import read_spec
+from ncscope.experiments.spec import Planned, read_spec
 from ncscope.experiments.sweep import Swept, sweep
 from ncscope.experiments.sweep_run import command_on
 
@@ -52,8 +53,8 @@ def submit(
         raise NcscopeError('a cluster needs submitit: pip install "ncscope[slurm]"') from None
     if jobs < 1:
         raise DataError(f"`jobs` is {jobs}; expected 1 or more")
-    path = spec_path(spec).resolve()
-    read_spec(path, root=root)  # a mistake is to be told here, not by every job
+    where = None if root is None else Path(root).resolve()
+    runs = read_spec(spec_path(spec), root=where)  # a mistake is told here, not by every job
     folder = Path(out).resolve()
     try:
         executor = submitit.AutoExecutor(folder=folder / "slurm" / "%j", cluster=cluster)
@@ -68,7 +69,7 @@ def submit(
         with executor.batch():
             return [
                 executor.submit(
-                    work_on, path, out=folder, root=None if root is None else Path(root).resolve(),
+                    work_on, runs, out=folder,
                     together=together, command=command_on(share.gpus),
                 )
                 for _ in range(jobs)
@@ -78,7 +79,7 @@ def submit(
         raise NcscopeError(f"SLURM refused the jobs: {said[-1]}") from None
 
 
-def work_on(spec: str | Path, **options: Any) -> list[Swept]:
+def work_on(runs: Sequence[Planned], **options: Any) -> list[Swept]:
     """What a job does: `sweep`, until the grid is done, or SLURM ends the job.
 
     SLURM's warning that a job's time is nearly over, which would end every process that knows
@@ -88,7 +89,7 @@ def work_on(spec: str | Path, **options: Any) -> list[Swept]:
         signal.signal(sign, signal.SIG_IGN)
     try:
         with terminated_as_interrupted():
-            return sweep(spec, **options)
+            return sweep(runs, **options)
     except KeyboardInterrupt:
         print("ncscope: the job was ended; another goes on with what is left", file=sys.stderr)
         return []

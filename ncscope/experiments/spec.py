@@ -20,30 +20,15 @@ import itertools
 import json
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ncscope.errors import DataError
+from ncscope.experiments.spec_values import OF_TABLES, Option, checked
 
-Option = str | int | float | bool | list[str]
-# The options of `ncscope tune` that decide its result, and what they take.
-OPTIONS: dict[str, type] = {
-    "method": str, "data": str, "split": str, "shots": int, "tau": float, "seed": int,
-    "class_order": str, "recipe": str, "epochs": int, "batch_size": int, "lr": float,
-    "optimizer": str, "views": str, "ctx": int, "ctx_vision": int, "ctx_init": str, "depth": int,
-    "csc": bool, "class_token_position": str, "loss": str, "adjustment": float, "sampler": str,
-    "regulariser": str, "lcd_weight": float, "lcd_form": str, "mid_weight": float,
-    "mid_form": str, "centred": bool, "relative_weights": bool, "eval_every": int,
-    "log_every": int, "target": list, "accumulate": int, "backbone": str, "pretrained": str,
-    "template": str, "device": str, "precision": str, "workers": int, "trust_backbone": bool,
-    "test_part": str, "anchor": str, "cpt_clusters": int, "few_shot": str,
-}  # fmt: skip
-_KINDS = {str: "a text", int: "a whole number", float: "a number", bool: "true or false",
-          list: "a list of texts"}  # fmt: skip
 _IN_NAMES = ("lcd_weight", "mid_weight")
-_OF_TABLES = ("weights", "variants")
 _ABOUT = ("makes", "time", "then")
 _ROOT = "{root}"
 
@@ -76,7 +61,11 @@ def read_about(path: str | Path) -> dict[str, str]:
         DataError: other keys, or values that are no texts.
     """
     path = Path(path)
-    found = _table(_toml(path).get("about", {}), path, "about")
+    return _about(_toml(path), path)
+
+
+def _about(body: Mapping[str, Any], path: Path) -> dict[str, str]:
+    found = _table(body.get("about", {}), path, "about")
     for key, value in found.items():
         if key not in _ABOUT or not isinstance(value, str):
             raise DataError(f"{path}: about.{key} must be a text, and one of {', '.join(_ABOUT)}")
@@ -97,24 +86,38 @@ def read_spec(path: str | Path, *, root: str | Path | None = None) -> list[Plann
     for key in body:
         if key not in ("grid", "fixed", "about"):
             raise DataError(f"{path}: {key}: no table of a grid; those are grid, fixed and about")
+    _about(body, path)
     grid, fixed = (_table(body.get(key, {}), path, key) for key in ("grid", "fixed"))
     axes: list[list[dict[str, Option]]] = []
     for key, values in grid.items():
         listed = values if isinstance(values, list) else [values]
         if not listed:
             raise DataError(f"{path}: grid.{key}: an empty list makes no run")
-        if key in _OF_TABLES:
+        if key in OF_TABLES:
             where = f"grid.{key}"
-            axes.append([_checked(_table(v, path, where), path, where) for v in listed])
+            axes.append([checked(_table(v, path, where), path, where) for v in listed])
         else:
-            axes.append([_checked({key: value}, path, "grid") for value in listed])
-    shared = _checked(fixed, path, "fixed")
+            axes.append([checked({key: value}, path, "grid") for value in listed])
+    for key in OF_TABLES:
+        if key in fixed:
+            raise DataError(f"{path}: fixed.{key}: its tables make a run each, in [grid]; what all "
+                            f"share is said by the options themselves")  # fmt: skip
+    shared = checked(fixed, path, "fixed")
     runs = [_merged([*choice, shared], path) for choice in itertools.product(*axes)]
-    names = [run.name for run in runs]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise DataError(f"{path}: the same run comes twice: {twice[0]}; a list repeats a value")
+    _check_once(runs, path)
     return [Planned(run.name, _rooted(run.options, root, path)) for run in runs]
+
+
+def _check_once(runs: Sequence[Planned], path: Path) -> None:
+    """A weight of 0 is the same as none."""
+    seen: dict[str, str] = {}
+    for run in runs:
+        kept = {k: v for k, v in run.options.items() if k not in _IN_NAMES or v != 0}
+        key = json.dumps(kept, sort_keys=True)
+        if key in seen:
+            why = "a list repeats a value" if seen[key] == run.name else "a weight of 0 is none"
+            raise DataError(f"{path}: the same run comes twice: {seen[key]}; {why}")
+        seen[key] = run.name
 
 
 def _rooted(
@@ -152,33 +155,19 @@ def run_name(options: Mapping[str, Option]) -> str:
     The digest keeps a run apart from one whose other options were changed in the file since.
     """
     digest = hashlib.sha256(json.dumps(options, sort_keys=True).encode()).hexdigest()[:8]
-    parts = [str(options["method"]), _short(str(options["data"]))]
-    parts += [f"{key}{options[key]:g}" for key in ("tau", "seed") if key in options]
-    parts += [f"{key[:3]}{options[key]:g}" for key in _IN_NAMES if options.get(key)]
+    parts = [str(options["method"]), _named(str(options["data"]))]
+    parts += [f"{key}{_short(options[key])}" for key in ("tau", "seed") if key in options]
+    parts += [f"{key[:3]}{_short(options[key])}" for key in _IN_NAMES if options.get(key)]
     readable = re.sub(r"[^\w.@+=-]+", "_", "-".join(parts), flags=re.ASCII)[:100].strip("_.-")
     return f"{readable}-{digest}"
 
 
-def _short(data: str) -> str:
+def _short(number: Option) -> str:
+    return str(number) if isinstance(number, int) else f"{number:g}"
+
+
+def _named(data: str) -> str:
     return data.removeprefix("toy:").removesuffix(f":{_ROOT}")
-
-
-def _checked(table: Mapping[str, Any], path: Path, where: str) -> dict[str, Option]:
-    found: dict[str, Option] = {}
-    for key, value in table.items():
-        kind = OPTIONS.get(key)
-        if kind is None:
-            raise DataError(f"{path}: {where}.{key}: not an option of ncscope tune; there are "
-                            f"{', '.join((*_OF_TABLES, *OPTIONS))}")  # fmt: skip
-        if kind is float and isinstance(value, int) and not isinstance(value, bool):
-            value = float(value)
-        whole = isinstance(value, kind) and not (kind is int and isinstance(value, bool))
-        if isinstance(value, list):
-            whole = whole and all(isinstance(item, str) for item in value)
-        if not whole:
-            raise DataError(f"{path}: {where}.{key} must be {_KINDS[kind]}; found {value!r}")
-        found[key] = value
-    return found
 
 
 def _table(value: object, path: Path, where: str) -> dict[str, Any]:

@@ -12,14 +12,14 @@ from ncscope.errors import DataError
 from ncscope.experiments.gpus import shares, visible_gpus
 from ncscope.experiments.lock import BEAT, STALE
 from ncscope.experiments.ready import spec_path
-from ncscope.experiments.spec import read_spec
+from ncscope.experiments.spec import Planned, read_spec
 from ncscope.experiments.sweep_batch import tasks_of
 from ncscope.experiments.sweep_run import COMMAND, is_elsewhere, processes_of
 from ncscope.experiments.sweep_work import How, Swept, work
 
 
 def sweep(
-    spec: str | Path,
+    spec: str | Path | Sequence[Planned],
     *,
     out: str | Path,
     root: str | Path | None = None,
@@ -36,7 +36,8 @@ def sweep(
     next time. Runs that other processes do are waited for, and taken over where those end.
 
     Args:
-        spec: the name of a ready grid, or a TOML file, see `ncscope.experiments.spec`.
+        spec: the name of a ready grid, or a TOML file, see `ncscope.experiments.spec`; or the runs
+            of one, as `read_spec` gives them.
         root: what `{root}` in the grid stands for.
         jobs: runs, or tasks of runs that train together, at a time; each gets its share of the
             processor's cores, and of several GPUs its own.
@@ -54,7 +55,9 @@ def sweep(
     """
     if jobs < 1:
         raise DataError(f"`jobs` is {jobs}; expected 1 or more")
-    planned, folder = read_spec(spec_path(spec), root=root), Path(out)
+    named = isinstance(spec, str | Path)
+    planned = read_spec(spec_path(spec), root=root) if named else list(spec)
+    folder = Path(out)
     each = processes_of(command)
     gpus = shares(visible_gpus() if jobs * each > 1 else [], jobs=jobs, each=each)
     make_folders(folder)

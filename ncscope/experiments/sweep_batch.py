@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 from ncscope.errors import NcscopeError
 from ncscope.experiments.flock import is_open
 from ncscope.experiments.lock import acquire
-from ncscope.experiments.spec import Option, Planned
+from ncscope.experiments.spec import Planned
+from ncscope.experiments.spec_values import Option
 from ncscope.experiments.sweep_child import end_with_sweep
 from ncscope.experiments.sweep_run import State, has_state, is_done, lock_of, log_of, set_aside
 from ncscope.tuning.recipe import RECIPES
@@ -49,10 +50,11 @@ def tasks_of(runs: Sequence[Planned]) -> list[list[Planned]]:
 
 
 def _joins(options: Any) -> bool:
-    method, recipe = options["method"], RECIPES.get(options.get("recipe", "authors"))
-    if method not in _METHODS or recipe is None:
+    method = options["method"]
+    if method not in _METHODS:
         return False
-    batch = options.get("batch_size", recipe[method].batch_size)
+    recipe = RECIPES[options.get("recipe", "authors")][method]
+    batch = options.get("batch_size", recipe.batch_size)
     return batch == 0 and all(options.get(key, value) == value for key, value in _PLAIN.items())
 
 

@@ -1,3 +1,5 @@
+import os
+
 import pytest
 from typer.testing import CliRunner
 
@@ -30,14 +32,9 @@ def test_the_example_of_the_help_is_a_grid_and_can_be_looked_at_without_running(
 
 
 def test_failures_are_counted_and_named_where_they_are_told(spec, tmp_path, monkeypatch):
-    def fails(path, *, out, root, jobs, together, command, progress):
-        assert (jobs, root, together, command[2]) == (
-            1,
-            None,
-            True,
-            "ncscope.experiments.sweep_child",
-        )
-        runs = library.read_spec(path)
+    def fails(runs, *, out, jobs, together, command, progress):
+        assert (jobs, together, command[2]) == (1, True, "ncscope.experiments.sweep_child")
+        assert len(runs) == 24
         ended = [library.Swept(runs[0], "done", out), library.Swept(runs[1], "failed", out / "l")]
         for one in ended:
             progress(one)
@@ -77,3 +74,14 @@ def test_several_gpus_are_torchruns(spec, tmp_path, monkeypatch):
         "--nproc-per-node",
         "2",
     )
+
+
+def test_a_grid_may_come_through_a_pipe(spec, tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(library, "sweep", lambda runs, **_: seen.extend(runs) or [])
+    read, write = os.pipe()
+    os.write(write, spec.read_bytes())
+    os.close(write)
+    invoke(f"/dev/fd/{read}", "--out", tmp_path / "out")
+    os.close(read)
+    assert len(seen) == 24

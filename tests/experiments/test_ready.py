@@ -101,7 +101,7 @@ def test_runs_of_one_text_prompt_on_one_task_train_together():
 @pytest.mark.parametrize(
     "line",
     ["csc = true", "batch_size = 8", 'sampler = "balanced"', "log_every = 5", 'recipe = "authors"',
-     "relative_weights = true", "accumulate = 2", 'recipe = "none"', "eval_every = 1"],
+     "relative_weights = true", "accumulate = 2", "eval_every = 1"],
 )  # fmt: skip
 def test_a_run_that_takes_other_steps_or_is_to_log_is_done_by_itself(tmp_path, line):
     recipe = "" if line.startswith("recipe") else 'recipe = "toy"\n'

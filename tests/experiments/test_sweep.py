@@ -15,7 +15,7 @@ from ncscope.errors import DataError
 from ncscope.experiments import sweep_run
 from ncscope.experiments.children import Children
 from ncscope.experiments.gpus import shares, visible_gpus
-from ncscope.experiments.spec import OPTIONS, read_spec, run_name
+from ncscope.experiments.spec import read_spec
 from ncscope.experiments.sweep import sweep
 from ncscope.experiments.sweep_run import command_on, do_run, environment
 
@@ -65,65 +65,6 @@ target = ["toy:shapes", "toy:fish@sketch"]
 def ran(folder):
     path = folder / "ran.txt"
     return path.read_text().splitlines() if path.exists() else []
-
-
-def test_a_grid_is_every_combination_with_what_is_fixed(tmp_path):
-    runs = read_spec(spec(tmp_path, GRID))
-    assert len(runs) == len({run.name for run in runs}) == 16
-    last = runs[-1]
-    assert last.options == {
-        "method": "maple", "data": "toy:fish", "tau": 0.05, "seed": 1, "lcd_weight": 0.1,
-        "mid_weight": 1.0, "recipe": "toy", "csc": False, "centred": True,
-        "target": ["toy:shapes", "toy:fish@sketch"],
-    }  # fmt: skip
-    assert last.arguments() == [
-        "maple", "--data=toy:fish", "--tau=0.05", "--seed=1", "--lcd-weight=0.1",
-        "--mid-weight=1.0", "--recipe=toy", "--centred", "--target", "toy:shapes", "--target",
-        "toy:fish@sketch",
-    ]  # fmt: skip
-    assert last.name.startswith("maple-fish-tau0.05-seed1-lcd0.1-mid1-")
-
-
-def test_a_changed_option_is_another_run():
-    options = {"method": "coop", "data": "toy:fish", "seed": 0, "recipe": "toy"}
-    assert run_name(options) == run_name(dict(reversed(options.items())))
-    assert run_name(options) != run_name({**options, "recipe": "authors"})
-    assert "/" not in run_name({**options, "data": "../../etc"})
-    assert not run_name({**options, "method": "..", "data": ".."}).startswith(".")
-
-
-def test_the_options_are_those_of_the_command():
-    from typer.main import get_command
-
-    from ncscope_cli.main import app
-
-    taken = {p.name for p in get_command(app).commands["tune"].params}
-    not_of_a_grid = {"out", "resume", "quiet", "tensorboard", "wandb", "compile", "cache"}
-    assert taken - not_of_a_grid == set(OPTIONS)
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("[grid", r"spec\.toml: not TOML"),
-        ("[runs]", r"runs: no table of a grid; those are grid, fixed and about"),
-        ("grid = 3", r"grid must be a table of options; found 3"),
-        ('[grid]\nmethod="coop"', r"grid\.data is missing"),
-        ('[grid]\ndata="d"', r"grid\.method is missing"),
-        ('[grid]\nmethod="coop"\ndata="d"\nlearning=[1]', r"grid\.learning: not an option"),
-        ('[grid]\nmethod="coop"\ndata="d"\nseed=["a"]', r"grid\.seed must be a whole number"),
-        ('[grid]\nmethod="coop"\ndata="d"\nseed=[true]', r"grid\.seed must be a whole number"),
-        ('[grid]\nmethod="coop"\ndata="d"\ntau=[]', r"grid\.tau: an empty list makes no run"),
-        ('[grid]\nmethod="coop"\ndata="d"\nweights=[1]', r"grid\.weights must be a table"),
-        ('[grid]\nmethod="coop"\ndata="d"\nweights=[{lcd=1}]', r"grid\.weights\.lcd: not an opt"),
-        ('[grid]\nmethod="coop"\ndata="d"\n[fixed]\nmethod="x"', r"method: given twice"),
-        ('[grid]\nmethod="coop"\ndata="d"\n[fixed]\ntarget=[1]', r"fixed\.target must be a list"),
-        ('[grid]\nmethod="coop"\ndata="d"\nseed=[1, 1]', r"the same run comes twice: coop-d-seed1"),
-    ],
-)
-def test_a_wrong_grid_is_refused_by_its_key(tmp_path, text, message):
-    with pytest.raises(DataError, match=message):
-        read_spec(spec(tmp_path, text))
 
 
 def test_every_run_is_done_once_and_not_again(tmp_path, command):
