@@ -23,7 +23,7 @@ from ncscope.experiments.sweep_child import of_this_sweep
 State = Literal["done", "was done", "elsewhere", "failed"]
 _TUNE = ("-m", "ncscope.experiments.sweep_child", "tune")
 _PER_NODE = "--nproc-per-node"
-_TORCHRUN = ("-m", "torch.distributed.run", "--standalone", _PER_NODE)
+_TORCHRUN = ("-m", "ncscope.experiments.sweep_launch", "--standalone", _PER_NODE)
 COMMAND = (sys.executable, *_TUNE)
 
 

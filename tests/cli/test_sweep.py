@@ -69,7 +69,7 @@ def test_several_gpus_are_torchruns(spec, tmp_path, monkeypatch):
     assert not said["together"]
     assert said["command"][1:6] == (
         "-m",
-        "torch.distributed.run",
+        "ncscope.experiments.sweep_launch",
         "--standalone",
         "--nproc-per-node",
         "2",
