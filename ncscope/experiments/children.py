@@ -31,7 +31,7 @@ class Children:
             OSError: no process can be started.
         """
         with self._lock:
-            self._check()
+            self.check()
             child = subprocess.Popen(words, **how)
             self._running.add(child)
         return child
@@ -45,7 +45,7 @@ class Children:
         status = child.wait()
         with self._lock:
             self._running.discard(child)
-            self._check()
+            self.check()
         return status
 
     def stop(self) -> None:
@@ -61,7 +61,8 @@ class Children:
                 child.wait(max(0.0, end - time.monotonic()))
             child.kill()  # nothing, where it has ended
 
-    def _check(self) -> None:
+    def check(self) -> None:
+        """Raise StoppedError where the sweep is to end."""
         if self._stopped:
             raise StoppedError
 

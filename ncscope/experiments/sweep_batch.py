@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ncscope.errors import NcscopeError
+from ncscope.experiments.children import terminated_as_interrupted
 from ncscope.experiments.flock import is_open
 from ncscope.experiments.lock import acquire
 from ncscope.experiments.spec import Planned
@@ -117,13 +118,17 @@ def _machine(options: Any) -> Any:
 
 
 def main() -> None:
-    """Answer tasks until there are no more, or the sweep has ended."""
+    """Answer tasks until there are no more, or the sweep has ended; then give back the locks."""
     end_with_sweep()
     folder, stale = Path(sys.argv[1]), float(sys.argv[2])
     answers, sys.stdout = sys.stdout, sys.stderr  # what libraries print is no answer
-    for line in sys.stdin:
-        runs = [Planned(name, options) for name, options in json.loads(line)]
-        print(json.dumps(do_batch(runs, folder, stale=stale)), file=answers, flush=True)
+    try:
+        with terminated_as_interrupted():
+            for line in sys.stdin:
+                runs = [Planned(name, options) for name, options in json.loads(line)]
+                print(json.dumps(do_batch(runs, folder, stale=stale)), file=answers, flush=True)
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 
 if __name__ == "__main__":

@@ -70,8 +70,10 @@ def do_run(
         gpus: those that it sees, as CUDA_VISIBLE_DEVICES has them; None: all.
 
     Raises:
+        StoppedError: the sweep is to end.
         OSError: its log cannot be written, or no process be started.
     """
+    children.check()
     if is_done(run, folder):
         return "was done"
     lock = acquire(lock_of(run, folder), stale=stale)

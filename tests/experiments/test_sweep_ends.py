@@ -168,6 +168,7 @@ def test_an_interrupted_sweep_does_not_begin_the_runs_of_a_group_one_by_one(
     with pytest.raises(KeyboardInterrupt):
         sweep(spec, out=tmp_path / "out", command=command)
     assert ran(tmp_path / "out") == []
+    assert list((tmp_path / "out" / "logs").iterdir()) == []
 
 
 def test_a_worker_that_cannot_be_started_leaves_each_run_to_itself(

@@ -2,6 +2,7 @@
 
 # A run's options are of several types; what is acquired here is free.
 # pyright: reportArgumentType=false, reportOptionalContextManager=false
+# pyright: reportOptionalMemberAccess=false
 
 import json
 import os
@@ -153,6 +154,23 @@ def test_a_grid_killed_three_times_ends_with_the_table_of_one_that_was_not(spec,
     sweep(spec, out=cut, poll=0.1)
     assert table(cut) == table(whole)
     assert list((cut / "locks").glob("[!.]*")) == []
+
+
+def test_an_ended_worker_gives_back_the_locks_of_its_runs(spec, tmp_path):
+    """At once, also for other machines, which would else wait for two minutes of silence."""
+    words = [sys.executable, "-c", "from ncscope.experiments.sweep_batch import main; main()"]
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    worker = subprocess.Popen(
+        [*words, str(tmp_path), "60"], env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    task = json.dumps([[run.name, dict(run.options, epochs=5000)] for run in read_spec(spec)])
+    worker.stdin.write(f"{task}\n".encode())
+    worker.stdin.flush()
+    until(lambda: any(tmp_path.glob("*/config.json")))
+    worker.terminate()
+    worker.communicate()
+    assert worker.returncode == 130
+    assert list((tmp_path / "locks").glob("[!.]*")) == []
 
 
 @pytest.mark.slow
