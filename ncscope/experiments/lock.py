@@ -9,6 +9,7 @@ import json
 import os
 import secrets
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -26,6 +27,7 @@ class RunLock:
 
     def __init__(self, path: Path, token: str, *, beat: float) -> None:
         self._path, self._token = path, token
+        self._lost: Callable[[], object] = lambda: None
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._beat, args=(beat,), daemon=True)
         self._thread.start()
@@ -39,6 +41,10 @@ class RunLock:
     ) -> None:  # fmt: skip
         self.release()
 
+    def when_lost(self, end: Callable[[], object]) -> None:
+        """What to call where another takes over, as from a machine that slept: it ends the work."""
+        self._lost = end
+
     def release(self) -> None:
         """Stop touching the file and remove it, if it is still ours."""
         self._stop.set()
@@ -51,7 +57,8 @@ class RunLock:
         """A file that is not there, or cannot be touched, may be so for a moment only."""
         while not self._stop.wait(beat):
             if _holder(self._path).get("token", self._token) != self._token:
-                return  # taken over, while this machine slept
+                self._lost()
+                return
             with contextlib.suppress(OSError):
                 os.utime(self._path)
 

@@ -92,6 +92,7 @@ def do_run(
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 env=environment(jobs * processes_of(command), gpus=gpus),
             )  # fmt: skip
+            lock.when_lost(child.terminate)
             status = children.wait(child)
             if status == 0 and is_done(run, folder):
                 return "done"

@@ -136,12 +136,13 @@ def test_a_lock_that_is_taken_over_is_there_all_the_time_so_that_no_third_can_ma
     assert json.loads(path.read_text())["pid"] == os.getpid()
 
 
-def test_an_owner_that_was_taken_over_neither_touches_nor_removes_the_lock(tmp_path):
-    held = acquire(tmp_path / "lock", beat=0.02)
+def test_an_owner_that_was_taken_over_is_told_and_neither_touches_nor_removes_the_lock(tmp_path):
+    held, told = acquire(tmp_path / "lock", beat=0.02), []
+    held.when_lost(lambda: told.append("lost"))
     path = lock_of(tmp_path / "lock", pid=os.getpid())
-    os.utime(path, (1, 1))
     held._thread.join(5)
-    assert path.stat().st_mtime == 1
+    assert not held._thread.is_alive()  # which touched it
+    assert told == ["lost"]
     held.release()
     assert json.loads(path.read_text())["token"] == "t"
 
