@@ -209,6 +209,8 @@ def tune(
             listener=listener,
         )
     if tuned.first:
+        for warning in tuned.warnings:
+            typer.echo(f"ncscope: {warning}", err=True)
         typer.echo(accuracy_table(tuned.record, tuned.report.records))
         if not quiet:
             typer.echo(f"ncscope: wrote {out}", err=True)

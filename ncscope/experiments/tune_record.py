@@ -137,6 +137,12 @@ def tune_record(
     }
 
 
+def data_warnings(plan: Plan, splits: Sequence[TestSplit]) -> tuple[str, ...]:
+    """What was said of the training and the test images where they were read, each once."""
+    images = [plan.draw.images, *(split.images for split in splits)]
+    return tuple(dict.fromkeys(f"{one.name}: {said}" for one in images for said in one.warnings))
+
+
 def _accuracies(measured: Sequence[Measured], plan: Plan) -> dict[str, float | None]:
     """Fractions: base, new, h, or all; head, medium and tail of the trained classes; ece."""
     own = {m.split.name: m for m in measured if not m.split.target}

@@ -9,7 +9,7 @@ from typing import Any
 
 from ncscope.experiments.tune_options import TuneOptions, config_of
 from ncscope.experiments.tune_plan import Plan
-from ncscope.experiments.tune_record import Measured, measure_splits, tune_record
+from ncscope.experiments.tune_record import Measured, data_warnings, measure_splits, tune_record
 from ncscope.experiments.tune_tests import Machine, target_splits
 from ncscope.features.arrays import replacing
 from ncscope.features.bundle import Features
@@ -39,6 +39,7 @@ class Tuned:
     report: Report
     folder: Path | None
     first: bool = True  # of several processes, the one that writes
+    warnings: tuple[str, ...] = ()  # what the training and test images' readers said
 
     @property
     def accuracy(self) -> dict[str, float | None]:
@@ -150,6 +151,7 @@ def finish(started: Started, trained: Trained, *, sharing: int = 1) -> Tuned:
         report=Report((*(m.run for m in after), *(m.run for m in started.before))),
         folder=folder,
         first=plan.setting.spread.first,
+        warnings=data_warnings(plan, started.splits),
     )
     if folder is not None and tuned.first:
         trained.trajectory.write(folder / "trajectory.safetensors")

@@ -115,3 +115,21 @@ def test_the_authors_recipe_is_taken_and_written_down(data, tmp_path, monkeypatc
     config = json.loads((tmp_path / "run" / "config.json").read_text())
     found = [config[name] for name in ("lr", "batch_size", "ctx", "optimizer", "views")]
     assert found == [0.0035, 4, 2, "sgd", "online"]
+
+
+def test_what_is_said_of_the_data_is_shown_though_quiet(tmp_path, monkeypatch, capsys):
+    save_pictures(tmp_path / "data")
+    for part in ("train", "test"):
+        for i, folder in enumerate(sorted((tmp_path / "data" / part).iterdir())):
+            folder.rename(folder.with_name(f"n0144000{i}"))
+    code, _, err = run(
+        *(monkeypatch, capsys, "tune", "coop", "--data", tmp_path / "data", "--backbone", "toy"),
+        *("--recipe", "toy", "--shots", "9", "--epochs", "1", "--cache", "off", "--quiet"),
+        *("--out", tmp_path / "run"),
+    )
+    assert code == 0, err
+    shown = [line.removeprefix(f"ncscope: {tmp_path / 'data'}: ") for line in err.splitlines()]
+    assert [line[:44] for line in shown] == [
+        "the class names are WordNet ids (n01440000, ",
+        "3 class(es) have fewer than 9 training image",
+    ]
