@@ -37,7 +37,8 @@ def shares(gpus: Sequence[str], *, jobs: int, each: int) -> list[str | None]:
         DataError: one run wants more than there are.
     """
     if 0 < len(gpus) < each:
-        raise DataError(f"`gpus` is {each}; expected {len(gpus)} or fewer, {VARIABLE} of a run")
+        names = ", ".join(gpus)
+        raise DataError(f"`gpus` is {each}; expected {len(gpus)} or fewer: {VARIABLE} are {names}")
     if jobs == 1 or len(gpus) < 2:
         return [None] * jobs
     parts = [gpus[i : i + each] for i in range(0, len(gpus) - each + 1, each)]

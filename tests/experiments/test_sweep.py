@@ -125,6 +125,16 @@ def test_an_output_that_is_a_file_is_refused(tmp_path):
         sweep(spec(tmp_path, GRID), out=tmp_path / "out")
 
 
+@pytest.mark.parametrize("part", ["logs", "locks"])
+def test_a_part_of_the_output_that_is_a_file_is_refused_before_any_run(tmp_path, part, command):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / part).touch()
+    with pytest.raises(DataError, match=rf"out/{part}: cannot be made a folder \(.*--out$"):
+        sweep(spec(tmp_path, GRID), out=out, together=False, command=command)
+    assert ran(out) == []
+
+
 def test_no_jobs_are_refused(tmp_path):
     with pytest.raises(DataError, match="`jobs` is 0; expected 1 or more"):
         sweep(spec(tmp_path, GRID), out=tmp_path / "out", jobs=0)
@@ -188,7 +198,7 @@ def test_runs_at_a_time_see_gpus_of_their_own(monkeypatch):
     assert shares(["0", "1"], jobs=3, each=1) == ["0", "1", "0"]
     assert shares(four, jobs=1, each=1) == [None]  # nothing to share: the choice is torch's
     assert shares([], jobs=2, each=2) == [None, None]
-    with pytest.raises(DataError, match=r"`gpus` is 4; expected 2 or fewer"):
+    with pytest.raises(DataError, match=r"`gpus` is 4; expected 2 or fewer: .* are 0, 1$"):
         shares(["0", "1"], jobs=1, each=4)
 
 
