@@ -10,8 +10,8 @@ _LATEX = {
     "#": r"\#", "_": r"\_", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
     "|": r"$|$", "<": r"$<$", ">": r"$>$", "−": "$-$", "–": "--", "—": "---", "…": r"\dots{}",
     "×": r"$\times$", "Δ": r"$\Delta$", "√": r"$\surd$", "∞": r"$\infty$", "\u202f": r"\,",
-    "·": r"$\cdot$", "±": r"$\pm$", "ρ": r"$\rho$", "τ": r"$\tau$", "λ": r"$\lambda$", "σ": r"$\sigma$",
-    "≤": r"$\leq$", "≥": r"$\geq$",
+    "·": r"$\cdot$", "±": r"$\pm$", "ρ": r"$\rho$", "τ": r"$\tau$", "λ": r"$\lambda$",
+    "σ": r"$\sigma$", "≤": r"$\leq$", "≥": r"$\geq$",
 }  # fmt: skip
 _RAISED = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-", strict=True))
 _SIGNS = re.compile("|".join(re.escape(sign) for sign in _LATEX))
