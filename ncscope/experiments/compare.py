@@ -14,9 +14,10 @@ from ncscope.experiments.association import NOTES as CORRELATION_NOTES
 from ncscope.experiments.association import correlation_tables
 from ncscope.experiments.averages import listed
 from ncscope.experiments.build import build_tables
+from ncscope.experiments.find import find_files
 from ncscope.experiments.layouts import H_NOTE, Layout
 from ncscope.experiments.points import taus
-from ncscope.experiments.read import find_files, read_outcomes
+from ncscope.experiments.read import read_outcomes
 from ncscope.experiments.rows import (
     Duplicates,
     Labelled,
