@@ -15,7 +15,7 @@ SETTINGS = (
     "views", "accumulate", "precision", "ctx", "ctx_vision", "ctx_init", "depth", "csc",
     "class_token_position", "sampler", "loss", "adjustment", "regulariser", "lcd_weight",
     "lcd_form", "mid_weight", "mid_form", "centred", "relative_weights", "cpt_weights",
-    "cpt_clusters", "anchor", "test_part",
+    "cpt_clusters", "anchor", "test_part", "few_shot",
 )  # fmt: skip
 _KNOWN_DATA = re.compile(r"([A-Za-z0-9][\w.@-]+):.+")
 _SEED_FOLDER = re.compile(r"seed[-_]?(\d+)")

@@ -111,6 +111,8 @@ def _tuned(
     settings = {key: tune.get(key) for key in SETTINGS}
     if isinstance(settings["cpt_weights"], list):
         settings["cpt_weights"] = "/".join(map(str, settings["cpt_weights"]))
+    # A list of images is a file for each data set and seed: all of them are one row.
+    settings["few_shot"] = "drawn" if settings["few_shot"] is None else "listed"
     for key, value in settings.items():
         if value is not None and not isinstance(value, (str, int, float)):
             wrong(file, f"tune.{key}", "a text or a number", value)

@@ -15,7 +15,7 @@ _WORDS = {"lcd_weight": "lcd", "mid_weight": "mid", "lcd_form": "lcd form", "mid
           "class_order": "order", "relative_weights": "relative", "ctx_init": "ctx init",
           "ctx_vision": "image ctx", "batch_size": "batch", "class_token_position": "class name",
           "cpt_weights": "cpt weights", "cpt_clusters": "clusters",
-          "test_part": "tested on"}  # fmt: skip
+          "test_part": "tested on", "few_shot": "images"}  # fmt: skip
 _METHODS = ("zero-shot", "coop", "cocoop", "kgcoop", "prograd", "vpt", "ivlp", "maple",
             "promptsrc", "tcp", "taskres", "clip-adapter")  # fmt: skip
 _DATA = ("imagenet", "caltech", "pets", "cars", "flowers", "food", "aircraft", "sun397", "dtd",

@@ -126,6 +126,16 @@ def test_what_was_analysed_is_told_from_what_was_tuned(tmp_path):
     assert [row.label for row in label_rows(outcomes(*files))] == ["coop", "coop analysed"]
 
 
+def test_runs_on_listed_images_are_one_row_apart_from_those_on_drawn_ones(tmp_path):
+    lists = [f"split_fewshot/shot_16-seed_{seed}.pkl" for seed in (1, 2)]
+    files = [
+        tuned(tmp_path, "coop", "d", base=0.5, new=0.5, seed=seed, few_shot=one)
+        for seed, one in ((1, None), (1, lists[0]), (2, lists[1]))
+    ]
+    labels = [row.label for row in label_rows(outcomes(*files))]
+    assert sorted(labels) == ["coop (images drawn)"] + ["coop (images listed)"] * 2
+
+
 def test_runs_of_a_published_tree_are_one_row_over_its_data_sets(tmp_path):
     tree = "output/train_base/{}/shots_16/{}/vit_b16/seed{}"
     files = [
