@@ -15,6 +15,7 @@ import pytest
 
 from ncscope.experiments import sweep_work as sweeping
 from ncscope.experiments import sweep_worker
+from ncscope.experiments.alive import is_alive
 from ncscope.experiments.children import Children, StoppedError
 from ncscope.experiments.flock import is_open
 from ncscope.experiments.spec import read_spec
@@ -91,11 +92,7 @@ def until(happened, *, seconds=60):
 
 
 def gone(pid):
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return True
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    return not is_alive(pid, None)
 
 
 def test_the_runs_of_a_sweep_that_is_killed_alone_end_and_are_taken_over(spec, tmp_path, command):
