@@ -1,5 +1,7 @@
 """Entry point: collects the verbs and turns NcscopeError into one line and exit status 1."""
 
+import contextlib
+import os
 import sys
 from typing import Annotated
 
@@ -44,6 +46,15 @@ app.command("demo")(demo.demo)
 def main() -> None:
     """Run a verb: 0 done, 1 a refusal with one clear line on stderr, 2 wrong usage."""
     try:
+        _run()
+    except SystemExit as ended:
+        if os.environ.get("WORLD_SIZE", "1") == "1":
+            raise
+        _leave_at_once(ended.code)
+
+
+def _run() -> None:
+    try:
         app()
     except NcscopeError as error:
         typer.echo(f"ncscope: {error}", err=True)
@@ -54,6 +65,15 @@ def main() -> None:
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(1)
+
+
+def _leave_at_once(code: str | int | None) -> None:
+    """End one of several processes without taking torch down: its threads, while those of the
+    others still end, have been seen to abort a process whose work was done."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(ValueError, OSError):  # closed
+            stream.flush()
+    os._exit(code if isinstance(code, int) else int(code is not None))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Several processes: the numbers of one, one writer, one line of refusal, nobody left waiting."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -210,3 +211,19 @@ def test_moments_of_two_processes_are_merged_over_their_blocks(tmp_path):
     )
     assert two["measures"] == pytest.approx(one["measures"], abs=1e-6)
     assert two["samples"] == int((label >= 0).sum())
+
+
+@pytest.mark.parametrize(("words", "code"), [(["--version"], 0), (["extract"], 2)])
+def test_one_of_several_processes_leaves_without_taking_torch_down(words, code):
+    program = (
+        "import atexit, sys; atexit.register(print, 'taken down'); "
+        f"sys.argv = ['ncscope', *{words}]; from ncscope_cli.main import main; main()"
+    )
+    for world, taken_down in (("2", False), ("1", True)):
+        done = subprocess.run(
+            [sys.executable, "-c", program], capture_output=True, text=True, timeout=60,
+            env={**os.environ, "WORLD_SIZE": world}, check=False,
+        )  # fmt: skip
+        assert done.returncode == code, done.stderr
+        assert ("taken down" in done.stdout) == taken_down
+        assert "ncscope" in done.stdout + done.stderr  # nothing said is lost
