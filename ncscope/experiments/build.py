@@ -50,8 +50,9 @@ def build_tables(
         if len(shared) > 1:
             which = "all tau" if len(shared) == len(ratios) else f"tau {_listed(shared)}"
             here = [p for p in points if p.tau in (None, *shared)]
-            tested += tests.of(here, pts.BASE_TO_NEW, f"Base to new, {which}")
-            tables += tested[-1:]
+            over_all = tests.of(here, pts.BASE_TO_NEW, f"Base to new, {which}")
+            tables += over_all
+            tested += over_all
     return tables, tested
 
 

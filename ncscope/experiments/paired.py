@@ -63,13 +63,13 @@ def paired(differences: Sequence[float], groups: Sequence[Hashable], *, seed: in
     wins, losses = int((values > 0).sum()), int((values < 0).sum())
     reasons: list[str] = []
     t_p = _t_test(values, "t test", reasons)
-    data_p = _t_test(_means(values, groups), "t test over data sets", reasons)
+    means = _means(values, groups)
+    data_p = _t_test(means, "t test over data sets", reasons)
     wilcoxon_p = _wilcoxon(values, reasons)
     sign_p = float(stats.binomtest(wins, wins + losses).pvalue) if wins + losses else None
-    low, high = _interval(values, groups, seed, reasons)
+    low, high = _interval(values, means, seed, reasons)
     return Paired(
-        len(values), len(set(groups)),
-        float(_means(values, groups).mean()) if len(values) else None,
+        len(values), len(means), float(means.mean()) if len(means) else None,
         wins, len(values) - wins - losses, losses, t_p, data_p, wilcoxon_p, sign_p, low, high,
         tuple(reasons),
     )  # fmt: skip
@@ -114,9 +114,8 @@ def t_interval(values: np.ndarray) -> tuple[float, float]:
 
 
 def _interval(
-    values: np.ndarray, groups: Sequence[Hashable], seed: int, reasons: list[str]
+    values: np.ndarray, means: np.ndarray, seed: int, reasons: list[str]
 ) -> tuple[float | None, float | None]:
-    means = _means(values, groups)
     if len(values) < 2:
         reasons.append(f"interval: n = {len(values)}")
         return None, None

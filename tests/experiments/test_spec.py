@@ -9,27 +9,7 @@ from ncscope.errors import DataError
 from ncscope.experiments.ready import spec_path
 from ncscope.experiments.spec import read_spec, run_name
 from ncscope.experiments.spec_values import OPTIONS
-
-
-def spec(tmp_path, text):
-    path = tmp_path / "spec.toml"
-    path.write_text(text)
-    return path
-
-
-GRID = """
-[grid]
-method = ["coop", "maple"]
-data = ["toy:fish"]
-tau = [1, 0.05]
-seed = [0, 1]
-weights = [{}, {lcd_weight = 0.1, mid_weight = 1}]
-[fixed]
-recipe = "toy"
-csc = false
-centred = true
-target = ["toy:shapes", "toy:fish@sketch"]
-"""
+from tests.experiments.grids import GRID, spec
 
 
 def test_a_grid_is_every_combination_with_what_is_fixed(tmp_path):

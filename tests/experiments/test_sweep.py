@@ -18,6 +18,7 @@ from ncscope.experiments.gpus import shares, visible_gpus
 from ncscope.experiments.spec import read_spec
 from ncscope.experiments.sweep import sweep
 from ncscope.experiments.sweep_run import command_on, do_run, environment
+from tests.experiments.grids import GRID, spec
 
 ROOT = Path(__file__).parents[2]
 # Stands in for `ncscope tune`: notes that it ran, takes a moment, writes its numbers last.
@@ -39,27 +40,6 @@ if "--method-fails" in args or args[0] == "vpt":
 def command(tmp_path):
     (tmp_path / "fake.py").write_text(FAKE)
     return [sys.executable, str(tmp_path / "fake.py")]
-
-
-def spec(tmp_path, text):
-    path = tmp_path / "spec.toml"
-    path.write_text(text)
-    return path
-
-
-GRID = """
-[grid]
-method = ["coop", "maple"]
-data = ["toy:fish"]
-tau = [1, 0.05]
-seed = [0, 1]
-weights = [{}, {lcd_weight = 0.1, mid_weight = 1}]
-[fixed]
-recipe = "toy"
-csc = false
-centred = true
-target = ["toy:shapes", "toy:fish@sketch"]
-"""
 
 
 def ran(folder):
