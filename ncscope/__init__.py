@@ -18,6 +18,7 @@ from ncscope.errors import (
     NcscopeError,
     ShapeError,
 )
+from ncscope.writing import __version__
 
 if TYPE_CHECKING:
     from ncscope import metrics, plots
@@ -27,14 +28,13 @@ if TYPE_CHECKING:
     from ncscope.features.bundle import Features, read_features, write_features
     from ncscope.features.extract import extract
     from ncscope.report.analyze import analyze
-    from ncscope.report.measure import Report, measure
-
-__version__ = "0.1.0"
+    from ncscope.report.measure import measure
+    from ncscope.report.report import Report
 
 _HOMES = {
     "Comparison": "ncscope.experiments.compare",
     "Features": "ncscope.features.bundle",
-    "Report": "ncscope.report.measure",
+    "Report": "ncscope.report.report",
     "Tuned": "ncscope.experiments.tune",
     "analyze": "ncscope.report.analyze",
     "compare": "ncscope.experiments.compare",
@@ -57,6 +57,7 @@ __all__ = [
     "Report",
     "ShapeError",
     "Tuned",
+    "__version__",
     "analyze",
     "compare",
     "extract",

@@ -12,7 +12,7 @@ from ncscope_cli.progress import progress_bar
 if TYPE_CHECKING:
     from ncscope.features.bundle import Features
     from ncscope.features.processes import Spread
-    from ncscope.report.measure import Report
+    from ncscope.report.report import Report
 
 
 def analyze(
@@ -96,7 +96,7 @@ def analyze(
     from ncscope.data.classes import read_classnames
     from ncscope.features.third_party import find_learner
     from ncscope.report.counts import read_counts
-    from ncscope.report.tables import make_folder
+    from ncscope.writing import make_folder
     from ncscope.zoo.learner_options import LearnerOptions
 
     def extract(source: str, spread: "Spread") -> "Features":

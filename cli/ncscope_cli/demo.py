@@ -17,7 +17,7 @@ def demo(
 ) -> None:
     """Tune the embedded toy CLIP with and without NPT, balanced and long-tailed, and report."""
     from ncscope.experiments.demo import TASK, run_demo, table
-    from ncscope.report.tables import make_folder
+    from ncscope.writing import make_folder
 
     def say(run: str) -> None:
         if not quiet:

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ncscope import __version__
 from ncscope.experiments.association import Scatter, correlations, scatters
 from ncscope.experiments.correlation import Correlation
 from ncscope.experiments.gains_html import gains_html
@@ -15,6 +14,7 @@ from ncscope.experiments.table import Cell, Table
 from ncscope.experiments.table import number as cell_number
 from ncscope.experiments.weights_html import weights_html
 from ncscope.report.plain import in_html
+from ncscope.writing import __version__
 
 # Figure 2's two measures; K-free forms, so that data sets may share an axis.
 PLOTTED = {

@@ -28,7 +28,7 @@ from ncscope.experiments.rows import (
 from ncscope.experiments.table import Table
 from ncscope.experiments.versus import NOTE as TEST_NOTE
 from ncscope.experiments.versus import find_baseline
-from ncscope.report.tables import make_folder, write_text
+from ncscope.writing import make_folder, write_text
 
 Correlations = Literal["none", "headline", "all"]
 SUFFIXES = (".txt", ".csv", ".md", ".tex", ".html")

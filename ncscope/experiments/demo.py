@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ncscope.experiments.tune import Tuned, tune
-from ncscope.report.measure import Report, Run
+from ncscope.report.measure import Run
+from ncscope.report.report import Report
 from ncscope.toy.model import load_toy_clip
 
 TASK = "toy:colours"

@@ -12,8 +12,8 @@ from ncscope.experiments.tune_run import Listener, Tuned, finish, start
 from ncscope.experiments.tune_tests import Machine
 from ncscope.features.cache import cache_folder
 from ncscope.features.processes import join, leave
-from ncscope.report.tables import make_folder
 from ncscope.tuning.train import train
+from ncscope.writing import make_folder
 from ncscope.zoo.backbone import Backbone
 from ncscope.zoo.learner_options import LearnerOptions
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ncscope import metrics
+import ncscope.metrics as metrics
 from ncscope.data.draw import Draw
 from ncscope.data.images import ImageSet
 from ncscope.errors import BackboneError

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from ncscope import __version__, metrics
+import ncscope.metrics as metrics
 from ncscope.experiments.outcome import SETTINGS
 from ncscope.experiments.tune_options import TuneOptions
 from ncscope.experiments.tune_plan import Plan
@@ -16,6 +16,7 @@ from ncscope.report.measure import Run, measure
 from ncscope.tuning.classification import logits_of
 from ncscope.tuning.evaluate import Pair, TestSplit, split_features
 from ncscope.tuning.save import Right, right_by_class
+from ncscope.writing import __version__
 from ncscope.zoo.learners.learner import Learner
 from ncscope.zoo.zero_shot import ZeroShot
 

@@ -11,14 +11,14 @@ from ncscope.experiments.tune_options import TuneOptions, config_of
 from ncscope.experiments.tune_plan import Plan
 from ncscope.experiments.tune_record import Measured, data_warnings, measure_splits, tune_record
 from ncscope.experiments.tune_tests import Machine, target_splits
-from ncscope.features.arrays import replacing
 from ncscope.features.bundle import Features
-from ncscope.report.measure import Report
+from ncscope.report.report import Report
 from ncscope.tuning.evaluate import TestSplit
 from ncscope.tuning.save import write_checkpoint, write_dassl_log
 from ncscope.tuning.state import check_resumable
 from ncscope.tuning.train import Run, Trained
 from ncscope.tuning.trainee import Trainee
+from ncscope.writing import write_text
 from ncscope.zoo.learners.learner import Learner
 
 Listener = Callable[[dict[str, Any]], object]
@@ -207,5 +207,4 @@ def _write(
 
 
 def _write_json(value: Any, path: Path) -> None:
-    with replacing(path) as temporary:
-        Path(temporary).write_text(json.dumps(value, indent=1, allow_nan=False), encoding="utf-8")
+    write_text(path, json.dumps(value, indent=1, allow_nan=False))

@@ -8,9 +8,9 @@ from ncscope.experiments.tune_plan import Plan, make_plan
 from ncscope.experiments.tune_run import Tuned, finish, start
 from ncscope.experiments.tune_tests import Machine
 from ncscope.features.processes import ALONE
-from ncscope.report.tables import make_folder
 from ncscope.tuning.together import can_join, train_together
 from ncscope.tuning.train import train
+from ncscope.writing import make_folder
 from ncscope.zoo.learner_options import LearnerOptions
 
 MOST = 64  # runs of one pass, which bounds memory

@@ -2,20 +2,19 @@
 
 import json
 import tempfile
-import uuid
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from ncscope.errors import DataError
+from ncscope.writing import replacing
 
 FORMAT = "ncscope features 1"
 _WORDS = ("classnames", "format", "provenance")
@@ -29,25 +28,6 @@ class Stored:
     classnames: tuple[str, ...] | None
     provenance: dict[str, Any]
     warnings: tuple[str, ...]
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A temporary name in the folder of `path` (made if missing), renamed to `path` at the end."""
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.touch()
-        mode = temporary.stat().st_mode  # what the user's umask allows; safetensors narrows it
-        yield temporary
-        temporary.chmod(mode)
-        temporary.replace(path)
-    except (OSError, SafetensorError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise DataError(f"{path}: cannot be written ({reason})") from None
-    finally:
-        with suppress(OSError):
-            temporary.unlink()  # there only if something went wrong
 
 
 def write_arrays(

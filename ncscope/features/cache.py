@@ -14,8 +14,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ncscope.errors import DataError
-from ncscope.features.arrays import replacing
 from ncscope.features.forward import ImageFeatures
+from ncscope.writing import replacing
 
 _FORMAT = "ncscope image features 1"
 

@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 
-from ncscope import __version__
 from ncscope.data.images import ImageSet
 from ncscope.data.objects import Indexed
 from ncscope.features.bundle import Features
@@ -34,6 +33,7 @@ from ncscope.features.sources import (
 )
 from ncscope.features.third_party import LearnerClass
 from ncscope.toy.model import name_warnings
+from ncscope.writing import __version__
 from ncscope.zoo.backbone import Backbone
 from ncscope.zoo.base import PromptedClip
 from ncscope.zoo.learner_options import LearnerOptions

@@ -9,7 +9,8 @@ from ncscope.errors import DataError
 from ncscope.features.bundle import Features, read_features
 from ncscope.features.pairs import as_pairs
 from ncscope.features.processes import ALONE, Spread
-from ncscope.report.measure import Report, Run, measure
+from ncscope.report.measure import Run, measure
+from ncscope.report.report import Report
 from ncscope.report.training import read_training
 
 FEATURE_SUFFIXES = (".safetensors", ".npz")

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ncscope import metrics
+import ncscope.metrics as metrics
 from ncscope.metrics.variability import spread_classes
 from ncscope.report.prepare import Prepared
 from ncscope.report.sides import ImageSide

@@ -8,17 +8,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ncscope.report.columns import COLUMNS, Column
+from ncscope.report.columns import COLUMNS, GROUP_ROWS, Column
 from ncscope.report.plain import NOTHING, in_html, number, percent
-
-GROUP_ROWS = {
-    "classes": ("classes", False), "count_min": ("fewest images", False),
-    "count_max": ("most images", False), "accuracy": ("accuracy", True),
-    "ncc_accuracy": ("NCC accuracy", True), "nc4": ("NC4", True),
-    "delta_lcd_raw": ("Δ LCD, raw", False), "delta_lcd_centred": ("Δ LCD, centred", False),
-    "delta_mid_raw": ("Δ MID, raw", False), "delta_mid_centred": ("Δ MID, centred", False),
-    "variance": ("variance", False), "nc1": ("NC1", False),
-}  # fmt: skip
 
 
 def class_tables(records: Sequence[dict[str, Any]], names: Sequence[str], *, compared: bool) -> str:

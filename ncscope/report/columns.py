@@ -33,3 +33,13 @@ COLUMNS: dict[str, Column] = {
     "nearest": Column("nearest class", "class whose text is nearest to this one's"),
     "nearest_cosine": Column("nearest cosine", "text against the nearest class's text", "lower"),
 }  # fmt: skip
+
+# of head, medium and tail: title, and whether it is a share
+GROUP_ROWS = {
+    "classes": ("classes", False), "count_min": ("fewest images", False),
+    "count_max": ("most images", False), "accuracy": ("accuracy", True),
+    "ncc_accuracy": ("NCC accuracy", True), "nc4": ("NC4", True),
+    "delta_lcd_raw": ("Δ LCD, raw", False), "delta_lcd_centred": ("Δ LCD, centred", False),
+    "delta_mid_raw": ("Δ MID, raw", False), "delta_mid_centred": ("Δ MID, centred", False),
+    "variance": ("variance", False), "nc1": ("NC1", False),
+}  # fmt: skip

@@ -4,12 +4,12 @@ import copy
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from ncscope.errors import DataError
-from ncscope.features.arrays import replacing
 from ncscope.report.figures import Figure
+from ncscope.report.measure import Run
 from ncscope.report.plain import clean
+from ncscope.writing import replacing
 
 IMAGE_KINDS = ("png", "svg", "pdf")
 _PAPER, _INK = "#ffffff", "#1d2126"
@@ -45,10 +45,10 @@ def save_figure(
 
 
 def save_figures(
-    report: Any, folder: str | Path, *, kind: str = "png",
+    runs: Sequence[Run], folder: str | Path, *, kind: str = "png",
     progress: Callable[[str], object] | None = None,
 ) -> list[Path]:  # fmt: skip
-    """Every figure of a report's page as an image: `simplex-1-RUN.png`, …; takes seconds each.
+    """Every figure of these runs' page as an image: `simplex-1-RUN.png`, …; takes seconds each.
 
     Raises:
         DataError: as for `save_figure`.
@@ -57,7 +57,7 @@ def save_figures(
 
     check_kinds([kind])
     written = []
-    for section, plots in plots_of(report).items():
+    for section, plots in plots_of(runs).items():
         for place, plot in enumerate(plots, start=1):
             path = Path(folder) / f"{section}-{place}-{_slug(plot.run)}.{kind}"
             if progress is not None:

@@ -18,6 +18,7 @@ from ncscope.report.gallery_scenes import scenes
 from ncscope.report.gallery_training import training_plots
 from ncscope.report.headings import run_names, same_classes
 from ncscope.report.matrices import cluster_order
+from ncscope.report.measure import Run
 from ncscope.report.plot import Plot, plot_of
 from ncscope.report.points import Points, points_of
 from ncscope.report.projection import finite_rows
@@ -28,18 +29,18 @@ _BARS = (("accuracy", "ncc_accuracy"), ("cosine_centred", "nearest_cosine"), _CO
 CELLS = 3_000_000  # bytes of heat-map cells a page may have, over all runs
 
 
-def plots_of(report: Any) -> dict[str, list[Plot]]:
-    """The figures of a `ncscope.report.measure.Report`, by section of the page."""
-    records = [run.record for run in report.runs]
+def plots_of(runs: Sequence[Run]) -> dict[str, list[Plot]]:
+    """The figures of measured runs, by section of the page."""
+    records = [run.record for run in runs]
     names = run_names(records)
-    points = [points_of(run.features) for run in report.runs]
+    points = [points_of(run.features) for run in runs]
     shared = same_classes(records)
     return {
         "simplex": scenes(points, names, shared=shared),
         "cosines": _heatmaps(points, names),
         "angles": _histograms(points, names) + _gaps(points, names),
         "classes": _groups(records, names) + _bars(records, names),
-        "training": training_plots([run.training for run in report.runs], names),
+        "training": training_plots([run.training for run in runs], names),
     }
 
 

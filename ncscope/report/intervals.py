@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ncscope import metrics
+import ncscope.metrics as metrics
 from ncscope.metrics import ClassMoments, SampleMeasures
 from ncscope.report.prepare import Prepared
 from ncscope.report.sides import ImageSide, decision_numbers

@@ -1,4 +1,4 @@
-"""Features to a report: every measure, raw and centred, with bounds, classes and provenance.
+"""Features to numbers: every measure, raw and centred, with bounds, classes and provenance.
 
 N samples, K classes, D embedding width.
 """
@@ -6,28 +6,24 @@ N samples, K classes, D embedding width.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 
-from ncscope import __version__
 from ncscope.errors import ShapeError
 from ncscope.features.bundle import Features
 from ncscope.features.processes import ALONE, Spread
-from ncscope.report import tables
 from ncscope.report.classes import class_rows, groups
 from ncscope.report.intervals import intervals
 from ncscope.report.memory import give_back
 from ncscope.report.notes import cautions, conventions, no_number
 from ncscope.report.per_image import with_per_image_text
 from ncscope.report.prepare import Prepared, prepare
-from ncscope.report.save import save_report
 from ncscope.report.self_check import self_check, warnings_of
 from ncscope.report.sides import ImageSide, image_side, sample_uniformity, text_numbers
 from ncscope.report.summary import bounds, summarise
-from ncscope.report.table_rows import report_tables
 from ncscope.report.training import Training
+from ncscope.writing import __version__
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,56 +33,6 @@ class Run:
     features: Features
     record: dict[str, Any]
     training: Training | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class Report:
-    """Measured runs, side by side."""
-
-    runs: tuple[Run, ...]
-
-    @property
-    def summary(self) -> dict[str, Any]:
-        """The first run's headline numbers: `report.summary["delta_lcd"]["raw"]`."""
-        return self.runs[0].record["summary"]
-
-    @property
-    def records(self) -> list[dict[str, Any]]:
-        """The runs as metrics.json has them."""
-        return [run.record for run in self.runs]
-
-    def table(self) -> str:
-        """The headline numbers as aligned text, a column a run."""
-        return tables.text_table(self.records)
-
-    def tables(self, form: str = "md") -> dict[str, str]:
-        """Headline numbers, classes and groups as `csv`, `md` or `tex`, by name."""
-        return report_tables(self.records, form)
-
-    def save(
-        self, folder: str | Path, *, html: bool = True, thumbnails: bool = True,
-        tables_as: Sequence[str] = (), images_as: Sequence[str] = (),
-    ) -> list[Path]:  # fmt: skip
-        """Write metrics.json, metrics.csv and report.html; each appears only when complete.
-
-        Args:
-            thumbnails: small pictures of the drawn images on the page, where they are at hand.
-            tables_as: `csv`, `md`, `tex`: every table in these formats, in `tables/`.
-            images_as: `png`, `svg`, `pdf`: every figure, in `figures/`; seconds each.
-
-        Raises:
-            DataError: an unknown format, or what images need is missing.
-        """
-        return save_report(
-            self, Path(folder), html=html, thumbnails=thumbnails, tables_as=tables_as,
-            images_as=images_as,
-        )  # fmt: skip
-
-    def show(self) -> None:
-        """Show the page in a notebook, or open it in a browser elsewhere."""
-        from ncscope.report.show import show_page
-
-        show_page(self)
 
 
 def measure(

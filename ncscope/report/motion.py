@@ -15,7 +15,7 @@ from ncscope.report import palette
 from ncscope.report.axes import EXACT, procrustes, regular_simplex
 from ncscope.report.layout import CLEAR, base_layout, form_buttons, mark_form
 from ncscope.report.plain import number, percent
-from ncscope.report.points import Points
+from ncscope.report.points import Points, points_at
 from ncscope.report.projection import Basis, View, project
 from ncscope.report.scene import (
     Parts,
@@ -39,7 +39,7 @@ def motion_parts(
 ) -> tuple[Parts, list[dict[str, Any]]]:  # fmt: skip
     """Traces, layout and frames of `ncscope.report.figures.simplex_motion`."""
     shown = thinned(trajectory, MOST_FRAMES)
-    points = [shown.points(place) for place in range(len(shown.steps))]
+    points = [points_at(shown, place) for place in range(len(shown.steps))]
     drawn = drawn_classes(points[-1], classes)
     views = _views(points, drawn, axes)
     shades = shades_of(points[-1], drawn) if len(drawn) > FEW else []
@@ -73,7 +73,7 @@ def motion_limits(
 ) -> dict[str, float]:
     """Half the side of the cube that holds every step's view, by form."""
     shown = thinned(trajectory, MOST_FRAMES)
-    points = [shown.points(place) for place in range(len(shown.steps))]
+    points = [points_at(shown, place) for place in range(len(shown.steps))]
     return _edges(_views(points, classes, axes))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from ncscope import metrics
+import ncscope.metrics as metrics
 from ncscope.report.prepare import Prepared
 from ncscope.report.sides import UNIFORMITY_SAMPLES, ImageSide
 

@@ -10,47 +10,44 @@ import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from string import Template
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from plotly.offline import get_plotlyjs
 
-from ncscope import __version__
 from ncscope.report import cards_html, classes_html, facts_html
 from ncscope.report.gallery import plots_of
 from ncscope.report.headings import page_title, run_names, same_classes, sizes
+from ncscope.report.measure import Run
 from ncscope.report.measures_html import measures_table
 from ncscope.report.plain import in_html, in_script
 from ncscope.report.plot import Plot
-from ncscope.report.tables import write_text
 from ncscope.report.thumbnails import Thumbnails, drawn_rows, thumbnails_of
 from ncscope.report.verdict import comparison, verdict
-
-if TYPE_CHECKING:
-    from ncscope.report.measure import Report
+from ncscope.writing import __version__, write_text
 
 _ASSETS = Path(__file__).with_name("assets")
 _SECTIONS = ("simplex", "training", "cosines", "angles", "classes")
 
 
-def page(report: "Report", *, thumbnails: bool = True) -> str:
+def page(runs: Sequence[Run], *, thumbnails: bool = True) -> str:
     """The whole HTML page, about 5 MB, nearly all of it plotly's script.
 
     `thumbnails` adds small pictures of the drawn images, of runs that have them at hand.
     """
-    records = report.records
+    records = [run.record for run in runs]
     names = run_names(records)
-    plots = plots_of(report)
+    plots = plots_of(runs)
     scripts = {
         "plotly": get_plotlyjs(), "script": _asset("page.js"), "scenes": _asset("scenes.js"),
         "motion": _asset("motion.js"),
     }  # fmt: skip
-    pictures = _pictures(report, plots["simplex"], names) if thumbnails else Thumbnails()
+    pictures = _pictures(runs, plots["simplex"], names) if thumbnails else Thumbnails()
     parts = {
         "policy": _policy(list(scripts.values())),
         "style": _asset("page.css"),
         "title": in_html(page_title(records)),
-        "subtitle": _subtitle(report, names),
-        "verdict": _verdict(report, names),
+        "subtitle": _subtitle(records, names),
+        "verdict": _verdict(records, names),
         "cards": cards_html.cards(records, names),
         "measures": measures_table(records, names),
         "groups": classes_html.group_tables(records, names),
@@ -59,7 +56,7 @@ def page(report: "Report", *, thumbnails: bool = True) -> str:
         "conventions": facts_html.conventions(records, names),
         "provenance": facts_html.provenance(records, names),
         "version": in_html(__version__),
-        "data": in_script(_figures(plots, names, report)),
+        "data": in_script(_figures(plots, names, runs)),
         "pictures": in_script({"rows": pictures.rows, "pictures": pictures.pictures}),
         "pictured": f'<p class="note">{in_html(pictures.note())}</p>' if pictures.note() else "",
         "trained": "" if plots["training"] else "hidden",
@@ -70,17 +67,17 @@ def page(report: "Report", *, thumbnails: bool = True) -> str:
     return body.replace("$size", f"{len(body.encode()) / 1e6:.1f} MB", 1)
 
 
-def write_page(report: "Report", path: str | Path, *, thumbnails: bool = True) -> None:
+def write_page(runs: Sequence[Run], path: str | Path, *, thumbnails: bool = True) -> None:
     """Write the page; it appears under its name only when it is complete.
 
     Raises:
         DataError: the file cannot be written.
     """
-    write_text(Path(path), page(report, thumbnails=thumbnails))
+    write_text(Path(path), page(runs, thumbnails=thumbnails))
 
 
 def _figures(
-    plots: dict[str, list[Plot]], names: Sequence[str], report: "Report"
+    plots: dict[str, list[Plot]], names: Sequence[str], runs: Sequence[Run]
 ) -> dict[str, dict[str, Any]]:
     """JSON of all figures by their place on the page; scenes with their run and class names."""
     found = {f"{s}-{i}": plot.json for s in _SECTIONS for i, plot in enumerate(plots[s])}
@@ -88,17 +85,17 @@ def _figures(
         run = names.index(plot.run)
         custom = [trace.get("customdata") or () for trace in plot.json["data"]]
         drawn = sorted({index for points in custom for index, _ in points})
-        classnames = report.runs[run].features.classnames
+        classnames = runs[run].features.classnames
         found[f"simplex-{place}"] |= {"run": run, "names": {k: classnames[k] for k in drawn}}
     return found
 
 
-def _pictures(report: "Report", plots: Sequence[Plot], names: Sequence[str]) -> Thumbnails:
+def _pictures(runs: Sequence[Run], plots: Sequence[Plot], names: Sequence[str]) -> Thumbnails:
     """Thumbnails of the images that the scenes draw."""
     drawn: list[set[int]] = [set() for _ in names]
     for plot in plots:
         drawn[names.index(plot.run)].update(drawn_rows(plot.json))
-    return thumbnails_of([run.features for run in report.runs], [sorted(rows) for rows in drawn])
+    return thumbnails_of([run.features for run in runs], [sorted(rows) for rows in drawn])
 
 
 def _policy(scripts: Sequence[str]) -> str:
@@ -113,9 +110,9 @@ def _policy(scripts: Sequence[str]) -> str:
     )
 
 
-def _subtitle(report: "Report", names: Sequence[str]) -> str:
+def _subtitle(records: Sequence[dict[str, Any]], names: Sequence[str]) -> str:
     """Sizes, once where the runs share them, and the names of several runs."""
-    found = [sizes(record) for record in report.records]
+    found = [sizes(record) for record in records]
     if len(names) == 1:
         return _sizes(found[0])
     if all(own == found[0] for own in found):
@@ -134,14 +131,14 @@ def _sizes(found: Sequence[tuple[str, str]]) -> str:
     )
 
 
-def _verdict(report: "Report", names: Sequence[str]) -> str:
+def _verdict(records: Sequence[dict[str, Any]], names: Sequence[str]) -> str:
     """What the numbers say; for several runs the comparison first, each run folded away."""
     if len(names) == 1:
-        return _paragraphs(verdict(report.records[0]))
-    first = _paragraphs(comparison(report.records, names)) if same_classes(report.records) else ""
+        return _paragraphs(verdict(records[0]))
+    first = _paragraphs(comparison(records, names)) if same_classes(records) else ""
     runs = "".join(
         f'<h3 class="name">{in_html(name)}</h3>{_paragraphs(verdict(record))}'
-        for record, name in zip(report.records, names, strict=True)
+        for record, name in zip(records, names, strict=True)
     )
     return f"{first}<details><summary>Each run in sentences</summary>{runs}</details>"
 

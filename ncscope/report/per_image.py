@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from ncscope import metrics
+import ncscope.metrics as metrics
 from ncscope.report.sides import ImageSide, decision_numbers, pair_numbers
 
 _ROWS = 256

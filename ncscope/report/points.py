@@ -16,6 +16,7 @@ from ncscope.features.bundle import Features
 from ncscope.metrics.moments import MomentsAccumulator
 from ncscope.metrics.rows import normalise_rows
 from ncscope.report.sweeps import BLOCK_ROWS
+from ncscope.report.trajectory import Trajectory
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +62,14 @@ def points_of(features: Features) -> Points:
             "text features, or labelled images of at least two classes"
         )
     return Points(features.classnames, text, means, counts, features.image, features.label)
+
+
+def points_at(trajectory: Trajectory, place: int) -> Points:
+    """What is drawn of the `place`-th step of a training run."""
+    text = normalise_rows(trajectory.text[place].double())
+    means = None if trajectory.means is None else trajectory.means[place].double()
+    there = torch.ones(len(text)).long() if means is None else means.isfinite().all(1)
+    return Points(trajectory.names, text, means, there.long(), None, None)
 
 
 def _class_means(features: Features) -> tuple[Tensor | None, Tensor]:

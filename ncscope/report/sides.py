@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ncscope import metrics
+import ncscope.metrics as metrics
 from ncscope.features.processes import ALONE, Spread
 from ncscope.metrics import ClassMoments, SampleMeasures
 from ncscope.report.memory import give_back

@@ -6,7 +6,7 @@ K classes, D embedding width.
 import math
 from typing import Any
 
-from ncscope import metrics
+import ncscope.metrics as metrics
 from ncscope.report.prepare import Prepared
 
 _TEXT, _IMAGE, _PAIR, _LABELS = ("text",), ("image",), ("text", "image"), ("image",)

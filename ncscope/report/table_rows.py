@@ -5,8 +5,7 @@ K classes.
 
 from typing import Any
 
-from ncscope.report.classes_html import GROUP_ROWS
-from ncscope.report.columns import COLUMNS
+from ncscope.report.columns import COLUMNS, GROUP_ROWS
 from ncscope.report.formats import Rows, written_as
 from ncscope.report.headings import run_names
 from ncscope.report.tables import summary_rows

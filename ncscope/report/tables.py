@@ -4,14 +4,13 @@ import csv
 import io
 import json
 import math
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ncscope.errors import DataError
 from ncscope.report.glossary import GLOSSARY
 from ncscope.report.summary import SUMMARY
+from ncscope.writing import write_text
 
 _CSV = ("source", "data", "scope", "name", "measure", "value", "low", "high")
 
@@ -97,26 +96,6 @@ def write_json(records: list[dict[str, Any]], path: Path) -> Path:
     """The metrics.json of these runs."""
     body = json.dumps({"format": 1, "runs": records}, indent=1, allow_nan=False, ensure_ascii=False)
     return write_text(path, body + "\n")
-
-
-def make_folder(folder: Path) -> None:
-    """Create an output folder, or say in a line why not."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(f"{folder}: cannot be made a folder ({error.strerror})") from None
-
-
-def write_text(path: Path, text: str) -> Path:
-    """Write under a temporary name in the same folder, then rename."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise DataError(f"{path}: cannot be written ({error.strerror})") from None
-    return path
 
 
 def _heading(record: dict[str, Any], records: list[dict[str, Any]]) -> str:

@@ -8,13 +8,10 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from ncscope.errors import DataError
-from ncscope.metrics.rows import normalise_rows
-from ncscope.report.points import Points
 
 TRAJECTORY_NAME = "trajectory.safetensors"
 
@@ -27,13 +24,6 @@ class Trajectory:
     steps: tuple[int, ...]
     text: Tensor  # (T, K, D) as the tower gives them
     means: Tensor | None  # (T, K, D) means of unit rows; NaN for a class without images
-
-    def points(self, place: int) -> Points:
-        """What is drawn of the `place`-th step."""
-        text = normalise_rows(self.text[place].double())
-        means = None if self.means is None else self.means[place].double()
-        there = torch.ones(len(self.names)).long() if means is None else means.isfinite().all(1)
-        return Points(self.names, text, means, there.long(), None, None)
 
 
 def read_trajectory(path: str | Path) -> Trajectory:

@@ -15,6 +15,7 @@ from torch import Tensor
 from ncscope.toy.curriculum import Curriculum
 from ncscope.toy.install import measure_geometry
 from ncscope.toy.progress import Log, write_tensors
+from ncscope.writing import write_text
 
 NAME = "toy_clip.safetensors"
 NOTE = (
@@ -77,6 +78,4 @@ def describe_geometry(text: Tensor, image: Tensor) -> dict[str, float]:
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write JSON under a temporary name, then move it into place."""
-    temporary = path.with_name(f".{path.name}.new")
-    temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    write_text(path, json.dumps(content, indent=1) + "\n")

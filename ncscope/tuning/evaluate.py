@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ncscope import metrics
+import ncscope.metrics as metrics
 from ncscope.data.images import ImageSet
 from ncscope.features.forward import encode_images
 from ncscope.features.gather import own_parts, put_together

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 
 from ncscope.errors import DataError
-from ncscope.features.arrays import replacing
+from ncscope.writing import replacing
 from ncscope.zoo.inspect import inspect
 
 _FOLDERS = {

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ncscope import metrics
+import ncscope.metrics as metrics
 from ncscope.errors import DataError
 
 LCD_FORMS = ("cosine", "frobenius", "anchored", "dispersion", "orthogonal")

@@ -10,8 +10,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ncscope.features.arrays import replacing
 from ncscope.tuning.trainee import PUBLISHED, RESIDUAL_SCALE, Trainee
+from ncscope.writing import replacing, write_text
 
 Right = tuple[str, int, int]  # a class: its name, images that are right, all its images
 CHECKPOINT = "checkpoint.safetensors"
@@ -106,8 +106,7 @@ def write_dassl_log(
         *(_class_line(label, *one) for label, one in enumerate(correct)),
     ]
     path = folder / "log.txt"
-    with replacing(path) as temporary:
-        Path(temporary).write_text("\n".join(lines) + "\n", encoding="utf-8")
+    write_text(path, "\n".join(lines) + "\n")
     return path
 
 

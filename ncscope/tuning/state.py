@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ncscope.errors import CheckpointError
-from ncscope.features.arrays import replacing
+from ncscope.writing import replacing
 
 _FORMAT = "ncscope tuning state 1"
 NAME = "state.safetensors"

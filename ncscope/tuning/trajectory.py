@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ncscope.features.arrays import replacing
 from ncscope.tuning.running import class_means
+from ncscope.writing import replacing
 
 
 class Trajectory:

@@ -7,8 +7,9 @@
 import pytest
 
 from ncscope.features.bundle import Features
-from ncscope.report.measure import Report, measure
+from ncscope.report.measure import measure
 from ncscope.report.page import write_page
+from ncscope.report.report import Report
 from tests.browser.driving import draw, open_tab
 from tests.report.cases import noisy
 
@@ -28,7 +29,7 @@ def address(tmp_path_factory):
         )  # fmt: skip
         runs.append(measure(features, bootstrap=0))
     path = tmp_path_factory.mktemp("page") / "report.html"
-    write_page(Report(tuple(runs)), path)
+    write_page(Report(tuple(runs)).runs, path)
     return path.as_uri()
 
 

@@ -7,8 +7,9 @@ import pytest
 from PIL import Image
 
 from ncscope.features.bundle import Features
-from ncscope.report.measure import Report, measure
+from ncscope.report.measure import measure
 from ncscope.report.page import write_page
+from ncscope.report.report import Report
 from tests.browser.driving import draw, draw_one, open_tab
 from tests.report.cases import noisy
 
@@ -48,7 +49,7 @@ def run(source, *, classes=6, preview=paint):
 @pytest.fixture(scope="module")
 def address(tmp_path_factory):
     path = tmp_path_factory.mktemp("scenes") / "report.html"
-    write_page(Report((run("coop"), run("maple"))), path)
+    write_page(Report((run("coop"), run("maple"))).runs, path)
     return path.as_uri()
 
 

@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from ncscope.report.measure import Report, measure
+from ncscope.report.measure import measure
 from ncscope.report.page import write_page
+from ncscope.report.report import Report
 from ncscope.report.training import read_training
 from tests.browser.driving import draw, draw_one, open_tab
 from tests.report.cases import noisy
@@ -20,7 +21,7 @@ def tab(browser, tmp_path):
     names = (NASTY, "b", "c", "d")
     training = read_training(write_run(tmp_path / "run", steps=6, names=names, split=NASTY))
     run = replace(measure(noisy(4), bootstrap=0), training=training)
-    write_page(Report((run,)), tmp_path / "report.html")
+    write_page(Report((run,)).runs, tmp_path / "report.html")
     page = open_tab(browser, (tmp_path / "report.html").as_uri())
     yield page
     page.context.close()

@@ -15,7 +15,8 @@ from ncscope.errors import DataError
 from ncscope.report import export
 from ncscope.report.export import save_figure
 from ncscope.report.formats import as_csv, as_latex, as_markdown, written_as
-from ncscope.report.measure import Report, measure
+from ncscope.report.measure import measure
+from ncscope.report.report import Report
 from tests.report.cases import noisy
 from tests.report.run_folders import write_run
 
@@ -127,7 +128,7 @@ def test_an_unknown_format_is_refused_before_anything_is_written(report, tmp_pat
 @pytest.mark.slow
 def test_every_figure_of_a_report_becomes_an_image(tmp_path):
     one = Report((measure(noisy(3, each=4), bootstrap=0),))
-    names = {path.name for path in export.save_figures(one, tmp_path, kind="png")}
+    names = {path.name for path in export.save_figures(one.runs, tmp_path, kind="png")}
     assert {"simplex-1-noisy.png", "cosines-3-noisy.png", "classes-1-noisy.png"} <= names
     assert {path.name for path in tmp_path.iterdir()} == names
 

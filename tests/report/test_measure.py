@@ -15,7 +15,8 @@ from ncscope import metrics
 from ncscope.errors import ShapeError
 from ncscope.features.bundle import Features
 from ncscope.report.glossary import GLOSSARY
-from ncscope.report.measure import Report, measure
+from ncscope.report.measure import measure
+from ncscope.report.report import Report
 from ncscope.report.summary import SUMMARY
 from ncscope.report.tables import entry_of, value_at
 from tests.report.cases import collapsed, named, noisy

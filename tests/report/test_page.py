@@ -20,10 +20,11 @@ from ncscope.errors import DataError
 from ncscope.features.bundle import Features
 from ncscope.report.gallery import plots_of
 from ncscope.report.glossary import GLOSSARY
-from ncscope.report.measure import Report, Run, measure
+from ncscope.report.measure import Run, measure
 from ncscope.report.measures_html import best_runs
 from ncscope.report.page import page, write_page
 from ncscope.report.palette import DIVERGING_DARK, DIVERGING_LIGHT
+from ncscope.report.report import Report
 from tests.report.cases import named, noisy
 from tests.shapes import unit_rows
 
@@ -77,12 +78,12 @@ def text_only(num_classes, width):
 
 @pytest.fixture(scope="module")
 def one_run():
-    return page(report_of(noisy(6)))
+    return page(report_of(noisy(6)).runs)
 
 
 @pytest.fixture(scope="module")
 def two_runs():
-    return page(report_of(sourced(noisy(6), "out/a/1"), sourced(noisy(6, seed=1), "out/b/1")))
+    return page(report_of(sourced(noisy(6), "out/a/1"), sourced(noisy(6, seed=1), "out/b/1")).runs)
 
 
 def words_of(source):
@@ -133,7 +134,7 @@ def test_names_sources_and_provenance_are_never_markup():
     names = (NASTY, "</script><script>alert(2)</script>", "<!--", '" onclick="alert(3)', "a", "b")
     features = renamed(noisy(6), names)
     evil = {"source": f"runs/{NASTY}", "data": "<b>data</b>", "x<i>": {"k": ["</td>", NASTY]}}
-    source = page(report_of(replace(features, provenance=evil)))
+    source = page(report_of(replace(features, provenance=evil)).runs)
     reader = Reader(source)
     assert len(reader.scripts) == 6
     assert not [tag for tag, _ in reader.tags if tag == "img"]
@@ -155,28 +156,28 @@ def test_every_measure_is_shown_with_its_ideal(one_run):
 
 def test_values_stand_as_they_are_in_the_record():
     report = report_of(noisy(6))
-    words = words_of(page(report))
+    words = words_of(page(report.runs))
     for form in ("raw", "centred"):
         assert f"{report.summary['delta_lcd'][form]:.3f}" in words
     assert f"{report.summary['accuracy']['top1']:.3f}" in words
 
 
 def test_what_is_undefined_is_a_dash_with_the_reason():
-    source = page(report_of(text_only(6, 9)))
+    source = page(report_of(text_only(6, 9)).runs)
     assert 'aria-label="undefined: there are no image features"' in source
     assert "— undefined: there are no image features." in words_of(source)
     assert "no images" in words_of(source)
 
 
 def test_the_floor_stands_beside_distances_where_no_simplex_exists():
-    words = words_of(page(report_of(text_only(30, 9))))
+    words = words_of(page(report_of(text_only(30, 9)).runs))
     assert "floor 0.9" in words
     assert "no simplex exists" in words
 
 
 def test_intervals_are_shown_where_there_are_some():
     report = Report((measure(noisy(6), bootstrap=10),))
-    words = words_of(page(report))
+    words = words_of(page(report.runs))
     span = report.records[0]["intervals"]["values"]["nc1/default"]
     assert f"{span['low']:.3f} – {span['high']:.3f}" in words
     assert "95 % bootstrap intervals (10 replicates)" in words
@@ -222,12 +223,12 @@ def test_the_best_run_is_marked_hollow_where_its_interval_meets_another():
 def test_the_mark_is_hollow_where_intervals_overlap():
     close = sourced(noisy(6, noise=1.5), "a"), sourced(noisy(6, noise=1.5, seed=1), "b")
     report = Report(tuple(measure(one, bootstrap=20) for one in close))
-    source = page(report)
+    source = page(report.runs)
     assert "best; intervals overlap" in source
 
 
 def test_runs_of_different_classes_are_not_ranked():
-    source = page(report_of(sourced(noisy(6), "a"), sourced(noisy(5), "b")))
+    source = page(report_of(sourced(noisy(6), "a"), sourced(noisy(5), "b")).runs)
     assert 'class="best"' not in source
     assert "differ in their number of classes: no best is marked" in words_of(source)
 
@@ -241,7 +242,7 @@ def test_tables_sort_by_full_numbers_and_carry_every_class(one_run):
 
 
 def test_head_medium_and_tail_are_shown_where_there_are_groups():
-    words = words_of(page(report_of(noisy(6), train_counts=[50, 40, 20, 10, 5, 2])))
+    words = words_of(page(report_of(noisy(6), train_counts=[50, 40, 20, 10, 5, 2]).runs))
     assert "head medium tail" in words
     assert "thirds of the classes by training images" in words
 
@@ -249,7 +250,7 @@ def test_head_medium_and_tail_are_shown_where_there_are_groups():
 def test_warnings_conventions_and_provenance_are_visible():
     features = replace(noisy(6, counts=[1, 9, 9, 9, 9, 9]), provenance={"source": "s", "seed": 7})
     report = report_of(features)
-    words = words_of(page(report))
+    words = words_of(page(report.runs))
     for warning in report.records[0]["warnings"]:
         assert warning in words
     assert "class-balanced: every class counts once" in words
@@ -257,7 +258,7 @@ def test_warnings_conventions_and_provenance_are_visible():
 
 
 def test_a_thousand_classes_make_a_page_of_sane_size():
-    source = page(report_of(text_only(1000, 64)))
+    source = page(report_of(text_only(1000, 64)).runs)
     size = len(source.encode())
     assert size < 7e6
     stated = re.search(r"this page, ([\d.]+) MB", words_of(source))
@@ -267,12 +268,12 @@ def test_a_thousand_classes_make_a_page_of_sane_size():
 
 def test_seven_runs_stay_below_the_limit():
     report = report_of(*(sourced(noisy(60, each=20, seed=k), f"run{k}") for k in range(7)))
-    assert len(page(report).encode()) < 12e6
+    assert len(page(report.runs).encode()) < 12e6
 
 
 def test_the_page_is_the_same_for_the_same_report():
     report = report_of(noisy(4))
-    assert page(report) == page(report)
+    assert page(report.runs) == page(report.runs)
 
 
 def test_the_colour_bar_of_the_style_has_the_colours_of_the_maps(one_run):
@@ -282,16 +283,16 @@ def test_the_colour_bar_of_the_style_has_the_colours_of_the_maps(one_run):
 
 def test_the_page_appears_whole_or_not_at_all(tmp_path, one_run):
     report = report_of(noisy(6))
-    write_page(report, tmp_path / "report.html")
+    write_page(report.runs, tmp_path / "report.html")
     assert (tmp_path / "report.html").read_text(encoding="utf-8") == one_run
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
     with pytest.raises(DataError, match="cannot be written"):
-        write_page(report, tmp_path / "absent" / "report.html")
+        write_page(report.runs, tmp_path / "report.html" / "of-a-file.html")
 
 
 def test_a_run_without_a_source_and_equal_sources_get_names():
     plain = replace(noisy(4), provenance={})
-    words = words_of(page(report_of(plain, plain)))
+    words = words_of(page(report_of(plain, plain).runs))
     assert "features (1)" in words
     assert "features (2)" in words
 
@@ -300,12 +301,12 @@ def test_the_record_alone_decides_the_numbers():
     run = measure(noisy(4), bootstrap=0)
     summary = {**run.record["summary"], "modality_gap": 1.2345}
     changed = Run(run.features, {**run.record, "summary": summary})
-    assert "1.234" in words_of(page(Report((changed,))))
+    assert "1.234" in words_of(page(Report((changed,)).runs))
 
 
 @pytest.mark.parametrize("counts", [[3, 0, 3, 3], [2, 2, 0, 0]])
 def test_classes_without_images_leave_the_page_whole(counts):
-    source = page(report_of(noisy(4, counts=counts)))
+    source = page(report_of(noisy(4, counts=counts)).runs)
     assert json.loads(Reader(source).scripts[0])
 
 
@@ -314,23 +315,23 @@ def test_half_of_the_sides_is_enough():
     alone = Features(
         image=features.image, label=features.label, text=None, classnames=features.classnames
     )
-    assert "there are no text features" in words_of(page(report_of(alone)))
+    assert "there are no text features" in words_of(page(report_of(alone).runs))
     per_image = features.text.expand(len(features.image), -1, -1).clone()
     varied = replace(features, text=per_image + torch.rand(len(features.image), 1, 1))
-    assert "mean over images" in words_of(page(report_of(varied)))
+    assert "mean over images" in words_of(page(report_of(varied).runs))
 
 
 def test_a_page_of_a_thousand_classes_stays_small():
-    source = page(report_of(noisy(1000, 32, each=5)))
+    source = page(report_of(noisy(1000, 32, each=5)).runs)
     assert len(source.encode()) < 8e6
 
 
 def test_bars_show_accuracy_match_and_frequency_where_it_differs():
     counted = noisy(5, counts=[9, 7, 5, 4, 3])
     groups = "Head, medium and tail"
-    titles = [plot.title for plot in plots_of(report_of(counted))["classes"]]
+    titles = [plot.title for plot in plots_of(report_of(counted).runs)["classes"]]
     assert titles == [groups, "Accuracy", "Cosine, centred", "Images"]
-    alike = [plot.title for plot in plots_of(report_of(noisy(5)))["classes"]]
+    alike = [plot.title for plot in plots_of(report_of(noisy(5)).runs)["classes"]]
     assert alike == ["Accuracy", "Cosine, centred"]
-    many = plots_of(report_of(counted, counted, counted))["classes"]
+    many = plots_of(report_of(counted, counted, counted).runs)["classes"]
     assert [plot.title for plot in many] == [groups, *["Accuracy"] * 3]

@@ -9,7 +9,8 @@ import torch
 
 from ncscope.features.bundle import Features, read_features
 from ncscope.features.pairs import as_pairs
-from ncscope.report.measure import Report, measure
+from ncscope.report.measure import measure
+from ncscope.report.report import Report
 
 ROOT = Path(__file__).parents[2]
 DATA = ROOT.parent / "shared" / "data" / "clip_features"

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from ncscope.errors import DataError
-from ncscope.report.measure import Report, measure
+from ncscope.report.measure import measure
+from ncscope.report.report import Report
 from ncscope.report.tables import write_csv, write_json, write_text
 from tests.report.cases import noisy
 

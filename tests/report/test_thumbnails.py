@@ -9,9 +9,10 @@ from PIL import Image
 
 from ncscope.errors import DataError
 from ncscope.features.bundle import read_features, write_features
-from ncscope.report.measure import Report, measure
+from ncscope.report.measure import measure
 from ncscope.report.page import page
 from ncscope.report.plain import in_script
+from ncscope.report.report import Report
 from ncscope.report.thumbnails import SIDE, jpeg, thumbnails_of
 from tests.report.cases import noisy
 
@@ -102,7 +103,7 @@ def test_a_thumbnail_carries_nothing_of_the_file_but_pixels():
 
 def test_the_page_has_pictures_of_drawn_images_and_none_when_asked():
     report = Report((measure(pictured(), bootstrap=0),))
-    with_them, without = page(report), page(report, thumbnails=False)
+    with_them, without = page(report.runs), page(report.runs, thumbnails=False)
     assert jpeg(shade(7)) in with_them
     assert "Pointing at an image shows it" in with_them
     assert in_script({"rows": [], "pictures": []}) in without

@@ -16,9 +16,11 @@ from ncscope.errors import DataError, ShapeError
 from ncscope.features.bundle import write_features
 from ncscope.report.analyze import analyze
 from ncscope.report.gallery import plots_of
-from ncscope.report.measure import Report, measure
+from ncscope.report.measure import measure
 from ncscope.report.motion import MOST_FRAMES, fixed_basis
 from ncscope.report.page import page
+from ncscope.report.points import points_at
+from ncscope.report.report import Report
 from ncscope.report.run_figures import simplex_motion, training_curves
 from ncscope.report.training import read_training
 from ncscope.report.training_log import read_log, series
@@ -138,7 +140,7 @@ def test_the_motion_ends_on_the_ideal_simplex(run):
 @pytest.mark.parametrize("axes", ["last", "all"])
 def test_the_axes_keep_lengths_and_angles_in_their_span(run, axes):
     trajectory = read_trajectory(run)
-    points = [trajectory.points(place) for place in range(5)]
+    points = [points_at(trajectory, place) for place in range(5)]
     columns = fixed_basis(points, [0, 1, 2, 3], axes=axes).centred
     assert_close(columns.T @ columns, torch.eye(3).double())
 
@@ -150,7 +152,7 @@ def test_other_axes_are_refused(run):
 
 def test_no_axes_show_more_of_all_steps_than_those_fitted_to_all(run):
     trajectory = read_trajectory(run)
-    points = [trajectory.points(place) for place in range(5)]
+    points = [points_at(trajectory, place) for place in range(5)]
     rows = torch.cat([p.text - p.text.mean(dim=0) for p in points])  # pyright: ignore
     kept = (rows @ fixed_basis(points, [0, 1, 2, 3], axes="all").centred).square().sum()
     best = torch.linalg.svdvals(rows)[:3].square().sum()
@@ -191,7 +193,7 @@ def test_a_class_without_images_at_some_step_has_no_mean(tmp_path):
     tensors = {"text": text, "image_mean": means, "step": torch.arange(3)}
     save_file(tensors, tmp_path / "trajectory.safetensors")
     trajectory = read_trajectory(tmp_path)
-    assert trajectory.points(0).counts.tolist() == [1, 1, 0, 1]
+    assert points_at(trajectory, 0).counts.tolist() == [1, 1, 0, 1]
     assert len(simplex_motion(trajectory).frames) == 3
 
 
@@ -235,8 +237,8 @@ def test_a_page_has_the_training_of_the_runs_that_have_one(run, tmp_path):
     write_features(noisy(4), run / "features.npz")
     report = analyze(run / "features.npz", tmp_path / "other.npz", bootstrap=0)
     assert [one.training is not None for one in report.runs] == [True, False]
-    assert '<section id="training" >' in page(report)
-    assert '<section id="training" hidden>' in page(Report(report.runs[1:]))
+    assert '<section id="training" >' in page(report.runs)
+    assert '<section id="training" hidden>' in page(Report(report.runs[1:]).runs)
 
 
 def test_a_damaged_log_is_a_warning_and_costs_no_report(run):
@@ -244,7 +246,7 @@ def test_a_damaged_log_is_a_warning_and_costs_no_report(run):
     (run / "log.jsonl").write_text("nonsense\nmore\n")
     report = analyze(run / "features.npz", bootstrap=0)
     assert any("line 1 is no JSON object" in words for words in report.records[0]["warnings"])
-    assert "over the training" in page(report)
+    assert "over the training" in page(report.runs)
 
 
 def test_runs_on_a_page_move_at_one_scale(tmp_path):
@@ -253,7 +255,9 @@ def test_runs_on_a_page_move_at_one_scale(tmp_path):
         folder = write_run(tmp_path / str(place), width=width, steps=2 + place)
         one = replace(measure(noisy(4, seed=place), bootstrap=0), training=read_training(folder))
         report.append(one)
-    motions = [plot for plot in plots_of(Report(tuple(report)))["training"] if plot.kind == "scene"]
+    motions = [
+        plot for plot in plots_of(Report(tuple(report)).runs)["training"] if plot.kind == "scene"
+    ]
     ranges = [plot.json["layout"]["scene"]["xaxis"]["range"] for plot in motions]
     assert len(ranges) == 2
     assert ranges[0] == ranges[1]
