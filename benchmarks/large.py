@@ -107,8 +107,8 @@ class Peak:
 def analyzed(path: str, page: bool) -> dict:
     """`ncscope analyze FILE`."""
     import ncscope
-    import ncscope.report.page
-    from ncscope.report.analyze import analyze
+    import ncscope.page.page
+    from ncscope.page.analyze import analyze
 
     with Peak() as peak:
         report = analyze(path)

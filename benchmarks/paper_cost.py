@@ -15,10 +15,10 @@ import argparse
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
-from ncscope.experiments.ready import ready_names, spec_path
-from ncscope.experiments.spec import read_spec
-from ncscope.experiments.spec_values import Option
-from ncscope.tuning.own_losses import WITH_FROZEN_IMAGES
+from ncscope.grids.ready import ready_names, spec_path
+from ncscope.grids.spec import read_spec
+from ncscope.grids.spec_values import Option
+from ncscope.tuning.losses import WITH_FROZEN_IMAGES
 from ncscope.tuning.recipe import recipe_of
 
 # Classes and test images: protocols of the papers, and torchvision's for Food101 and SUN397.

@@ -17,11 +17,11 @@ def encode(count: int) -> None:
     import torch
     from PIL import Image
 
+    from ncscope.clip.backbone import load_backbone
+    from ncscope.clip.prompts import ZeroShot
     from ncscope.data.images import ImageSet
     from ncscope.features.forward import encode_images
     from ncscope.features.processes import joined
-    from ncscope.zoo.backbone import load_backbone
-    from ncscope.zoo.zero_shot import ZeroShot
 
     torch.set_num_threads(1)
     learner = ZeroShot(load_backbone("ViT-B-32", pretrained="random", random_seed=0))

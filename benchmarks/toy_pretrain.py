@@ -14,8 +14,8 @@ from pathlib import Path
 
 import torch
 
-from ncscope.toy.curriculum import Curriculum
-from ncscope.toy.pretrain import train
+from ncscope.toy.making.curriculum import Curriculum
+from ncscope.toy.making.pretrain import train
 
 _STEPS = 25  # `train` says something every so many steps
 Mark = tuple[float, float]  # wall and CPU seconds

@@ -12,7 +12,7 @@ import torch
 
 from ncscope.toy import paint
 from ncscope.toy.camera import camera_of
-from ncscope.toy.lessons import normalised
+from ncscope.toy.making.lessons import normalised
 from ncscope.toy.model import load_toy_clip
 from ncscope.toy.seeds import stream
 from ncscope.toy.world import Scenes, draw_scenes

@@ -17,16 +17,16 @@ from unittest import mock
 import torch
 from torch import Tensor
 
+from ncscope.clip.backbone import Backbone, load_backbone
+from ncscope.clip.text_flow import Flow
+from ncscope.clip.text_tower import Prompts, TextTower
 from ncscope.tuning.inputs import FeatureInputs
 from ncscope.tuning.objective import Objective
 from ncscope.tuning.recipe import recipe_of
 from ncscope.tuning.running import RunningMeans
 from ncscope.tuning.step import Setting, step_gradients
 from ncscope.tuning.trainee import Trainee, new_trainee
-from ncscope.zoo.backbone import Backbone, load_backbone
 from ncscope.zoo.learners import cocoop, coop, maple
-from ncscope.zoo.text_flow import Flow
-from ncscope.zoo.text_tower import Prompts, TextTower
 
 BARS = {"coop": 15.0, "cocoop": 10.0, "maple": 8.0, "epoch": 10.0}
 BATCH = {"coop": 32, "cocoop": 4, "maple": 4, "epoch": 32}

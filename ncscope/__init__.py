@@ -22,27 +22,27 @@ from ncscope.writing import __version__
 
 if TYPE_CHECKING:
     from ncscope import metrics, plots
-    from ncscope.experiments.compare import Comparison, compare
-    from ncscope.experiments.sweep import sweep
-    from ncscope.experiments.tune import Tuned, tune
+    from ncscope.comparison.compare import Comparison, compare
+    from ncscope.diagnosis.measure import measure
     from ncscope.features.bundle import Features, read_features, write_features
     from ncscope.features.extract import extract
-    from ncscope.report.analyze import analyze
-    from ncscope.report.measure import measure
-    from ncscope.report.report import Report
+    from ncscope.grids.experiments_sweep import sweep
+    from ncscope.page.analyze import analyze
+    from ncscope.page.report import Report
+    from ncscope.tuning.tune import Tuned, tune
 
 _HOMES = {
-    "Comparison": "ncscope.experiments.compare",
+    "Comparison": "ncscope.comparison.compare",
     "Features": "ncscope.features.bundle",
-    "Report": "ncscope.report.report",
-    "Tuned": "ncscope.experiments.tune",
-    "analyze": "ncscope.report.analyze",
-    "compare": "ncscope.experiments.compare",
+    "Report": "ncscope.page.report",
+    "Tuned": "ncscope.tuning.tune",
+    "analyze": "ncscope.page.analyze",
+    "compare": "ncscope.comparison.compare",
     "extract": "ncscope.features.extract",
-    "measure": "ncscope.report.measure",
+    "measure": "ncscope.diagnosis.measure",
     "read_features": "ncscope.features.bundle",
-    "sweep": "ncscope.experiments.sweep",
-    "tune": "ncscope.experiments.tune",
+    "sweep": "ncscope.grids.experiments_sweep",
+    "tune": "ncscope.tuning.tune",
     "write_features": "ncscope.features.bundle",
 }
 _MODULES = ("metrics", "plots")

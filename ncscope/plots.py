@@ -1,11 +1,11 @@
 """The figures of a report, one by one: `ncscope.plots.simplex(features, classes=[0, 3, 5, 7])`.
 
 Each function returns a `plotly.graph_objects.Figure`, and `save_figure` writes one as HTML, PNG,
-SVG or PDF; the geometry behind the simplex view is in `ncscope.report.projection`.
+SVG or PDF; the geometry behind the simplex view is in `ncscope.figures.projection`.
 """
 
-from ncscope.report.export import save_figure
-from ncscope.report.figures import (
+from ncscope.figures.export import save_figure
+from ncscope.figures.figures import (
     angle_histogram,
     cosine_heatmap,
     group_accuracy,
@@ -14,9 +14,9 @@ from ncscope.report.figures import (
     simplex,
     simplex_runs,
 )
-from ncscope.report.projection import Basis, fit_basis
-from ncscope.report.run_figures import simplex_motion, training_curves
-from ncscope.report.study_figures import gradient_bars, measure_scatter, sensitivity_surface
+from ncscope.figures.projection import Basis, fit_basis
+from ncscope.figures.run_figures import simplex_motion, training_curves
+from ncscope.figures.study_figures import gradient_bars, measure_scatter, sensitivity_surface
 
 __all__ = [
     "Basis",

@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 from typer.main import get_command
 
-from ncscope.report.glossary import markdown_table
+from ncscope.diagnosis.summary import markdown_table
 from ncscope.zoo.learners.markdown import methods_table
 from ncscope_cli.main import app
 from tests.report.cases import noisy

@@ -12,7 +12,7 @@ from ncscope_cli.progress import progress_bar
 if TYPE_CHECKING:
     from ncscope.features.bundle import Features
     from ncscope.features.processes import Spread
-    from ncscope.report.report import Report
+    from ncscope.page.report import Report
 
 
 def analyze(
@@ -94,8 +94,8 @@ def analyze(
     """
     import ncscope
     from ncscope.data.classes import read_classnames
+    from ncscope.data.counts import read_counts
     from ncscope.features.third_party import find_learner
-    from ncscope.report.counts import read_counts
     from ncscope.writing import make_folder
     from ncscope.zoo.learner_options import LearnerOptions
 

@@ -9,7 +9,7 @@ import typer
 from ncscope_cli import options
 
 if TYPE_CHECKING:
-    from ncscope.experiments.compare import Correlations
+    from ncscope.comparison.compare import Correlations
 
 
 class Layout(str, Enum):
@@ -89,8 +89,8 @@ def compare(
     quiet: options.Quiet = False,
 ) -> None:
     """Compare many runs: tables as the field prints them, paired tests, correlations."""
-    from ncscope.experiments import compare as library
-    from ncscope.experiments.rows import counted
+    from ncscope.comparison import compare as library
+    from ncscope.comparison.rows import counted
 
     library.check_suffix(out)
     which: Correlations = "headline" if out.suffix == ".html" else "none"

@@ -16,7 +16,7 @@ def demo(
     quiet: options.Quiet = False,
 ) -> None:
     """Tune the embedded toy CLIP with and without NPT, balanced and long-tailed, and report."""
-    from ncscope.experiments.demo import TASK, run_demo, table
+    from ncscope.demo import TASK, run_demo, table
     from ncscope.writing import make_folder
 
     def say(run: str) -> None:

@@ -10,7 +10,7 @@ from ncscope_cli import options
 from ncscope_cli.inspect_text import inspection_lines
 
 if TYPE_CHECKING:
-    from ncscope.zoo.inspection import Inspection
+    from ncscope.checkpoint.inspect import Inspection
 
 
 def inspect(
@@ -33,12 +33,14 @@ def inspect(
     ] = None,
 ) -> None:
     """Say what a checkpoint is: method, shapes, classes, settings, and what it needs to run."""
-    from ncscope.zoo.inspect import inspect as inspect_checkpoint  # here: it imports torch
+    from ncscope.checkpoint.zoo_inspect import (
+        inspect as inspect_checkpoint,  # here: it imports torch
+    )
 
     if backbone is None:
         found = inspect_checkpoint(checkpoint)
     else:
-        from ncscope.zoo.backbone import load_backbone
+        from ncscope.clip.backbone import load_backbone
 
         clip = load_backbone(backbone, pretrained=pretrained, trust_backbone=trust_backbone)
         decode = getattr(clip.tokenizer, "decode", None)
@@ -53,9 +55,9 @@ def inspect(
 
 
 def _part(found: "Inspection", path: Path) -> str:
+    from ncscope.checkpoint.class_names import check_class_names
     from ncscope.data.classes import read_classnames
     from ncscope.errors import CheckpointError
-    from ncscope.zoo.class_names import check_class_names
 
     if found.class_names is None:
         raise CheckpointError(

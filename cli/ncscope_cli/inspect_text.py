@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ncscope.zoo.inspection import Inspection
+    from ncscope.checkpoint.inspect import Inspection
 
 _COLUMN = 16
 _WIDTH = 100

@@ -9,7 +9,7 @@ import typer
 from ncscope_cli import options
 
 if TYPE_CHECKING:
-    from ncscope.experiments.sweep import Swept
+    from ncscope.grids.experiments_sweep import Swept
 
 EXAMPLE = """\b
 SPEC.toml, with the options of `ncscope tune` as keys (`_` for `-`):
@@ -84,7 +84,7 @@ def sweep(
         _dry(spec, out, root)
         return
     if slurm:
-        from ncscope.experiments.slurm import Share, submit
+        from ncscope.grids.slurm import Share, submit
 
         share = Share(minutes=time, partition=partition, gpus=gpus, cpus=cpus)
         submitted = submit(
@@ -105,8 +105,8 @@ def sweep(
 
 def listing() -> str:
     """The ready grids: what each makes, its runs, its time, and what to do then."""
-    from ncscope.experiments.ready import FOLDER, ready_names, spec_path
-    from ncscope.experiments.spec import read_about, read_spec
+    from ncscope.grids.ready import FOLDER, ready_names, spec_path
+    from ncscope.grids.spec import read_about, read_spec
 
     lines = []
     for name in ready_names():
@@ -119,8 +119,8 @@ def listing() -> str:
 def _dry(spec: str, out: Path, root: Path | None) -> None:
     import shlex
 
-    from ncscope.experiments.ready import spec_path
-    from ncscope.experiments.spec import read_spec
+    from ncscope.grids.ready import spec_path
+    from ncscope.grids.spec import read_spec
 
     for run in read_spec(spec_path(spec), root=root):
         words = [*run.arguments(), "--out", str(out / run.name)]
@@ -130,11 +130,11 @@ def _dry(spec: str, out: Path, root: Path | None) -> None:
 def _sweep(
     spec: str, out: Path, root: Path | None, *, jobs: int, gpus: int, together: bool, quiet: bool
 ) -> list[str]:
-    from ncscope.experiments import sweep as library
-    from ncscope.experiments.children import terminated_as_interrupted
-    from ncscope.experiments.ready import spec_path
-    from ncscope.experiments.spec import read_spec
-    from ncscope.experiments.sweep_run import command_on
+    from ncscope.grids import experiments_sweep as library
+    from ncscope.grids.children import terminated_as_interrupted
+    from ncscope.grids.ready import spec_path
+    from ncscope.grids.run import command_on
+    from ncscope.grids.spec import read_spec
 
     runs = read_spec(spec_path(spec), root=root)  # once: it may be a pipe
     total, ended, lock = len(runs), 0, threading.Lock()

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from ncscope.data.folder import Listing
-from ncscope.data.listed import safe_path
+from ncscope.data.folders import Listing
+from ncscope.data.lists import safe_path
 from ncscope.data.parts import choose_part, note_of_part
 from ncscope.errors import DataError
 

@@ -8,9 +8,9 @@ import os
 from pathlib import Path
 
 from ncscope.data.files import shown
-from ncscope.data.folder import Listing, stray
+from ncscope.data.folders import Listing, stray
 from ncscope.data.known import KnownData
-from ncscope.data.listed import brief
+from ncscope.data.lists import brief
 from ncscope.errors import DataError
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from PIL import Image
 
 from ncscope.data.files import FileLoader, inspect_files, shown
-from ncscope.data.folder import Listing, list_folder
-from ncscope.data.table import list_table
+from ncscope.data.folders import Listing, list_folder
+from ncscope.data.tables import list_table
 from ncscope.errors import DataError
 
 
@@ -80,7 +80,7 @@ def open_images(
     and is a warning.
 
     Args:
-        spec: a folder or a `.csv` file; `ncscope.data.folder` and `.table` say what they hold.
+        spec: a folder or a `.csv` file; `ncscope.data.folders` and `.table` say what they hold.
         part: `train`, `val` or `test`. None takes `test` where the data are divided, else `val`,
             else `train`, and everything where they are not.
         classnames: what the labels of a table without class names mean; not used otherwise

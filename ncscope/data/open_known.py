@@ -1,53 +1,72 @@
-"""`NAME:ROOT` to images: the data sets of the prompt-learning literature in CoOp's layout."""
+"""Known data sets without their split file: all images of their class folders, in one part.
+
+Only where the folders alone say which class an image is of and what the class is called. The
+other data sets need their split file.
+"""
 
 from pathlib import Path
 
-from ncscope.data.aircraft import list_aircraft
-from ncscope.data.class_folders import list_class_folders
-from ncscope.data.folder import Listing
-from ncscope.data.imagenet import list_imagenet
-from ncscope.data.images import ImageSet
-from ncscope.data.known import KNOWN, KnownData, home_of, parse_known
-from ncscope.data.listed import listed_images
-from ncscope.data.split_file import list_split
+from ncscope.data.folders import Listing, list_folder
+from ncscope.data.known import KnownData
 from ncscope.errors import DataError
 
+LEFT_OUT = {"Caltech101": ("BACKGROUND_Google", "Faces_easy")}  # no class, and one twice
+RENAMED: dict[str, dict[str, str]] = {
+    "Caltech101": {
+        "Faces": "face",
+        "Leopards": "leopard",
+        "Motorbikes": "motorbike",
+        "airplanes": "airplane",
+    },
+    "EuroSAT": {
+        "AnnualCrop": "Annual Crop Land",
+        "Forest": "Forest",
+        "HerbaceousVegetation": "Herbaceous Vegetation Land",
+        "Highway": "Highway or Road",
+        "Industrial": "Industrial Buildings",
+        "Pasture": "Pasture Land",
+        "PermanentCrop": "Permanent Crop Land",
+        "Residential": "Residential Buildings",
+        "River": "River",
+        "SeaLake": "Sea or Lake",
+    },
+    "DescribableTextures": {},
+    "Food101": {},
+}
 
-def open_known(spec: str, *, part: str | None = None, skip_bad: bool = False) -> ImageSet:
-    """Open a part of a known data set, classes and images in the order of its lists.
 
-    Images are not opened, and the digest does not cover their bytes: see `listed_images`.
-
-    Args:
-        spec: `eurosat:/data`, `imagenet-r:/data`, …; the folder is the one that holds the data
-            sets in CoOp's layout, or the data set's own.
-        part: `train`, `val` or `test`; None is test.
-        skip_bad: leave out images that are missing, with a warning, instead of refusing the set.
+def list_class_folders(known: KnownData, home: Path, *, part: str | None) -> Listing:
+    """List every image; classes in the byte order of their folders, called as CoOp calls them.
 
     Raises:
-        DataError: an unknown name, missing folders, lists or images, lists that are not as
-            expected.
+        DataError: a part is asked for, or the data set is not one of class folders.
     """
-    known, home = find_known(spec)
-    return listed_images(spec, _listing(known, home, part=part), skip_bad=skip_bad)
+    if known.name not in RENAMED or part is not None or not (home / known.images).is_dir():
+        raise DataError(missing_split(known, home))
+    whole = list_folder(home / known.images, part=None)
+    left_out = LEFT_OUT.get(known.name, ())
+    folders = sorted(name for name in whole.classnames if name not in left_out)
+    label_of = {folder: label for label, folder in enumerate(folders)}
+    found = [label_of.get(whole.classnames[label]) for label in whole.labels]
+    kept = [row for row, label in enumerate(found) if label is not None]
+    names = RENAMED[known.name]
+    return Listing(
+        classnames=tuple(names.get(folder, folder) for folder in folders),
+        paths=tuple(whole.paths[row] for row in kept),
+        items=tuple(whole.items[row] for row in kept),
+        labels=tuple(label for label in found if label is not None),
+        part=None,
+        warnings=(
+            f"no {known.split_file} in {home.name}/: all images of its class folders were taken; "
+            f"numbers are not those of the published test split",
+        ),
+    )
 
 
-def find_known(spec: str) -> tuple[KnownData, Path]:
-    """The data set that `NAME:ROOT` names, and its own folder."""
-    parsed = parse_known(spec)
-    if parsed is None:
-        names = ", ".join(known.name for known in KNOWN)
-        raise DataError(f"{spec}: expected NAME:ROOT of a known data set: {names}")
-    known, root = parsed
-    return known, home_of(known, root)
-
-
-def _listing(known: KnownData, home: Path, *, part: str | None) -> Listing:
-    if known.listing == "lists":
-        return list_aircraft(home, home / known.images, part=part)
-    if known.listing != "split":
-        return list_imagenet(known, home, part=part)
-    split = home / known.split_file
-    if not split.is_file():
-        return list_class_folders(known, home, part=part)
-    return list_split(split, home / known.images, part=part)
+def missing_split(known: KnownData, home: Path) -> str:
+    """The line that says which file is missing and where people get it."""
+    return (
+        f"{home / known.split_file}: no such file; it divides {known.name} into train, val and "
+        f"test. CoOp's DATASETS.md (github.com/KaiyangZhou/CoOp) links it, and "
+        f"github.com/linzhiqiu/cross_modal_adaptation has it in `splits/`"
+    )

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from ncscope.data.files import shown
-from ncscope.data.folder import Listing
-from ncscope.data.listed import brief, is_plain, safe_path
+from ncscope.data.folders import Listing
+from ncscope.data.lists import brief, is_plain, safe_path
 from ncscope.data.parts import choose_part, note_of_part
 from ncscope.errors import DataError
 

@@ -3,13 +3,13 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from ncscope.clip.base import PromptedClip
 from ncscope.data.files import shown
 from ncscope.data.images import ImageSet
 from ncscope.features.cache import cache_path, keep, read_cached
 from ncscope.features.forward import ImageFeatures, check_bad, encode_images
 from ncscope.features.gather import from_one
 from ncscope.features.processes import ALONE, Spread
-from ncscope.zoo.base import PromptedClip
 
 
 def kept_or_encoded(

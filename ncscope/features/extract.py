@@ -10,6 +10,8 @@ from typing import Any
 
 import torch
 
+from ncscope.clip.backbone import Backbone
+from ncscope.clip.base import PromptedClip
 from ncscope.data.images import ImageSet
 from ncscope.data.objects import Indexed
 from ncscope.features.bundle import Features
@@ -34,8 +36,6 @@ from ncscope.features.sources import (
 from ncscope.features.third_party import LearnerClass
 from ncscope.toy.model import name_warnings
 from ncscope.writing import __version__
-from ncscope.zoo.backbone import Backbone
-from ncscope.zoo.base import PromptedClip
 from ncscope.zoo.learner_options import LearnerOptions
 
 
@@ -66,7 +66,7 @@ def extract(
 
     Args:
         source: `zero-shot`, a checkpoint or a folder of its run, or any object with the members
-            of `ncscope.zoo.base.PromptedClip`.
+            of `ncscope.clip.base.PromptedClip`.
         data: a folder of class folders, or of parts holding them, a `.csv`, `eurosat:/data` and
             the like (CoOp's layout), `toy:NAME[@DOMAIN]`, an `ImageSet`, or an object: `images_of`.
         backbone, pretrained, trust_backbone: as for `load_backbone`; or a loaded `Backbone`;

@@ -8,18 +8,18 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from ncscope.clip.backbone import Backbone
+from ncscope.clip.base import PromptedClip
+from ncscope.clip.prompts import ZeroShot
+from ncscope.clip.zoo_prompts import DEFAULT_TEMPLATE
 from ncscope.data.classes import reorder_classes
 from ncscope.data.images import ImageSet
 from ncscope.features.forward import ImageFeatures
 from ncscope.features.gather import in_order
 from ncscope.features.processes import ALONE, Spread
-from ncscope.zoo.backbone import Backbone
-from ncscope.zoo.base import PromptedClip
 from ncscope.zoo.learners.condition import conditioned
 from ncscope.zoo.learners.learner import Learner, folded
-from ncscope.zoo.own_towers import NO_VOCABULARY
-from ncscope.zoo.prompts import DEFAULT_TEMPLATE
-from ncscope.zoo.zero_shot import ZeroShot
+from ncscope.zoo.towers import NO_VOCABULARY
 
 
 def in_trained_order(images: ImageSet, learner: PromptedClip) -> ImageSet:

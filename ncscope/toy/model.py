@@ -14,14 +14,14 @@ from typing import Any
 from safetensors.torch import load
 from torch import Tensor
 
+from ncscope.clip.backbone import Backbone, build_backbone
+from ncscope.clip.device import check_precision, choose_device
+from ncscope.clip.openai_format import architecture
+from ncscope.clip.plan import Plan
 from ncscope.data.files import shown
 from ncscope.errors import BackboneError
 from ncscope.toy.cone import add_constant
 from ncscope.toy.vocabulary import END, START, expand_embedding
-from ncscope.zoo.backbone import Backbone, build_backbone
-from ncscope.zoo.device import check_precision, choose_device
-from ncscope.zoo.openai_format import architecture
-from ncscope.zoo.plan import Plan
 
 SHIPPED = Path(__file__).parent / "weights"
 NAME = "toy_clip.safetensors"
@@ -45,7 +45,7 @@ def load_toy_clip(
             installed after training, to see what depends on them.
         device: as for `load_backbone`.
         precision: as for `load_backbone`.
-        folder: where `python -m ncscope.toy.pretrain` wrote another one.
+        folder: where `python -m ncscope.toy.making.pretrain` wrote another one.
 
     Raises:
         BackboneError: the weights are missing or damaged.

@@ -12,9 +12,9 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from ncscope.clip.backbone import Backbone
 from ncscope.data.images import ImageSet
 from ncscope.errors import DataError
-from ncscope.zoo.backbone import Backbone
 
 _AREA = (0.08, 1.0)
 _RATIO = (3 / 4, 4 / 3)

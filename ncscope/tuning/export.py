@@ -5,9 +5,9 @@ from pathlib import Path
 
 import torch
 
+from ncscope.checkpoint.zoo_inspect import inspect
 from ncscope.errors import DataError
 from ncscope.writing import replacing
-from ncscope.zoo.inspect import inspect
 
 _FOLDERS = {
     "CoOp": "prompt_learner",

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
+from ncscope.tuning.losses import without_conflict
 from ncscope.tuning.objective import REGULARISERS
-from ncscope.tuning.own_losses import without_conflict
 
 Term = tuple[float, Tensor]  # weight and value
 

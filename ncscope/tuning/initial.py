@@ -10,11 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ncscope.clip.backbone import Backbone
+from ncscope.clip.image_tower import check_image_tower
+from ncscope.clip.text_tower import text_tower
 from ncscope.errors import DataError
 from ncscope.tuning.recipe import Recipe
-from ncscope.zoo.backbone import Backbone
-from ncscope.zoo.image_tower import check_image_tower
-from ncscope.zoo.text_tower import text_tower
 
 _STD = 0.02  # of all prompts drawn at random
 _TEXT = "text_encoder.transformer.resblocks.{}.VPT_shallow"

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from ncscope.clip.backbone import Backbone
+from ncscope.clip.prompts import ZeroShot
 from ncscope.data.images import ImageSet
 from ncscope.errors import DataError
 from ncscope.features.cache import cache_path, keep, read_cached
@@ -18,8 +20,6 @@ from ncscope.features.forward import ImageFeatures, encode_images
 from ncscope.features.gather import from_one, own_parts, put_together
 from ncscope.features.processes import ALONE, Spread
 from ncscope.tuning.augment import PixelSource, Views, stacked
-from ncscope.zoo.backbone import Backbone
-from ncscope.zoo.zero_shot import ZeroShot
 
 _PIXELS_KEPT = 4 * 2**30  # bytes of pixels that are held in memory; more are decoded every time
 

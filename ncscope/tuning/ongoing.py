@@ -8,14 +8,14 @@ from typing import Any
 import torch
 
 from ncscope.tuning.evaluate import Pair, TestSplit
-from ncscope.tuning.log import Log
+from ncscope.tuning.losses import epoch_weights
 from ncscope.tuning.optimiser import new_optimiser, optimiser_tensors, restore_optimiser
-from ncscope.tuning.own_losses import epoch_weights
 from ncscope.tuning.recipe import Recipe
 from ncscope.tuning.running import RunningMeans
 from ncscope.tuning.state import NAME, State, check_same, read_state, write_state
 from ncscope.tuning.step import Setting
 from ncscope.tuning.trajectory import Trajectory
+from ncscope.tuning.tuning_log import Log
 
 Listener = Callable[[dict[str, Any]], object]
 

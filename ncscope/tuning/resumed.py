@@ -5,14 +5,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from ncscope.checkpoint.trainers import plain_method
+from ncscope.clip.backbone import Backbone
 from ncscope.errors import CheckpointError, DataError
 from ncscope.tuning.recipe import METHODS
 from ncscope.tuning.trainee import PUBLISHED, Trainee, as_leaves
-from ncscope.zoo.backbone import Backbone
 from ncscope.zoo.learner_options import LearnerOptions
 from ncscope.zoo.learners.learner import folded
 from ncscope.zoo.load import read_learner
-from ncscope.zoo.trainers import plain_method
 
 _TRAINED = re.compile(
     r"(prompt_learner\.)?(ctx|proj\..*|compound_prompts_text\..*|compound_prompt_projections\..*"

@@ -14,8 +14,8 @@ from ncscope.features.processes import ALONE, Spread
 from ncscope.tuning.classification import classification_loss, logits_of
 from ncscope.tuning.gradients import Term, added, combined, norm, term_gradients
 from ncscope.tuning.inputs import Inputs
+from ncscope.tuning.losses import own_terms
 from ncscope.tuning.objective import Objective, Reference, regularisers
-from ncscope.tuning.own_losses import own_terms
 from ncscope.tuning.running import RunningMeans
 from ncscope.tuning.spread import equally, gathered, share, sizes_of, summed
 from ncscope.tuning.trainee import Trainee

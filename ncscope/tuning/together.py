@@ -11,18 +11,18 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from ncscope.clip.class_tokens import with_context
+from ncscope.clip.text_tower import encode_prompts, text_tower
 from ncscope.errors import DataError
 from ncscope.tuning.batches import epoch_batches
-from ncscope.tuning.log import Log
 from ncscope.tuning.optimiser import new_optimiser, take_step
 from ncscope.tuning.recipe import learning_rate
 from ncscope.tuning.running import RunningMeans
 from ncscope.tuning.step import loss_terms
 from ncscope.tuning.train import Run, Trained, check_finite
 from ncscope.tuning.trajectory import Trajectory
-from ncscope.zoo.class_tokens import with_context
-from ncscope.zoo.learners.text import class_source
-from ncscope.zoo.text_tower import encode_prompts, text_tower
+from ncscope.tuning.tuning_log import Log
+from ncscope.zoo.learners.parts import class_source
 
 _METHODS = ("coop", "kgcoop")
 

@@ -14,7 +14,6 @@ from torch import Tensor
 from ncscope.errors import NcscopeError
 from ncscope.tuning.batches import epoch_batches
 from ncscope.tuning.evaluate import Pair, quick_measures, split_features
-from ncscope.tuning.log import Log
 from ncscope.tuning.memory import enough_memory
 from ncscope.tuning.ongoing import Ongoing, Run
 from ncscope.tuning.optimiser import take_step
@@ -22,6 +21,7 @@ from ncscope.tuning.recipe import learning_rate
 from ncscope.tuning.state import NAME
 from ncscope.tuning.step import step_gradients
 from ncscope.tuning.trajectory import Trajectory
+from ncscope.tuning.tuning_log import Log
 
 _RUN_AWAY = 1e6  # prompts are about 1; features of weights up to here are numbers still
 

@@ -10,15 +10,15 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from ncscope.clip.backbone import Backbone
+from ncscope.clip.prompts import ZeroShot
+from ncscope.clip.zoo_prompts import DEFAULT_TEMPLATE
 from ncscope.tuning.initial import initial_tensors
 from ncscope.tuning.recipe import Recipe
-from ncscope.zoo.backbone import Backbone
 from ncscope.zoo.learners import LEARNERS
 from ncscope.zoo.learners.learner import Learner
-from ncscope.zoo.learners.settings import Settings
-from ncscope.zoo.prompts import DEFAULT_TEMPLATE
+from ncscope.zoo.settings import Settings
 from ncscope.zoo.wording import parts, tail
-from ncscope.zoo.zero_shot import ZeroShot
 
 # as the zoo names what the command line calls so
 PUBLISHED = {

@@ -1,10 +1,10 @@
 """The backbone a checkpoint is run on: the caller's, the one its log or shapes name, or its own."""
 
+from ncscope.checkpoint.inspect import Inspection
+from ncscope.clip.backbone import Backbone, load_backbone
+from ncscope.clip.device import choose_device
 from ncscope.errors import BackboneError, CheckpointError
-from ncscope.zoo.backbone import Backbone, load_backbone
-from ncscope.zoo.device import choose_device
-from ncscope.zoo.inspection import Inspection
-from ncscope.zoo.own_towers import (
+from ncscope.zoo.towers import (
     DRIFT_OF_ANOTHER,
     backbone_of_file,
     drift,

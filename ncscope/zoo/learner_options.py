@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ncscope.zoo.base import PromptedClip
+from ncscope.clip.base import PromptedClip
 
 
 @dataclass(frozen=True)

@@ -6,24 +6,24 @@ from typing import Any
 
 from torch import Tensor
 
+from ncscope.checkpoint.class_names import ClassNames, recover_class_names
+from ncscope.checkpoint.inspect import Inspection
+from ncscope.checkpoint.locate import locate
+from ncscope.checkpoint.method_notes import NOT_LEARNERS
+from ncscope.checkpoint.reading import read_checkpoint
+from ncscope.checkpoint.trainers import plain_method
+from ncscope.checkpoint.zoo_inspect import inspect
+from ncscope.clip.backbone import Backbone
+from ncscope.clip.base import PromptedClip
+from ncscope.clip.text_tower import text_tower
 from ncscope.errors import BackboneError, CheckpointError
-from ncscope.zoo.backbone import Backbone
-from ncscope.zoo.base import PromptedClip
-from ncscope.zoo.checkpoint import read_checkpoint
 from ncscope.zoo.choose_backbone import choose_backbone
-from ncscope.zoo.class_names import ClassNames, recover_class_names
-from ncscope.zoo.inspect import inspect
-from ncscope.zoo.inspection import Inspection
 from ncscope.zoo.learner_options import LearnerOptions
 from ncscope.zoo.learners import LEARNERS, REFUSED
 from ncscope.zoo.learners.learner import Learner
-from ncscope.zoo.learners.settings import Settings
-from ncscope.zoo.locate import locate
 from ncscope.zoo.logged_transform import with_transform
-from ncscope.zoo.method_notes import NOT_LEARNERS
 from ncscope.zoo.resolve import resolve
-from ncscope.zoo.text_tower import text_tower
-from ncscope.zoo.trainers import plain_method
+from ncscope.zoo.settings import Settings
 
 
 def load_learner(

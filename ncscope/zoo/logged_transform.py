@@ -6,9 +6,9 @@ cropping the centre; CoOp's released checkpoints are of that time.
 
 from dataclasses import replace
 
+from ncscope.clip.backbone import Backbone, import_open_clip
+from ncscope.clip.construct import inference_transform
 from ncscope.errors import CheckpointError
-from ncscope.zoo.backbone import Backbone, import_open_clip
-from ncscope.zoo.construct import inference_transform
 
 TRANSFORMS = ("current", "squash")
 

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ncscope.checkpoint.class_names import ClassNames, check_class_names
+from ncscope.checkpoint.inspect import Inspection
+from ncscope.checkpoint.trainers import plain_method
+from ncscope.clip.templates import TCP_PROMPTS, TEMPLATES, known_data
 from ncscope.errors import CheckpointError, DataError
-from ncscope.zoo.class_names import ClassNames, check_class_names
-from ncscope.zoo.inspection import Inspection
 from ncscope.zoo.learner_options import LearnerOptions
-from ncscope.zoo.learners.settings import Settings
-from ncscope.zoo.templates import TCP_PROMPTS, TEMPLATES, known_data
-from ncscope.zoo.trainers import plain_method
+from ncscope.zoo.settings import Settings
 from ncscope.zoo.unused_options import POSITIONED, unused_options
 from ncscope.zoo.wording import Wording, parts, tail, template_of, worded
 

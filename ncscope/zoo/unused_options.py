@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
+from ncscope.checkpoint.trainers import plain_method
 from ncscope.zoo.learner_options import LearnerOptions
-from ncscope.zoo.trainers import plain_method
 
 POSITIONED = ("CoOp", "ProGrad", "Nemesis", "PLOT", "PLOTNemesis", "DPC")
 _USERS = {

@@ -7,8 +7,8 @@ fox", "red panda"), that word is shown, too, but belongs to the names.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from ncscope.zoo.class_names import ClassNames
-from ncscope.zoo.templates import TCP_ZERO_SHOT, TEMPLATES
+from ncscope.checkpoint.class_names import ClassNames
+from ncscope.clip.templates import TCP_ZERO_SHOT, TEMPLATES
 
 
 @dataclass(frozen=True)

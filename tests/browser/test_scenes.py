@@ -6,10 +6,10 @@
 import pytest
 from PIL import Image
 
+from ncscope.diagnosis.measure import measure
 from ncscope.features.bundle import Features
-from ncscope.report.measure import measure
-from ncscope.report.page import write_page
-from ncscope.report.report import Report
+from ncscope.page.page import write_page
+from ncscope.page.report import Report
 from tests.browser.driving import draw, draw_one, open_tab
 from tests.report.cases import noisy
 

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from ncscope.report.measure import measure
-from ncscope.report.page import write_page
-from ncscope.report.report import Report
-from ncscope.report.training import read_training
+from ncscope.diagnosis.measure import measure
+from ncscope.diagnosis.report_training import read_training
+from ncscope.page.page import write_page
+from ncscope.page.report import Report
 from tests.browser.driving import draw, draw_one, open_tab
 from tests.report.cases import noisy
 from tests.report.run_folders import write_run

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from PIL import Image
 from typer.testing import CliRunner
 
-from ncscope.zoo.backbone import load_backbone
+from ncscope.clip.backbone import load_backbone
 from ncscope_cli.main import app
 from tests import learner_states
 from tests.tiny_clip import save_folder

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from ncscope.checkpoint.zoo_inspect import inspect
 from ncscope.tuning.recipe import AUTHORS
-from ncscope.zoo.inspect import inspect
 from ncscope_cli.main import main
 from tests.pictures import save_pictures
 

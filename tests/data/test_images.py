@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from ncscope.data.files import FileLoader
-from ncscope.data.folder import natural
+from ncscope.data.folders import natural
 from ncscope.data.images import ImageSet, image_digest, open_images
 from ncscope.errors import DataError
 

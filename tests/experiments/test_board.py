@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from ncscope.errors import DataError
-from ncscope.experiments.board import scalars, tensorboard, weights_and_biases
+from ncscope.tuning.log import scalars, tensorboard, weights_and_biases
 
 EVENT = {"event": "eval", "epoch": 1, "step": 7, "base": {"accuracy": 0.5, "delta_lcd": {"raw": 2}}}
 

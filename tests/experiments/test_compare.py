@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from ncscope.comparison.association import scatters
+from ncscope.comparison.compare import compare
 from ncscope.errors import DataError
-from ncscope.experiments.association import scatters
-from ncscope.experiments.compare import compare
 from tests.experiments.cases import analysed, run, tuned, write
 
 

@@ -5,11 +5,11 @@ import re
 import pytest
 from scipy import stats
 
-from ncscope.experiments.compare import compare
-from ncscope.experiments.gains import gains
-from ncscope.experiments.gains_html import gains_html
-from ncscope.experiments.points import Point
-from ncscope.experiments.weights_html import weights_html
+from ncscope.comparison.compare import compare
+from ncscope.comparison.gains import gains
+from ncscope.comparison.gains_html import gains_html
+from ncscope.comparison.pictures import weights_html
+from ncscope.comparison.points import Point
 from tests.experiments.cases import tuned
 
 

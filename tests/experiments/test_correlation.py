@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from ncscope.comparison.correlation import correlate
+from ncscope.comparison.ranks import is_constant, partial_spearman, pearson, ranks, spearman
+from ncscope.comparison.regression import fitted, standardised
 from ncscope.errors import DataError
-from ncscope.experiments.correlation import correlate
-from ncscope.experiments.ranks import is_constant, partial_spearman, pearson, ranks, spearman
-from ncscope.experiments.regression import fitted, standardised
 
 
 def ones(values):

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from ncscope.errors import DataError
-from ncscope.experiments import lock
-from ncscope.experiments.alive import machine
-from ncscope.experiments.lock import acquire, is_held
+from ncscope.grids import lock
+from ncscope.grids.alive import machine
+from ncscope.grids.lock import acquire, is_held
 
 ROOT = Path(__file__).parents[2]
 
@@ -66,7 +66,7 @@ def test_a_lock_is_touched_while_it_is_held(tmp_path):
 
 def test_of_many_that_take_over_one_has_it(tmp_path):
     path = lock_of(tmp_path / "lock", pid=dead_pid())
-    code = ("import sys, time, pathlib; from ncscope.experiments.lock import acquire;"
+    code = ("import sys, time, pathlib; from ncscope.grids.lock import acquire;"
             "held = acquire(pathlib.Path(sys.argv[1]));"
             "print(held is not None); time.sleep(1.5)")  # fmt: skip
     words = [sys.executable, "-c", code, str(path)]

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from ncscope.comparison.paired import group_weights, paired
+from ncscope.comparison.points import Point
+from ncscope.comparison.versus import find_baseline, versus
 from ncscope.errors import DataError
-from ncscope.experiments.paired import group_weights, paired
-from ncscope.experiments.points import Point
-from ncscope.experiments.versus import find_baseline, versus
 
 
 def draws(count, *, seed=0, mean=0.3):

@@ -2,10 +2,10 @@ import json
 
 import pytest
 
+from ncscope.comparison.find import find_files
+from ncscope.comparison.read import read_outcomes
+from ncscope.diagnosis.outcome import data_identity, is_domain_of, short_names, without_seed
 from ncscope.errors import DataError
-from ncscope.experiments.find import find_files
-from ncscope.experiments.outcome import data_identity, is_domain_of, short_names, without_seed
-from ncscope.experiments.read import read_outcomes
 from tests.experiments.cases import TUNE, analysed, run, tuned, write
 
 

@@ -4,13 +4,13 @@ from pathlib import Path
 import pytest
 
 from benchmarks.paper_cost import Speed, by_method
+from ncscope.comparison.read import read_outcomes
+from ncscope.comparison.rows import label_rows, without_duplicates
 from ncscope.data.known import parse_known
 from ncscope.errors import DataError
-from ncscope.experiments.read import read_outcomes
-from ncscope.experiments.ready import ready_names, spec_path
-from ncscope.experiments.rows import label_rows, without_duplicates
-from ncscope.experiments.spec import read_about, read_spec
-from ncscope.experiments.sweep_batch import _tune_options, tasks_of
+from ncscope.grids.batch import _tune_options, tasks_of
+from ncscope.grids.ready import ready_names, spec_path
+from ncscope.grids.spec import read_about, read_spec
 from ncscope.toy.tasks import find_task
 from tests.experiments.cases import run as case
 from tests.experiments.cases import write

@@ -3,17 +3,17 @@ from dataclasses import fields
 
 import pytest
 
-from ncscope.errors import DataError
-from ncscope.experiments.outcome import SETTINGS, data_identity
-from ncscope.experiments.read import read_outcomes
-from ncscope.experiments.rows import (
+from ncscope.comparison.read import read_outcomes
+from ncscope.comparison.rows import (
     counted,
     data_order,
     label_rows,
     merge_splits,
     without_duplicates,
 )
-from ncscope.experiments.tune_options import TuneOptions
+from ncscope.diagnosis.outcome import SETTINGS, data_identity
+from ncscope.errors import DataError
+from ncscope.tuning.options import TuneOptions
 from tests.experiments.cases import analysed, run, tuned, write
 
 

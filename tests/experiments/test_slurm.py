@@ -10,9 +10,9 @@ import time
 import pytest
 
 from ncscope.errors import DataError, NcscopeError
-from ncscope.experiments.slurm import Share, submit
-from ncscope.experiments.spec import read_spec
-from ncscope.experiments.sweep_run import is_done
+from ncscope.grids.run import is_done
+from ncscope.grids.slurm import Share, submit
+from ncscope.grids.spec import read_spec
 from tests.experiments.slurm_node import slurm_node, why_not
 
 GRID = """

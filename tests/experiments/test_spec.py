@@ -6,9 +6,9 @@
 import pytest
 
 from ncscope.errors import DataError
-from ncscope.experiments.ready import spec_path
-from ncscope.experiments.spec import read_spec, run_name
-from ncscope.experiments.spec_values import OPTIONS
+from ncscope.grids.ready import spec_path
+from ncscope.grids.spec import read_spec, run_name
+from ncscope.grids.spec_values import OPTIONS
 from tests.experiments.grids import GRID, spec
 
 

@@ -16,13 +16,13 @@ from pathlib import Path
 import pytest
 
 import ncscope
-from ncscope.experiments import sweep_work as sweeping
-from ncscope.experiments import tune_together as library
-from ncscope.experiments.compare import compare
-from ncscope.experiments.lock import acquire
-from ncscope.experiments.spec import read_spec
-from ncscope.experiments.sweep import sweep
-from ncscope.experiments.sweep_batch import do_batch
+from ncscope.comparison.compare import compare
+from ncscope.grids import sweep as sweeping
+from ncscope.grids.batch import do_batch
+from ncscope.grids.experiments_sweep import sweep
+from ncscope.grids.lock import acquire
+from ncscope.grids.spec import read_spec
+from ncscope.tuning import tune_together as library
 
 ROOT = Path(__file__).parents[2]
 GRID = """
@@ -99,7 +99,7 @@ def test_where_training_together_fails_each_run_is_left_to_itself(
 
 
 def start(spec, out):
-    code = ("import sys; from ncscope.experiments.sweep import sweep;"
+    code = ("import sys; from ncscope.grids.experiments_sweep import sweep;"
             "sweep(sys.argv[1], out=sys.argv[2])")  # fmt: skip
     env = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'cli'}", "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
@@ -158,7 +158,7 @@ def test_a_grid_killed_three_times_ends_with_the_table_of_one_that_was_not(spec,
 
 def test_an_ended_worker_gives_back_the_locks_of_its_runs(spec, tmp_path):
     """At once, also for other machines, which would else wait for two minutes of silence."""
-    words = [sys.executable, "-c", "from ncscope.experiments.sweep_batch import main; main()"]
+    words = [sys.executable, "-c", "from ncscope.grids.batch import main; main()"]
     env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     worker = subprocess.Popen(
         [*words, str(tmp_path), "60"], env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE

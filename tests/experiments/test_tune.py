@@ -12,13 +12,13 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 import ncscope
-from ncscope.experiments import tune_record
+from ncscope.checkpoint.zoo_inspect import inspect
 from ncscope.toy.model import load_toy_clip
+from ncscope.tuning import record as tune_record
 from ncscope.tuning import train
 from ncscope.tuning.evaluate import split_features
 from ncscope.tuning.export import export
 from ncscope.tuning.recipe import METHODS, TOY
-from ncscope.zoo.inspect import inspect
 from ncscope.zoo.learner_options import LearnerOptions
 from tests.pictures import SORTED, save_pictures
 

@@ -10,7 +10,7 @@ import ncscope
 from ncscope.errors import CheckpointError
 from ncscope.toy.model import load_toy_clip
 from ncscope.zoo.learners.learner import rows_of
-from ncscope.zoo.learners.settings import Settings
+from ncscope.zoo.settings import Settings
 
 SYNSETS = ("n01440764", "n03773504", "n04008634", "n04355933")
 NAMES = ("tench", "missile", "missile", "sunglasses")

@@ -4,15 +4,15 @@ import pytest
 import torch
 
 from ncscope.errors import DataError, NcscopeError
-from ncscope.experiments.tune_options import TuneOptions
-from ncscope.experiments.tune_plan import make_plan
-from ncscope.experiments.tune_run import start
-from ncscope.experiments.tune_tests import Machine
-from ncscope.experiments.tune_together import tune_together
 from ncscope.features.processes import ALONE
 from ncscope.toy.model import load_toy_clip
+from ncscope.tuning.options import TuneOptions
+from ncscope.tuning.plan import make_plan
+from ncscope.tuning.run import start
 from ncscope.tuning.together import train_together
 from ncscope.tuning.train import train
+from ncscope.tuning.tune_tests import Machine
+from ncscope.tuning.tune_together import tune_together
 from ncscope.zoo.learner_options import LearnerOptions
 
 

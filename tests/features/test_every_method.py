@@ -7,10 +7,10 @@ import pytest
 import torch
 from PIL import Image
 
+from ncscope.clip.backbone import load_backbone
+from ncscope.diagnosis.measure import measure
 from ncscope.features.bundle import read_features, write_features
 from ncscope.features.extract import extract
-from ncscope.report.measure import measure
-from ncscope.zoo.backbone import load_backbone
 from ncscope.zoo.learner_options import LearnerOptions
 from tests.tiny_clip import save_folder
 from tests.zoo.learners import case

@@ -8,13 +8,13 @@ from PIL import Image
 from torch.testing import assert_close
 
 import ncscope
+from ncscope.clip.backbone import RANDOM_NOTE, Backbone, load_backbone
+from ncscope.clip.prompts import ZeroShot
 from ncscope.data.images import open_images
 from ncscope.errors import BackboneError, CheckpointError, DataError, ShapeError
 from ncscope.features import encoded as module
 from ncscope.features.cache import read_cached
 from ncscope.features.extract import extract
-from ncscope.zoo.backbone import RANDOM_NOTE, Backbone, load_backbone
-from ncscope.zoo.zero_shot import ZeroShot
 from tests.tiny_clip import save_folder, tiny_model
 
 NAMES = ("apple", "oat_milk", "pear")

@@ -11,12 +11,12 @@ import shutil
 import pytest
 
 from ncscope import plots
+from ncscope.diagnosis.formats import as_csv, as_latex, as_markdown, written_as
+from ncscope.diagnosis.measure import measure
 from ncscope.errors import DataError
-from ncscope.report import export
-from ncscope.report.export import save_figure
-from ncscope.report.formats import as_csv, as_latex, as_markdown, written_as
-from ncscope.report.measure import measure
-from ncscope.report.report import Report
+from ncscope.figures import export
+from ncscope.figures.export import save_figure
+from ncscope.page.report import Report
 from tests.report.cases import noisy
 from tests.report.run_folders import write_run
 

@@ -15,12 +15,12 @@ import torch
 from ncscope import plots
 from ncscope.errors import DataError, ShapeError
 from ncscope.features.bundle import Features
+from ncscope.figures import palette
+from ncscope.figures.distributions import BIN, angle_shares
+from ncscope.figures.figures import angle_histogram, cosine_heatmap, per_class_bars, simplex
+from ncscope.figures.projection import fit_basis
+from ncscope.figures.scene import CAMERA
 from ncscope.metrics.rows import pairwise_cosines
-from ncscope.report import palette
-from ncscope.report.figures import angle_histogram, cosine_heatmap, per_class_bars, simplex
-from ncscope.report.histogram import BIN, angle_shares
-from ncscope.report.projection import fit_basis
-from ncscope.report.scene import CAMERA
 from tests.report.cases import collapsed, named, noisy
 from tests.shapes import simplex_etf, unit_rows
 

@@ -7,11 +7,11 @@
 import torch
 
 from ncscope import metrics
-from ncscope.report import intervals as under_test
-from ncscope.report.intervals import intervals
-from ncscope.report.measure import measure
-from ncscope.report.prepare import prepare
-from ncscope.report.sides import image_side
+from ncscope.diagnosis import intervals as under_test
+from ncscope.diagnosis.intervals import intervals
+from ncscope.diagnosis.measure import measure
+from ncscope.diagnosis.prepare import prepare
+from ncscope.diagnosis.sides import image_side
 from tests.report.cases import noisy
 
 

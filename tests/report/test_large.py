@@ -6,10 +6,10 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from ncscope.diagnosis import sweeps
 from ncscope.features import checks
 from ncscope.features.bundle import read_features
-from ncscope.report import sweeps
-from ncscope.report.analyze import analyze
+from ncscope.page.analyze import analyze
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from ncscope.errors import ShapeError
+from ncscope.figures.matrices import cells, cluster_order
 from ncscope.metrics.rows import pairwise_cosines
-from ncscope.report.matrices import cells, cluster_order
 from tests.shapes import normal, unit_rows
 
 

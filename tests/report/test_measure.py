@@ -12,13 +12,13 @@ import pytest
 import torch
 
 from ncscope import metrics
+from ncscope.diagnosis.measure import measure
+from ncscope.diagnosis.report_summary import SUMMARY
+from ncscope.diagnosis.summary import GLOSSARY
+from ncscope.diagnosis.tables import entry_of, value_at
 from ncscope.errors import ShapeError
 from ncscope.features.bundle import Features
-from ncscope.report.glossary import GLOSSARY
-from ncscope.report.measure import measure
-from ncscope.report.report import Report
-from ncscope.report.summary import SUMMARY
-from ncscope.report.tables import entry_of, value_at
+from ncscope.page.report import Report
 from tests.report.cases import collapsed, named, noisy
 
 

@@ -12,11 +12,11 @@ import torch
 from scipy import stats
 
 from ncscope import metrics, plots
+from ncscope.diagnosis.measure import measure
 from ncscope.errors import DataError, ShapeError
 from ncscope.features.bundle import Features
-from ncscope.report.measure import measure
-from ncscope.report.points import points_of
-from ncscope.report.scatter import regression
+from ncscope.figures.points import points_of
+from ncscope.figures.study import regression
 from tests.report.cases import collapsed, named, noisy
 
 NASTY = "<img src=x onerror=alert(1)>"

@@ -16,15 +16,15 @@ import pytest
 import torch
 from plotly.offline import get_plotlyjs
 
+from ncscope.diagnosis.measure import Run, measure
+from ncscope.diagnosis.summary import GLOSSARY
 from ncscope.errors import DataError
 from ncscope.features.bundle import Features
-from ncscope.report.gallery import plots_of
-from ncscope.report.glossary import GLOSSARY
-from ncscope.report.measure import Run, measure
-from ncscope.report.measures_html import best_runs
-from ncscope.report.page import page, write_page
-from ncscope.report.palette import DIVERGING_DARK, DIVERGING_LIGHT
-from ncscope.report.report import Report
+from ncscope.figures.gallery import plots_of
+from ncscope.figures.palette import DIVERGING_DARK, DIVERGING_LIGHT
+from ncscope.page.measures import best_runs
+from ncscope.page.page import page, write_page
+from ncscope.page.report import Report
 from tests.report.cases import named, noisy
 from tests.shapes import unit_rows
 

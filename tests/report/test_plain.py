@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ncscope.report.plain import in_html, in_plot, in_script, number, percent, short
+from ncscope.text import in_html, in_plot, in_script, number, percent, short
 
 NASTY = "<img src=x onerror=alert(1)>&amp;\"'</script><!--\u2028\u2029\x00\n\ud800"
 

@@ -12,7 +12,7 @@ from torch.testing import assert_close
 
 from ncscope.errors import ShapeError
 from ncscope.features.bundle import Features
-from ncscope.report.points import (
+from ncscope.figures.points import (
     chosen_classes,
     even_quotas,
     points_of,

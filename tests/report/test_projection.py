@@ -15,10 +15,10 @@ from torch.testing import assert_close
 
 from ncscope.errors import ShapeError
 from ncscope.features.bundle import Features
-from ncscope.report.axes import principal_axes, procrustes, regular_simplex
-from ncscope.report.points import points_of
-from ncscope.report.projection import fit_basis, project
-from ncscope.report.scene import shared_basis
+from ncscope.figures.axes import principal_axes, procrustes, regular_simplex
+from ncscope.figures.points import points_of
+from ncscope.figures.projection import fit_basis, project
+from ncscope.figures.scene import shared_basis
 from tests.report.cases import named, noisy
 from tests.shapes import normal, random_rotation, simplex_etf, unit_rows
 

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
+from ncscope.diagnosis.measure import measure
 from ncscope.features.bundle import Features, read_features
 from ncscope.features.pairs import as_pairs
-from ncscope.report.measure import measure
-from ncscope.report.report import Report
+from ncscope.page.report import Report
 
 ROOT = Path(__file__).parents[2]
 DATA = ROOT.parent / "shared" / "data" / "clip_features"

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from ncscope.diagnosis.measure import measure
+from ncscope.diagnosis.tables import write_csv, write_json, write_text
 from ncscope.errors import DataError
-from ncscope.report.measure import measure
-from ncscope.report.report import Report
-from ncscope.report.tables import write_csv, write_json, write_text
+from ncscope.page.report import Report
 from tests.report.cases import noisy
 
 

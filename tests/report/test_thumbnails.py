@@ -7,13 +7,13 @@ from dataclasses import replace
 import pytest
 from PIL import Image
 
+from ncscope.diagnosis.measure import measure
 from ncscope.errors import DataError
 from ncscope.features.bundle import read_features, write_features
-from ncscope.report.measure import measure
-from ncscope.report.page import page
-from ncscope.report.plain import in_script
-from ncscope.report.report import Report
-from ncscope.report.thumbnails import SIDE, jpeg, thumbnails_of
+from ncscope.page.page import page
+from ncscope.page.report import Report
+from ncscope.page.thumbnails import SIDE, jpeg, thumbnails_of
+from ncscope.text import in_script
 from tests.report.cases import noisy
 
 

@@ -12,19 +12,19 @@ import torch
 from safetensors.torch import save_file
 from torch.testing import assert_close
 
+from ncscope.diagnosis.measure import measure
+from ncscope.diagnosis.report_training import read_training
+from ncscope.diagnosis.training import read_trajectory, thinned
+from ncscope.diagnosis.training_log import read_log, series
 from ncscope.errors import DataError, ShapeError
 from ncscope.features.bundle import write_features
-from ncscope.report.analyze import analyze
-from ncscope.report.gallery import plots_of
-from ncscope.report.measure import measure
-from ncscope.report.motion import MOST_FRAMES, fixed_basis
-from ncscope.report.page import page
-from ncscope.report.points import points_at
-from ncscope.report.report import Report
-from ncscope.report.run_figures import simplex_motion, training_curves
-from ncscope.report.training import read_training
-from ncscope.report.training_log import read_log, series
-from ncscope.report.trajectory import read_trajectory, thinned
+from ncscope.figures.gallery import plots_of
+from ncscope.figures.points import points_at
+from ncscope.figures.run_figures import simplex_motion, training_curves
+from ncscope.figures.training import MOST_FRAMES, fixed_basis
+from ncscope.page.analyze import analyze
+from ncscope.page.page import page
+from ncscope.page.report import Report
 from tests.report.cases import noisy
 from tests.report.run_folders import write_run
 

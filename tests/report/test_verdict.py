@@ -2,9 +2,9 @@
 
 import pytest
 
-from ncscope.report.headings import page_title, run_names
-from ncscope.report.measure import measure
-from ncscope.report.verdict import comparison, verdict
+from ncscope.diagnosis.measure import measure
+from ncscope.diagnosis.verdict import comparison, verdict
+from ncscope.headings import page_title, run_names
 from tests.report.cases import collapsed, noisy
 
 

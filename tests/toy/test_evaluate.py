@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from ncscope.toy.evaluate import measure_row, suite, table
+from ncscope.toy.making.evaluate import measure_row, suite, table
 from ncscope.toy.tasks import TASKS
 
 

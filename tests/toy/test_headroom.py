@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from ncscope.toy.headroom import (
+from ncscope.clip.zoo_prompts import class_prompts
+from ncscope.toy.making.headroom import (
     BEGINNING,
     Probe,
     Room,
@@ -15,7 +16,6 @@ from ncscope.toy.headroom import (
 )
 from ncscope.toy.model import load_toy_clip, provenance
 from ncscope.toy.tasks import TASKS
-from ncscope.zoo.prompts import class_prompts
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from open_clip.tokenizer import SimpleTokenizer
 from torch.testing import assert_close
 
 from ncscope.toy.captions import CHANCES, write_captions
-from ncscope.toy.lessons import all_texts, normalised, prepare_lessons
+from ncscope.toy.making.lessons import all_texts, normalised, prepare_lessons
 from ncscope.toy.seeds import stream
 from ncscope.toy.vocabulary import END, START
 from ncscope.toy.world import unseen_colour, unseen_texture

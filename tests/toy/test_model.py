@@ -7,12 +7,13 @@ import torch
 from open_clip import tokenize
 from torch.testing import assert_close
 
+from ncscope.clip.zoo_prompts import class_prompts
 from ncscope.errors import BackboneError
-from ncscope.toy import towers
-from ncscope.toy.evaluate import evaluate_task
 from ncscope.toy.images import toy_images
-from ncscope.toy.install import measure_geometry
-from ncscope.toy.lessons import normalised
+from ncscope.toy.making import towers
+from ncscope.toy.making.evaluate import evaluate_task
+from ncscope.toy.making.install import measure_geometry
+from ncscope.toy.making.lessons import normalised
 from ncscope.toy.model import (
     NAME,
     SHIPPED,
@@ -25,7 +26,6 @@ from ncscope.toy.model import (
 )
 from ncscope.toy.tasks import TASKS
 from ncscope.toy.vocabulary import FULL_SIZE
-from ncscope.zoo.prompts import class_prompts
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@ import torch
 from open_clip import CLIP, CLIPTextCfg, CLIPVisionCfg
 from torch.testing import assert_close
 
-from ncscope.toy import towers
+from ncscope.toy.making import towers
 
 VOCABULARY = 50
 

@@ -6,17 +6,17 @@ import numpy as np
 import torch
 from PIL import Image
 
+from ncscope.clip.backbone import Backbone
+from ncscope.clip.prompts import ZeroShot
 from ncscope.data.images import ImageSet
 from ncscope.tuning.initial import depth_limit
 from ncscope.tuning.inputs import feature_inputs, pixel_inputs
+from ncscope.tuning.losses import WITH_FROZEN_IMAGES, WITH_FROZEN_TEXT
 from ncscope.tuning.objective import Objective
-from ncscope.tuning.own_losses import WITH_FROZEN_IMAGES, WITH_FROZEN_TEXT
 from ncscope.tuning.recipe import Recipe, recipe_of
 from ncscope.tuning.running import RunningMeans
 from ncscope.tuning.step import Frozen, Setting
 from ncscope.tuning.trainee import new_trainee
-from ncscope.zoo.backbone import Backbone
-from ncscope.zoo.zero_shot import ZeroShot
 
 NAMES = ("cat", "grey_seal", "oak tree")
 

@@ -3,6 +3,7 @@ import dataclasses
 import pytest
 import torch
 
+from ncscope.clip.prompts import ZeroShot
 from ncscope.data.images import ImageSet
 from ncscope.errors import DataError
 from ncscope.features.cache import cache_path, keep
@@ -15,7 +16,6 @@ from ncscope.tuning.inputs import (
     parsed_views,
     pixel_inputs,
 )
-from ncscope.zoo.zero_shot import ZeroShot
 from tests.tuning import cases
 
 IMAGES = cases.painted()

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from ncscope.tuning.own_losses import epoch_weights, own_terms, without_conflict
+from ncscope.tuning.losses import epoch_weights, own_terms, without_conflict
 
 GENERATOR = torch.Generator().manual_seed(4)
 IMAGE, NEAR = torch.randn(2, 5, 8, generator=GENERATOR, dtype=torch.float64)

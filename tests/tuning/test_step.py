@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 import torch
 
+from ncscope.tuning.losses import without_conflict
 from ncscope.tuning.objective import Objective
-from ncscope.tuning.own_losses import without_conflict
 from ncscope.tuning.step import batch_terms, step_gradients
 from tests.tuning import cases
 from tests.zoo.learners import case, reference

@@ -1,6 +1,6 @@
 import pytest
 
-from ncscope.zoo.backbone import load_backbone
+from ncscope.clip.backbone import load_backbone
 from tests.tiny_clip import save_folder
 from tests.zoo.learners.case import CONFIG, DEEP
 

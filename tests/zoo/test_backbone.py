@@ -9,10 +9,10 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch.testing import assert_close
 
+from ncscope.clip import backbone as module
+from ncscope.clip.backbone import RANDOM_NOTE, load_backbone
+from ncscope.clip.weights import _sha256
 from ncscope.errors import BackboneError
-from ncscope.zoo import backbone as module
-from ncscope.zoo.backbone import RANDOM_NOTE, load_backbone
-from ncscope.zoo.weights import _sha256
 from tests.tiny_clip import (
     RESNET,
     VIT,
@@ -202,7 +202,7 @@ def test_a_published_torchscript_archive_needs_no_trust(tmp_path, monkeypatch):
 
 
 def test_open_clips_table_knows_openais_nine_archives():
-    from ncscope.zoo.names import published_archives
+    from ncscope.clip.names import published_archives
 
     known = published_archives(open_clip)
     assert len(known) == 9

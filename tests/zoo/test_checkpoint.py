@@ -9,8 +9,8 @@ import torch
 from safetensors.torch import save_file
 from torch.testing import assert_close
 
+from ncscope.checkpoint.reading import read_checkpoint
 from ncscope.errors import CheckpointError
-from ncscope.zoo.checkpoint import read_checkpoint
 from tests.dassl_files import save_dassl, save_lift, save_lora
 from tests.learner_states import STATES, Sizes, clip_lora, coop, lift, plotpp
 from tests.zoo.fuzz import Global, Persistent, dumps, opcodes, rewritten

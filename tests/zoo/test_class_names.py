@@ -6,15 +6,15 @@ import open_clip
 import pytest
 import torch
 
-from ncscope.errors import CheckpointError, DataError
-from ncscope.zoo.class_names import (
+from ncscope.checkpoint.class_names import (
     ClassNames,
     check_class_names,
     recover_class_names,
     subset_of,
 )
-from ncscope.zoo.name_text import same_name
-from ncscope.zoo.token_table import match_tokens
+from ncscope.checkpoint.name_text import same_name
+from ncscope.checkpoint.token_table import match_tokens
+from ncscope.errors import CheckpointError, DataError
 from tests.learner_states import (
     Sizes,
     clip_adapter,

@@ -8,8 +8,8 @@ import torch
 from safetensors.torch import save_file
 from torch.testing import assert_close
 
+from ncscope.checkpoint.reading import read_checkpoint
 from ncscope.errors import CheckpointError
-from ncscope.zoo.checkpoint import read_checkpoint
 from tests.dassl_files import save_dassl
 from tests.learner_states import Sizes, cocoop
 from tests.zoo.fuzz import (

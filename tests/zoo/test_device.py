@@ -1,8 +1,8 @@
 import pytest
 import torch
 
+from ncscope.clip.device import check_precision, choose_device
 from ncscope.errors import BackboneError
-from ncscope.zoo.device import check_precision, choose_device
 
 CPU, CUDA, MPS = torch.device("cpu"), torch.device("cuda"), torch.device("mps")
 

@@ -57,7 +57,7 @@ WATCH = """
 import sys
 from pathlib import Path
 from ncscope.errors import CheckpointError
-from ncscope.zoo.checkpoint import read_checkpoint
+from ncscope.checkpoint.reading import read_checkpoint
 folder = Path(sys.argv[1])
 paths = sorted(folder.iterdir())
 read_checkpoint(paths[0])

@@ -2,15 +2,15 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from ncscope.errors import BackboneError, ShapeError
-from ncscope.zoo.backbone import load_backbone
-from ncscope.zoo.image_tower import (
+from ncscope.clip.backbone import load_backbone
+from ncscope.clip.image_tower import (
     check_image_tower,
     deep_image_prompts,
     image_features,
     image_tokens,
 )
-from ncscope.zoo.text_flow import inserted
+from ncscope.clip.text_flow import inserted
+from ncscope.errors import BackboneError, ShapeError
 from tests.tiny_clip import RESNET, VIT, save_folder
 from tests.zoo.learners import case, reference
 

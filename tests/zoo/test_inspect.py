@@ -4,10 +4,10 @@ import open_clip
 import pytest
 import torch
 
+from ncscope.checkpoint.method_notes import NEEDS, NOT_LEARNERS, WARNINGS
+from ncscope.checkpoint.trainers import named_by, other_method, plain_method
+from ncscope.checkpoint.zoo_inspect import inspect
 from ncscope.errors import CheckpointError
-from ncscope.zoo.inspect import inspect
-from ncscope.zoo.method_notes import NEEDS, NOT_LEARNERS, WARNINGS
-from ncscope.zoo.trainers import named_by, other_method, plain_method
 from tests.dassl_files import log_text, save_dassl, save_lift, save_lora, save_run
 from tests.learner_states import (
     STATES,

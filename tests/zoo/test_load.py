@@ -4,15 +4,15 @@ import pytest
 import torch
 from PIL import Image
 
+from ncscope.checkpoint.method_notes import NOT_LEARNERS
+from ncscope.checkpoint.trainers import plain_method
+from ncscope.checkpoint.zoo_inspect import inspect
+from ncscope.clip.base import PromptedClip
 from ncscope.errors import BackboneError, CheckpointError
 from ncscope.zoo import choose_backbone
-from ncscope.zoo.base import PromptedClip
-from ncscope.zoo.inspect import inspect
 from ncscope.zoo.learner_options import LearnerOptions
 from ncscope.zoo.learners import LEARNERS, REFUSED
 from ncscope.zoo.load import load_learner
-from ncscope.zoo.method_notes import NOT_LEARNERS
-from ncscope.zoo.trainers import plain_method
 from tests import learner_states
 from tests.learner_states import STATES, Sizes
 from tests.zoo.learners import case, reference

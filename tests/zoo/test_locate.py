@@ -1,7 +1,7 @@
 import pytest
 
+from ncscope.checkpoint.locate import locate
 from ncscope.errors import CheckpointError
-from ncscope.zoo.locate import locate
 
 
 @pytest.fixture

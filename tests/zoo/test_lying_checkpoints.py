@@ -8,8 +8,8 @@ import zipfile
 import pytest
 import torch
 
+from ncscope.checkpoint.reading import read_checkpoint
 from ncscope.errors import CheckpointError
-from ncscope.zoo.checkpoint import read_checkpoint
 from tests.zoo.fuzz import (
     Global,
     opcodes,

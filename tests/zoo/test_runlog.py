@@ -3,8 +3,8 @@ import time
 
 import pytest
 
-from ncscope.zoo.log_results import Evaluation
-from ncscope.zoo.runlog import RunLog, read_runlog
+from ncscope.checkpoint.log_results import Evaluation
+from ncscope.checkpoint.runlog import RunLog, read_runlog
 from tests.dassl_files import log_text
 
 NAMES = ("banded", "grid", "yorkshire terrier", "painter's easel")

@@ -3,10 +3,10 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from ncscope.clip.backbone import load_backbone
+from ncscope.clip.prompts import ZeroShot
+from ncscope.clip.zoo_prompts import class_prompts
 from ncscope.errors import DataError
-from ncscope.zoo.backbone import load_backbone
-from ncscope.zoo.prompts import class_prompts
-from ncscope.zoo.zero_shot import ZeroShot
 from tests.tiny_clip import save_folder, tiny_model
 
 NAMES = ("Sour_Cream", "oat  milk")
@@ -39,7 +39,7 @@ def test_several_templates_are_the_mean_of_normalised_features(backbone):
 def test_many_classes_are_encoded_in_pieces_with_the_same_result(backbone, monkeypatch):
     names = [f"thing {i}" for i in range(7)]
     whole = ZeroShot(backbone).text_features(names)
-    monkeypatch.setattr("ncscope.zoo.zero_shot._TEXTS_AT_ONCE", 3)
+    monkeypatch.setattr("ncscope.clip.prompts._TEXTS_AT_ONCE", 3)
     assert_close(ZeroShot(backbone).text_features(names), whole)
 
 
@@ -56,7 +56,7 @@ def test_a_template_without_exactly_one_place_is_refused(template):
 
 
 def test_templates_are_refused_before_any_is_encoded():
-    from ncscope.zoo.prompts import ensembled
+    from ncscope.clip.zoo_prompts import ensembled
 
     def never(_texts):
         raise AssertionError("encoded")

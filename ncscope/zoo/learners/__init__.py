@@ -5,7 +5,8 @@ from functools import partial
 
 from torch import Tensor
 
-from ncscope.zoo.backbone import Backbone
+from ncscope.clip.backbone import Backbone
+from ncscope.zoo.learners.adapters import load_tip_adapter
 from ncscope.zoo.learners.anchoropt import load_anchoropt
 from ncscope.zoo.learners.clip_adapter import load_clip_adapter
 from ncscope.zoo.learners.clip_lora import load_clip_lora
@@ -22,11 +23,10 @@ from ncscope.zoo.learners.mma import load_mma
 from ncscope.zoo.learners.mmrl import load_mmrl
 from ncscope.zoo.learners.plot import load_plot, load_plotpp
 from ncscope.zoo.learners.promptkd import load_promptkd
-from ncscope.zoo.learners.settings import Settings
 from ncscope.zoo.learners.taskres import load_taskres
 from ncscope.zoo.learners.tcp import load_tcp
 from ncscope.zoo.learners.textrefiner import load_textrefiner
-from ncscope.zoo.learners.tip_adapter import load_tip_adapter
+from ncscope.zoo.settings import Settings
 
 Loader = Callable[[Mapping[str, Tensor], Backbone, Settings], Learner]
 

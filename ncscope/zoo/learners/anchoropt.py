@@ -12,14 +12,14 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from ncscope.clip.backbone import Backbone
+from ncscope.clip.class_tokens import with_context
+from ncscope.clip.text_tower import encode_prompts, text_tower
 from ncscope.errors import CheckpointError
-from ncscope.zoo.backbone import Backbone
-from ncscope.zoo.class_tokens import with_context
 from ncscope.zoo.learners.learner import Learner, Sides, build
-from ncscope.zoo.learners.settings import Settings
+from ncscope.zoo.learners.parts import class_source
 from ncscope.zoo.learners.tensors import as_used, take
-from ncscope.zoo.learners.text import class_source
-from ncscope.zoo.text_tower import encode_prompts, text_tower
+from ncscope.zoo.settings import Settings
 
 _MODE = "the likeliest order of context and anchor tokens, where the method draws one at random"
 

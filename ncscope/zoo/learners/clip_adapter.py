@@ -4,12 +4,12 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from ncscope.zoo.backbone import Backbone
+from ncscope.clip.backbone import Backbone
+from ncscope.clip.templates import TEMPLATES
 from ncscope.zoo.learners.bottleneck import bottleneck
 from ncscope.zoo.learners.learner import Learner, Sides, build
 from ncscope.zoo.learners.plain_text import plain_text, templates_of
-from ncscope.zoo.learners.settings import Settings
-from ncscope.zoo.templates import TEMPLATES
+from ncscope.zoo.settings import Settings
 
 _SHARE = 0.2  # of the adapter's output, fixed in the authors' code
 

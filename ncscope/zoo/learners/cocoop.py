@@ -11,17 +11,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ncscope.clip.backbone import Backbone
+from ncscope.clip.class_tokens import with_context
+from ncscope.clip.text_tower import encode_prompts, text_tower
 from ncscope.errors import CheckpointError
-from ncscope.zoo.backbone import Backbone
-from ncscope.zoo.class_tokens import with_context
-from ncscope.zoo.learners.attributes import attributed
+from ncscope.zoo.learners.atprompt import attributed
 from ncscope.zoo.learners.condition import CONDITIONS
 from ncscope.zoo.learners.learner import Learner, Sides, build
 from ncscope.zoo.learners.meta_net import meta_net
-from ncscope.zoo.learners.settings import Settings
+from ncscope.zoo.learners.parts import class_source
 from ncscope.zoo.learners.tensors import as_used, prompt_part, take
-from ncscope.zoo.learners.text import class_source
-from ncscope.zoo.text_tower import encode_prompts, text_tower
+from ncscope.zoo.settings import Settings
 
 _PROMPTS_AT_ONCE = 2000  # bounds memory
 

@@ -10,14 +10,14 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from ncscope.clip.backbone import Backbone
+from ncscope.clip.class_tokens import ClassTokens
+from ncscope.clip.text_tower import Prompts, encode_prompts, text_tower
 from ncscope.errors import CheckpointError
-from ncscope.zoo.backbone import Backbone
-from ncscope.zoo.class_tokens import ClassTokens
 from ncscope.zoo.learners.learner import Learner, Sides, build, rows_of
-from ncscope.zoo.learners.settings import Settings
+from ncscope.zoo.learners.parts import class_source
 from ncscope.zoo.learners.tensors import prompt_part
-from ncscope.zoo.learners.text import class_source
-from ncscope.zoo.text_tower import Prompts, encode_prompts, text_tower
+from ncscope.zoo.settings import Settings
 
 POSITIONS = ("end", "middle", "front")
 _SHARED = "its contexts belong to the classes it was trained on"

@@ -9,11 +9,11 @@ from typing import TypeVar
 
 from torch import Tensor
 
-from ncscope.zoo.backbone import Backbone
+from ncscope.clip.backbone import Backbone
 from ncscope.zoo.learners.bottleneck import bottleneck
 from ncscope.zoo.learners.learner import Learner, build
 from ncscope.zoo.learners.maple import maple_sides
-from ncscope.zoo.learners.settings import Settings
+from ncscope.zoo.settings import Settings
 
 T = TypeVar("T")
 _SHARES = {"image": 0.1, "text": 0.2}  # of the adapter's output, fixed in the authors' code

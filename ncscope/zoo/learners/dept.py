@@ -9,11 +9,11 @@ from dataclasses import replace
 
 from torch import Tensor
 
+from ncscope.checkpoint.trainers import plain_method
+from ncscope.clip.backbone import Backbone
 from ncscope.errors import CheckpointError
-from ncscope.zoo.backbone import Backbone
 from ncscope.zoo.learners.learner import Learner
-from ncscope.zoo.learners.settings import Settings, logged_number
-from ncscope.zoo.trainers import plain_method
+from ncscope.zoo.settings import Settings, logged_number
 
 _PROBE = ("film_lp_", "linear_probe_proj.")
 

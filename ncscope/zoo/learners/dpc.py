@@ -9,13 +9,13 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from ncscope.zoo.backbone import Backbone
-from ncscope.zoo.class_tokens import with_context
+from ncscope.clip.backbone import Backbone
+from ncscope.clip.class_tokens import with_context
+from ncscope.clip.text_tower import encode_prompts, text_tower
 from ncscope.zoo.learners.learner import Learner, Sides, build, folded
-from ncscope.zoo.learners.settings import Settings, logged_number
+from ncscope.zoo.learners.parts import class_source
 from ncscope.zoo.learners.tensors import as_used, prompt_part, take
-from ncscope.zoo.learners.text import class_source
-from ncscope.zoo.text_tower import encode_prompts, text_tower
+from ncscope.zoo.settings import Settings, logged_number
 
 _PARTLY = (
     "`ctx` is the mixture for the training classes, and new classes get it, too: their own needs "

@@ -14,17 +14,17 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from ncscope.clip.backbone import Backbone
+from ncscope.clip.state import state_digest
 from ncscope.errors import CheckpointError, DataError
-from ncscope.zoo.backbone import Backbone
-from ncscope.zoo.learners.settings import Settings
-from ncscope.zoo.state import state_digest
+from ncscope.zoo.settings import Settings
 
 CLASSES_AT_ONCE = 1000  # bounds memory
 
 
 @dataclass(frozen=True, eq=False)
 class Learner:
-    """A prompt learner read from a checkpoint; satisfies `ncscope.zoo.base.PromptedClip`.
+    """A prompt learner read from a checkpoint; satisfies `ncscope.clip.base.PromptedClip`.
 
     `classnames` are those it was trained on, None where neither the file nor an option tells.
     """

@@ -9,16 +9,16 @@ from collections.abc import Mapping
 import torch.nn.functional as F
 from torch import Tensor
 
-from ncscope.zoo.backbone import Backbone
-from ncscope.zoo.class_tokens import with_context
-from ncscope.zoo.image_tower import check_image_tower, deep_image_prompts, image_features
-from ncscope.zoo.learners.attributes import attributed
+from ncscope.clip.backbone import Backbone
+from ncscope.clip.class_tokens import with_context
+from ncscope.clip.image_tower import check_image_tower, deep_image_prompts, image_features
+from ncscope.clip.text_flow import deep_prompts
+from ncscope.clip.text_tower import encode_prompts, text_tower
+from ncscope.zoo.learners.atprompt import attributed
 from ncscope.zoo.learners.learner import Learner, Sides, build
-from ncscope.zoo.learners.settings import Settings
+from ncscope.zoo.learners.parts import class_source
 from ncscope.zoo.learners.tensors import as_used, check_depth, is_half, stack, take
-from ncscope.zoo.learners.text import class_source
-from ncscope.zoo.text_flow import deep_prompts
-from ncscope.zoo.text_tower import encode_prompts, text_tower
+from ncscope.zoo.settings import Settings
 
 _TEXT = "prompt_learner.compound_prompts_text.{}"
 _PROJECTION = "prompt_learner.compound_prompt_projections.{}"

@@ -1,9 +1,9 @@
 """The README's table of methods, made from what the code knows of them."""
 
-from ncscope.zoo.fingerprint_table import TABLE
+from ncscope.checkpoint.fingerprint import TABLE
+from ncscope.checkpoint.methods import METHODS, TUNED_HERE
+from ncscope.checkpoint.trainers import plain_method
 from ncscope.zoo.learners import REFUSED
-from ncscope.zoo.learners.table import METHODS, TUNED_HERE
-from ncscope.zoo.trainers import plain_method
 
 _HEAD = ("method", "recognised by", "text features", "image features", "new classes", "tuned here")
 

@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping
 import torch.nn.functional as F
 from torch import Tensor
 
-from ncscope.zoo.backbone import Backbone
-from ncscope.zoo.learners.settings import Settings
+from ncscope.clip.backbone import Backbone
 from ncscope.zoo.learners.tensors import as_used, take
+from ncscope.zoo.settings import Settings
 
 
 def meta_net(

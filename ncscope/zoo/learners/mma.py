@@ -11,14 +11,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ncscope.clip.backbone import Backbone
+from ncscope.clip.image_tower import check_image_tower, image_features
+from ncscope.clip.text_tower import encode_prompts, text_tower
 from ncscope.errors import CheckpointError
-from ncscope.zoo.backbone import Backbone
-from ncscope.zoo.image_tower import check_image_tower, image_features
 from ncscope.zoo.learners.learner import Learner, Sides, build
-from ncscope.zoo.learners.settings import Settings
+from ncscope.zoo.learners.parts import whole_prompts
 from ncscope.zoo.learners.tensors import as_used, check_depth, take
-from ncscope.zoo.learners.text import whole_prompts
-from ncscope.zoo.text_tower import encode_prompts, text_tower
+from ncscope.zoo.settings import Settings
 
 _USUAL_SCALE = 0.001
 _ASSUMED = (

@@ -11,21 +11,21 @@ from collections.abc import Mapping
 import torch.nn.functional as F
 from torch import Tensor
 
+from ncscope.clip.backbone import Backbone
+from ncscope.clip.image_tower import check_image_tower, image_tokens
+from ncscope.clip.text_flow import on_shared
+from ncscope.clip.text_tower import encode_prompts, text_tower
 from ncscope.errors import CheckpointError
-from ncscope.zoo.backbone import Backbone
-from ncscope.zoo.image_tower import check_image_tower, image_tokens
 from ncscope.zoo.learners.learner import Learner, Sides, build
+from ncscope.zoo.learners.parts import whole_prompts
 from ncscope.zoo.learners.representation import (
     changes,
     first_block,
     kept_share,
     representation_tokens,
 )
-from ncscope.zoo.learners.settings import Settings, logged_number
 from ncscope.zoo.learners.tensors import as_used, check_depth, take
-from ncscope.zoo.learners.text import whole_prompts
-from ncscope.zoo.text_flow import on_shared
-from ncscope.zoo.text_tower import encode_prompts, text_tower
+from ncscope.zoo.settings import Settings, logged_number
 
 IMAGE_FEATURES = ("fused", "class", "representation")
 _SHARE = 0.7  # of the class token's feature, the authors' default

@@ -8,11 +8,11 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
+from ncscope.clip.backbone import Backbone
+from ncscope.clip.templates import known_data
+from ncscope.clip.zoo_prompts import ensembled
 from ncscope.errors import CheckpointError
-from ncscope.zoo.backbone import Backbone
-from ncscope.zoo.learners.settings import Settings
-from ncscope.zoo.prompts import ensembled
-from ncscope.zoo.templates import known_data
+from ncscope.zoo.settings import Settings
 
 
 def templates_of(settings: Settings, table: Mapping[str, str] | None) -> tuple[str, ...]:

@@ -12,15 +12,15 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from ncscope.zoo.backbone import Backbone
-from ncscope.zoo.class_tokens import picked, stored
-from ncscope.zoo.image_tower import check_image_tower, image_features
+from ncscope.clip.backbone import Backbone
+from ncscope.clip.class_tokens import picked, stored
+from ncscope.clip.image_tower import check_image_tower, image_features
+from ncscope.clip.text_tower import TextTower, encode_prompts, text_tower
 from ncscope.zoo.learners.coop import arrange, position_of
 from ncscope.zoo.learners.learner import Learner, Sides, build, rows_of
-from ncscope.zoo.learners.settings import Settings
+from ncscope.zoo.learners.parts import ClassSource, class_source
 from ncscope.zoo.learners.tensors import as_used, is_half, prompt_part, take
-from ncscope.zoo.learners.text import ClassSource, class_source
-from ncscope.zoo.text_tower import TextTower, encode_prompts, text_tower
+from ncscope.zoo.settings import Settings
 
 _PHRASES = "its prompts begin with phrases of different lengths, cut to one for its own classes"
 

@@ -8,12 +8,12 @@ from collections.abc import Callable, Mapping
 import torch.nn.functional as F
 from torch import Tensor
 
+from ncscope.clip.backbone import Backbone
 from ncscope.errors import CheckpointError
-from ncscope.zoo.backbone import Backbone
 from ncscope.zoo.learners.ivlp import prompted_image
 from ncscope.zoo.learners.learner import Learner, Sides, build
-from ncscope.zoo.learners.settings import Settings
 from ncscope.zoo.learners.tensors import as_used, take
+from ncscope.zoo.settings import Settings
 
 _HEAD = "VPT_image_trans.conv1."
 

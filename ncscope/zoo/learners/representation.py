@@ -9,11 +9,11 @@ from collections.abc import Callable, Mapping
 import torch.nn.functional as F
 from torch import Tensor
 
+from ncscope.clip.backbone import Backbone
+from ncscope.clip.text_flow import inserted, replaced
 from ncscope.errors import CheckpointError
-from ncscope.zoo.backbone import Backbone
-from ncscope.zoo.learners.settings import Settings, logged_number
 from ncscope.zoo.learners.tensors import as_used, is_half, stack, take
-from ncscope.zoo.text_flow import inserted, replaced
+from ncscope.zoo.settings import Settings, logged_number
 
 _LEARNER = "representation_learner."
 _USUAL_BETA = 0.9

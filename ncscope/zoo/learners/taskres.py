@@ -7,11 +7,11 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
+from ncscope.clip.backbone import Backbone
 from ncscope.errors import CheckpointError
-from ncscope.zoo.backbone import Backbone
 from ncscope.zoo.learners.learner import Learner, Sides, build, rows_of
-from ncscope.zoo.learners.settings import Settings
 from ncscope.zoo.learners.tensors import take
+from ncscope.zoo.settings import Settings
 
 _WHY = "its text features are a table of the classes it was trained on"
 

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from ncscope.clip.backbone import Backbone
+from ncscope.clip.text_tower import text_tower
 from ncscope.errors import CheckpointError
-from ncscope.zoo.backbone import Backbone
-from ncscope.zoo.learners.settings import Settings
-from ncscope.zoo.text_tower import text_tower
+from ncscope.zoo.settings import Settings
 
 Size = int | str  # an axis: its length, or the letter of any length
 

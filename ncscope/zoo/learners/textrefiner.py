@@ -11,14 +11,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ncscope.clip.backbone import Backbone
+from ncscope.clip.class_tokens import with_context
+from ncscope.clip.text_tower import encode_prompts, text_tower
 from ncscope.errors import CheckpointError
-from ncscope.zoo.backbone import Backbone
-from ncscope.zoo.class_tokens import with_context
 from ncscope.zoo.learners.learner import Learner, Sides, build
-from ncscope.zoo.learners.settings import Settings
+from ncscope.zoo.learners.parts import class_source
 from ncscope.zoo.learners.tensors import as_used, is_half, prompt_part, take
-from ncscope.zoo.learners.text import class_source
-from ncscope.zoo.text_tower import encode_prompts, text_tower
+from ncscope.zoo.settings import Settings
 
 _SHARE = 0.2  # alpha, the authors' value
 

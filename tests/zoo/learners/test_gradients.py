@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from ncscope.zoo.learners import LEARNERS
-from ncscope.zoo.learners.settings import Settings
+from ncscope.zoo.settings import Settings
 from tests import learner_states
 from tests.learner_states import Sizes
 from tests.zoo.learners import case, reference

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
+from ncscope.clip.backbone import load_backbone
 from ncscope.errors import BackboneError, CheckpointError
-from ncscope.zoo.backbone import load_backbone
 from ncscope.zoo.load import load_learner
 from tests import learner_states
 from tests.learner_states import Sizes

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
+from ncscope.clip.backbone import load_backbone
 from ncscope.errors import CheckpointError
-from ncscope.zoo.backbone import load_backbone
 from ncscope.zoo.learner_options import LearnerOptions
 from ncscope.zoo.load import load_learner
 from tests import learner_states

@@ -5,8 +5,8 @@ import copy
 import pytest
 import torch
 
+from ncscope.clip.backbone import load_backbone
 from ncscope.errors import BackboneError
-from ncscope.zoo.backbone import load_backbone
 from ncscope.zoo.learner_options import LearnerOptions
 from ncscope.zoo.load import load_learner
 from tests.tiny_clip import RESNET, save_folder

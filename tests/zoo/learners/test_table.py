@@ -4,18 +4,18 @@ import re
 
 import pytest
 
+from ncscope.checkpoint.fingerprint import TABLE
+from ncscope.checkpoint.method_notes import NOT_LEARNERS
+from ncscope.checkpoint.methods import METHODS, TUNED_HERE
+from ncscope.checkpoint.trainers import plain_method
+from ncscope.checkpoint.zoo_inspect import inspect
+from ncscope.clip.prompts import ZeroShot
 from ncscope.errors import CheckpointError
 from ncscope.tuning.trainee import PUBLISHED
-from ncscope.zoo.fingerprint_table import TABLE
-from ncscope.zoo.inspect import inspect
 from ncscope.zoo.learner_options import LearnerOptions
 from ncscope.zoo.learners import LEARNERS, REFUSED
 from ncscope.zoo.learners.markdown import methods_table, recognised_by
-from ncscope.zoo.learners.table import METHODS, TUNED_HERE
 from ncscope.zoo.load import load_learner
-from ncscope.zoo.method_notes import NOT_LEARNERS
-from ncscope.zoo.trainers import plain_method
-from ncscope.zoo.zero_shot import ZeroShot
 from tests import learner_states as states
 from tests.dassl_files import save_lift
 from tests.zoo.learners import case

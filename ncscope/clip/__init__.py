@@ -1,0 +1,1 @@
+"""CLIP itself: weights, towers, tokens, templates, and zero-shot features."""

@@ -1,0 +1,192 @@
+"""CLIP backbones: the only file that touches open_clip.
+
+A backbone is an open_clip model name with weights, an open_clip folder, or a file of OpenAI's
+format, whose shapes tell the architecture. open_clip's own loader is used for published tags
+only: from a local file it would take OpenAI's weights without their QuickGELU, and from a folder
+without weights it would give a random model, both without an error.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from ncscope.clip.construct import (
+    inference_transform,
+    new_model,
+    new_tokenizer,
+    preprocess_settings,
+)
+from ncscope.clip.device import check_precision, choose_device
+from ncscope.clip.names import plan_named, published_archives, unknown_name
+from ncscope.clip.plan import Plan, Reading, plan_file, plan_folder
+from ncscope.clip.state import fill, state_digest
+from ncscope.errors import BackboneError
+
+RANDOM_NOTE = "the backbone's weights are random: its features mean nothing"
+
+
+@dataclass(frozen=True, eq=False)
+class Backbone:
+    """A frozen CLIP model with its transform and tokenizer."""
+
+    model: Any  # open_clip's module, in evaluation mode, without gradients
+    preprocess: Callable[[Image.Image], Tensor]  # (3, H, W) for inference
+    tokenizer: Callable[[list[str]], Tensor]  # (B, L) token ids
+    width: int  # D, of the embedding both towers end in
+    context_length: int
+    image_size: int
+    digest: str  # sha256 of the architecture and of the weights by name
+    device: torch.device
+    precision: str  # of the image tower
+    description: dict[str, Any]  # JSON: name, weights, architecture, transform, warnings
+
+    @property
+    def logit_scale(self) -> Tensor:
+        """The multiplier of the cosine, (), 100 for CLIP."""
+        return self.model.logit_scale.detach().exp().float().reshape(())
+
+    @property
+    def image_digest(self) -> str:
+        """Changes with whatever changes image features."""
+        parts = [self.digest, self.description["preprocess"], self.precision]
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+    def encode_image(self, pixels: Tensor) -> Tensor:
+        """(B, 3, H, W) preprocessed pixels to (B, D) float32, not normalised."""
+        encode = self.model.encode_image
+        if self.precision == "fp32":
+            return encode(pixels)
+        half = torch.bfloat16 if self.precision == "bf16" else torch.float16
+        if self.device.type == "cuda":
+            with torch.autocast("cuda", dtype=half):
+                return encode(pixels).float()
+        return encode(pixels.to(half)).float()
+
+    def encode_text(self, texts: Sequence[str]) -> Tensor:
+        """One (D,) float32 feature a text, (B, D), not normalised."""
+        return self.model.encode_text(self.tokenizer(list(texts)).to(self.device))
+
+
+def load_backbone(
+    name: str | Path,
+    *,
+    pretrained: str | None = None,
+    device: str = "cpu",
+    precision: str = "fp32",
+    trust_backbone: bool = False,
+    random_seed: int | None = None,
+    cache_dir: Path | None = None,
+) -> Backbone:
+    """Load a CLIP model, frozen.
+
+    Args:
+        name: an open_clip model name, an open_clip folder, or a state dict of OpenAI's format.
+        pretrained: for a model name, a published tag, a weight file, or `random`.
+        device: auto, cpu, cuda, cuda:N or mps.
+        precision: of image features. fp32; on CUDA also bf16 or fp16 by autocast; on the CPU also
+            bf16, the image tower in bfloat16 throughout. Text features are always fp32.
+        trust_backbone: open a TorchScript archive that is not a published one; it may run code.
+        random_seed: of `random` weights; None is 0.
+        cache_dir: where the tensors of a TorchScript archive are kept; None keeps none.
+
+    Raises:
+        BackboneError: an unknown name, no weights, unreadable or unfitting weights.
+    """
+    place = choose_device(device)
+    check_precision(precision, place)
+    if random_seed is not None and pretrained != "random":
+        raise BackboneError("`random_seed` is given without `pretrained` random")
+    clip = import_open_clip()
+    reading = Reading(trust_backbone, published_archives(clip), cache_dir)
+    model_name = str(name).replace("/", "-")  # OpenAI writes ViT-B/16
+    if model_name in clip.list_models():
+        plan = plan_named(clip, model_name, pretrained, reading)
+    elif Path(name).is_dir():
+        plan = plan_folder(Path(name), pretrained, reading)
+    elif Path(name).is_file():
+        plan = plan_file(Path(name), pretrained, reading)
+    else:
+        raise BackboneError(unknown_name(clip, str(name)))
+    return build_backbone(plan, device=place, precision=precision, seed=random_seed or 0)
+
+
+def build_backbone(
+    plan: Plan, *, device: torch.device, precision: str = "fp32", seed: int = 0
+) -> Backbone:
+    """Build the model of a plan; without weights, a random one from `seed`, and labelled so."""
+    clip = import_open_clip()
+    model = _frozen_model(clip, plan, seed=seed)
+    random = plan.tensors is None and plan.published is None
+    transform = preprocess_settings(clip, model, plan)
+    context_length = int(getattr(model, "text", model).context_length)
+    digest = state_digest(plan.config, model.state_dict())
+    if precision == "bf16" and device.type == "cpu":
+        model.visual.to(torch.bfloat16)  # autocast would be slower than fp32 there
+    return Backbone(
+        model=model.to(device),
+        preprocess=inference_transform(clip, transform),
+        tokenizer=new_tokenizer(clip, plan, context_length),
+        width=int(plan.config["embed_dim"]),
+        context_length=context_length,
+        image_size=int(np.max(transform["size"])),
+        digest=digest,
+        device=device,
+        precision=precision,
+        description={
+            "name": plan.name,
+            "weights": f"random, seed {seed}" if random else plan.weights,
+            "random": random,
+            "digest": digest,
+            "architecture": plan.config,
+            "preprocess": transform,
+            "precision": precision,
+            "open_clip": clip.__version__,
+            "warnings": [*plan.notes, *([RANDOM_NOTE] if random else [])],
+        },
+    )
+
+
+def _frozen_model(clip: Any, plan: Plan, *, seed: int) -> Any:
+    """The model of a plan with its weights, or with random ones from `seed`."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = new_model(clip, plan)
+    if plan.tensors is not None:
+        fill(model, plan.tensors, where=plan.weights)
+    elif plan.published is not None:
+        try:
+            clip.load_checkpoint(model, plan.published)  # strict, and weights_only by its default
+        except Exception as error:  # a download that was cut short, in whatever format
+            raise BackboneError(
+                f"{plan.published}: weights of `{plan.name}`, tag `{plan.weights}`, are damaged "
+                f"({type(error).__name__}); delete the file, so that it is fetched again"
+            ) from None
+    if hasattr(model.visual, "layer1"):  # a ResNet: a sixth faster on the CPU, more on CUDA
+        model.visual.to(memory_format=torch.channels_last)
+    return model.eval().requires_grad_(False)
+
+
+def import_open_clip() -> Any:
+    """Import open_clip, or say in one line why it does not import."""
+    try:
+        import open_clip
+    except (ImportError, RuntimeError, OSError) as error:
+        if "torchvision" in str(error):
+            raise BackboneError(
+                f"torch {torch.__version__} and the installed torchvision do not belong together "
+                f"({str(error).splitlines()[0]}); install both from one index, for the CPU: pip "
+                f"install torch torchvision --index-url https://download.pytorch.org/whl/cpu"
+            ) from None
+        raise BackboneError(
+            f"open_clip cannot be imported ({str(error).splitlines()[0]}); install it: pip "
+            f"install open_clip_torch"
+        ) from None
+    return open_clip

@@ -1,0 +1,157 @@
+"""Weight files of CLIP backbones: tensors by name, without running anything the file names.
+
+A TorchScript archive, as OpenAI publishes its models, is a program: it is opened only if its
+sha256 is a published one or the caller vouches for it.
+"""
+
+import hashlib
+import json
+import shutil
+import uuid
+import warnings
+import zipfile
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from ncscope.clip.openai_format import EXTRA_KEYS, architecture, precision_is_openais
+from ncscope.errors import BackboneError
+
+
+@dataclass(frozen=True, eq=False)
+class Weights:
+    """Tensors of a CLIP model, on the CPU, `module.` dropped from their names."""
+
+    tensors: dict[str, Tensor]
+    openais: bool  # in the form in which OpenAI publishes its models
+    wrapped: bool  # inside `state_dict` or `module.`: a training checkpoint, so not OpenAI's
+
+
+def read_weights(
+    path: Path, *, trust: bool, published: Collection[str], cache_dir: Path | None
+) -> Weights:
+    """Read a `.safetensors` file, a torch file of tensors or a TorchScript archive.
+
+    Args:
+        path: the file.
+        trust: open a TorchScript archive of unknown origin. This may run code from it.
+        published: sha256 of the archives that are known to be OpenAI's.
+        cache_dir: keep the tensors of a TorchScript archive here, as an open_clip folder.
+
+    Raises:
+        BackboneError: no such file, damaged, not a file of weights, an archive not vouched for.
+    """
+    if not path.is_file():
+        raise BackboneError(f"{path}: no such weight file")
+    if path.suffix.lower() == ".safetensors":
+        try:
+            return _unwrapped(load_file(path), path)
+        except (SafetensorError, OSError) as error:
+            raise BackboneError(f"{path}: damaged or no .safetensors file ({error})") from None
+    if _is_torchscript(path):
+        return _read_torchscript(path, trust=trust, published=published, cache_dir=cache_dir)
+    return _unwrapped(_read_torch(path), path)
+
+
+def _read_torch(path: Path) -> object:
+    """Only tensors and plain containers come out: torch's own restricted reader."""
+    with path.open("rb") as file:
+        start = file.read(64)
+    if not start or start.lstrip()[:1] == b"<" or start.startswith(b"version https://git-lfs"):
+        found = "an empty file" if not start else "a web page or a Git LFS pointer"
+        raise BackboneError(f"{path}: {found}, not weights; download it again")
+    try:
+        mapped = zipfile.is_zipfile(path)  # the older format cannot be memory-mapped
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+    except Exception as error:  # a damaged pickle can raise anything
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        if "Unsupported global" in str(error) or "Unsupported class" in str(error):
+            reason = "it names classes other than tensors, and loading those could run code"
+        elif reason.startswith("Weights only load failed"):  # and advice to load it all the same
+            reason = "damaged, or no file of plain tensors"
+        raise BackboneError(f"{path}: not a readable file of weights ({reason[:160]})") from None
+
+
+def _is_torchscript(path: Path) -> bool:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(name.endswith("/constants.pkl") for name in archive.namelist())
+    except (zipfile.BadZipFile, OSError):
+        return False
+
+
+def _read_torchscript(
+    path: Path, *, trust: bool, published: Collection[str], cache_dir: Path | None
+) -> Weights:
+    digest = _sha256(path)
+    kept = None if cache_dir is None else cache_dir / "backbones" / digest[:32]
+    if kept is not None and (kept / _WEIGHTS).is_file():
+        try:
+            return Weights(load_file(kept / _WEIGHTS), openais=True, wrapped=False)
+        except (SafetensorError, OSError):
+            shutil.rmtree(kept, ignore_errors=True)  # damaged: made again below
+    if not trust and digest not in published:
+        raise BackboneError(
+            f"{path}: a TorchScript archive, which is a program, and not one that OpenAI "
+            f"published; if you trust it, add --trust-backbone (trust_backbone=True)"
+        )
+    try:
+        with warnings.catch_warnings():  # TorchScript is deprecated, but the files are there
+            warnings.simplefilter("ignore")
+            state = torch.jit.load(str(path), map_location="cpu").state_dict()
+    except Exception as error:
+        raise BackboneError(f"{path}: not a readable TorchScript archive ({error})") from None
+    weights = _unwrapped(state, path)
+    tensors = {name: value.contiguous().clone() for name, value in weights.tensors.items()}
+    if kept is not None:
+        _keep(kept, tensors, architecture(tensors, where=str(path)))
+    return Weights(tensors, openais=True, wrapped=False)
+
+
+_WEIGHTS, _CONFIG = "open_clip_model.safetensors", "open_clip_config.json"
+
+
+def _keep(folder: Path, tensors: Mapping[str, Tensor], config: Mapping[str, object]) -> None:
+    """Write an open_clip folder under a temporary name, then rename it. A full disk is no error."""
+    temporary = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}")
+    try:
+        temporary.mkdir(parents=True)
+        save_file(dict(tensors), temporary / _WEIGHTS)
+        (temporary / _CONFIG).write_text(json.dumps({"model_cfg": config}, indent=1))
+        temporary.replace(folder)
+    except (OSError, SafetensorError):
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _unwrapped(blob: object, path: Path) -> Weights:
+    """Take the state dict out of a training checkpoint, and OpenAI's extra numbers out of it."""
+    state = blob.get("state_dict", blob) if isinstance(blob, dict) else None
+    if not isinstance(state, Mapping) or not state:
+        found = type(blob).__name__ if not isinstance(blob, dict) else "an empty one"
+        raise BackboneError(f"{path}: expected a state dict of named tensors, got {found}")
+    wrapped = state is not blob or all(str(key).startswith("module.") for key in state)
+    tensors = {str(key).removeprefix("module."): value for key, value in state.items()}
+    extras = [tensors.pop(key, None) for key in EXTRA_KEYS]
+    others = [key for key, value in tensors.items() if not isinstance(value, Tensor)]
+    if others:
+        raise BackboneError(
+            f"{path}: `{others[0]}` is a {type(tensors[others[0]]).__name__}; expected a state "
+            f"dict of named tensors (a whole model or a prompt learner's checkpoint?)"
+        )
+    openais = not wrapped and (
+        any(extra is not None for extra in extras) or precision_is_openais(tensors)
+    )
+    return Weights(tensors, openais=openais, wrapped=wrapped)
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

@@ -1,0 +1,1 @@
+"""Many runs together: tables, paired tests and correlations over them."""

@@ -1,0 +1,171 @@
+"""Many runs to tables: what `ncscope compare` does, from Python."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+from ncscope.comparison.as_csv import as_csv
+from ncscope.comparison.as_latex import as_latex
+from ncscope.comparison.as_markdown import as_markdown
+from ncscope.comparison.as_text import as_text
+from ncscope.comparison.association import NOTES as CORRELATION_NOTES
+from ncscope.comparison.association import correlation_tables
+from ncscope.comparison.averages import listed
+from ncscope.comparison.build import build_tables
+from ncscope.comparison.find import find_files
+from ncscope.comparison.layouts import H_NOTE, Layout
+from ncscope.comparison.points import taus
+from ncscope.comparison.read import read_outcomes
+from ncscope.comparison.rows import (
+    Duplicates,
+    Labelled,
+    label_rows,
+    merge_splits,
+    without_duplicates,
+)  # fmt: skip
+from ncscope.comparison.table import Table
+from ncscope.comparison.versus import NOTE as TEST_NOTE
+from ncscope.comparison.versus import find_baseline
+from ncscope.errors import DataError
+from ncscope.writing import make_folder, write_text
+
+Correlations = Literal["none", "headline", "all"]
+SUFFIXES = (".txt", ".csv", ".md", ".tex", ".html")
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """Tables over runs: accuracies, paired tests, correlations; and the runs, labelled."""
+
+    rows: tuple[Labelled, ...]
+    tables: tuple[Table, ...]
+    correlations: tuple[Table, ...]
+    notes: tuple[str, ...]
+    baseline: str | None = None
+    seed: int = 0  # of the intervals
+
+    def table(self) -> str:
+        """Everything as aligned text."""
+        return as_text([*self.tables, *self.correlations], self.notes)
+
+    def save(self, path: str | Path) -> Path:
+        """Write it in the format that the suffix names; the file appears when it is complete.
+
+        Raises:
+            DataError: another suffix, or a file that cannot be written.
+        """
+        path = Path(path)
+        check_suffix(path)
+        tables = [*self.tables, *self.correlations]
+        make_folder(path.parent)
+        if path.suffix == ".html":
+            from ncscope.comparison.html import as_html  # plotly is slow to import
+
+            page = as_html(
+                self.rows, self.tables, self.correlations, self.notes,
+                baseline=self.baseline, seed=self.seed,
+            )  # fmt: skip
+            return write_text(path, page)
+        if path.suffix == ".csv":
+            return write_text(path, as_csv(tables))
+        formats = {".txt": as_text, ".md": as_markdown, ".tex": as_latex}
+        return write_text(path, formats[path.suffix](tables, self.notes).rstrip("\n") + "\n")
+
+
+def compare(
+    *paths: str | Path,
+    baseline: str | None = None,
+    layout: Layout = "auto",
+    by: Sequence[str] | None = None,
+    tau: Sequence[float] | None = None,
+    before: bool = False,
+    duplicates: Duplicates = "error",
+    correlations: Correlations = "none",
+    seed: int = 0,
+) -> Comparison:
+    """Tables, paired tests and correlations over the runs in files and folders.
+
+    Args:
+        paths: metrics.json files, or folders searched for them at any depth.
+        baseline: the row that the others are tested against; None: no tests.
+        layout: one kind of table; `"auto"` gives all for which there are runs.
+        by: settings that make rows of their own; None: all that differ between runs of a name.
+        tau: only the runs trained at these ratios, and what was not trained.
+        before: also what tuning started from, as rows of their own.
+        duplicates: `"error"`, or `"newest"` of runs of one row, data set, tau and seed.
+        correlations: of which measures with accuracy.
+        seed: of the bootstraps.
+
+    Raises:
+        DataError: no runs, files that are none, runs that come twice, an unknown name.
+    """
+    _known("layout", layout, get_args(Layout))
+    _known("correlations", correlations, get_args(Correlations))
+    outcomes = merge_splits(read_outcomes(find_files(paths), before=before))
+    if tau is not None:
+        there = {o.tau for o in outcomes if o.tau is not None}
+        if unknown := sorted(set(tau) - there, reverse=True):
+            raise DataError(f"no run was trained at tau {_listed(unknown)}; there are: "
+                            f"{_listed(sorted(there, reverse=True)) or 'none'}")  # fmt: skip
+        outcomes = [o for o in outcomes if o.tau is None or o.tau in tau]
+    rows, notes = without_duplicates(label_rows(outcomes, by=by), duplicates=duplicates)
+    if not rows:
+        raise DataError("there is no run to compare: none has a number")
+    labels = list(dict.fromkeys(row.label for row in rows))
+    chosen = None if baseline is None else find_baseline(labels, baseline)
+    tables, tested = build_tables(rows, layout=layout, baseline=chosen, seed=seed)
+    if not tables:
+        raise DataError(f"no run has what layout {layout} shows; runs: {'; '.join(labels)}")
+    shown = {name for table in tables for name, _ in table.rows}
+    if hidden := [label for label in labels if label not in shown]:
+        notes.append(f"In no table here, for want of accuracies of what they show: "
+                     f"{listed(hidden)}.")  # fmt: skip
+    if chosen is not None:
+        notes += _untested(rows, tested, chosen)
+    found = []
+    if correlations != "none":
+        found = correlation_tables(rows, every=correlations == "all", seed=seed)
+        if not found:
+            notes.append("No correlation is defined: fewer than 3 runs a data set, or all alike.")
+    notes += _legend(rows, tables, found, tests=len(tested) > 0)
+    return Comparison(tuple(rows), tuple(tables), tuple(found), tuple(notes), chosen, seed)
+
+
+def check_suffix(path: Path) -> None:
+    """Refuse a file whose suffix names no format."""
+    if path.suffix not in SUFFIXES:
+        raise DataError(f"{path}: the suffix says the format: one of {', '.join(SUFFIXES)}")
+
+
+def _untested(rows: Sequence[Labelled], tested: Sequence[Table], baseline: str) -> list[str]:
+    """Where there are no tests though a baseline was named."""
+    if not tested:
+        return [f"No tests: no table has an accuracy of {baseline} beside another row's."]
+    known = {row.outcome.tau for row in rows if row.label == baseline}
+    lacking = [ratio for ratio in taus(rows) if ratio is not None and ratio not in known]
+    if None in known or not lacking:
+        return []
+    return [f"No tests at tau {_listed(lacking)}: {baseline} has no run there."]
+
+
+def _listed(ratios: Sequence[float]) -> str:
+    return ", ".join(f"{ratio:g}" for ratio in ratios)
+
+
+def _legend(
+    rows: Sequence[Labelled], tables: Sequence[Table], correlations: Sequence[Table], *, tests: bool
+) -> list[str]:
+    """What holds for all tables, said once."""
+    notes = [H_NOTE] if any("H of averages" in table.heads for table in tables) else []
+    notes += [TEST_NOTE] if tests else []
+    notes += CORRELATION_NOTES if correlations else []
+    if correlations and len({row.outcome.tau for row in rows} - {None}) > 1:
+        notes.append("Correlations and their figures take runs of all tau together; to take those "
+                     "of one, name it (--tau, in Python tau=[…]).")  # fmt: skip
+    return notes
+
+
+def _known(name: str, value: str, known: Sequence[str]) -> None:
+    if value not in known:
+        raise DataError(f"{name} must be one of {', '.join(known)}; found {value!r}")

@@ -1,0 +1,175 @@
+"""Reads metrics.json files of `analyze` and `tune` into outcomes, checking as it goes."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ncscope.comparison.fields import number, parse_object, share, wrong
+from ncscope.diagnosis.outcome import (
+    SETTINGS,
+    Outcome,
+    data_identity,
+    without_seed,
+)
+from ncscope.errors import DataError
+
+SPLITS = ("base", "new", "all")
+
+
+def read_outcomes(files: Sequence[Path], *, before: bool = False) -> list[Outcome]:
+    """Every run in the files, one outcome for each data set it was tested on.
+
+    Args:
+        before: also what tuning started from, as rows of their own ("maple before").
+
+    Raises:
+        DataError: a file that is no metrics.json, naming file and key.
+    """
+    return [outcome for file in files for outcome in _outcomes(file, before=before)]
+
+
+def _outcomes(file: Path, *, before: bool) -> list[Outcome]:
+    body = parse_object(file)
+    runs = body.get("runs")
+    if body.get("format") != 1 or not isinstance(runs, list):
+        raise DataError(f"{file}: not a metrics.json of ncscope: expected format 1 with a list "
+                        f"`runs`, found format {body.get('format')!r}")  # fmt: skip
+    tune = body.get("tune")
+    if tune is not None and not isinstance(tune, dict):
+        wrong(file, "tune", "an object", tune)
+    outcomes: dict[tuple[str, ...], dict[str, Any]] = {}
+    for place, run in enumerate(runs):
+        where = f"runs[{place}]"
+        if not isinstance(run, dict):
+            wrong(file, where, "an object", run)
+        facts = (
+            _plain(run, file, where) if tune is None else _tuned(tune, runs[0], run, file, where)
+        )
+        if facts["stage"] == "before" and not before:
+            continue
+        if tune is None and "stage" in run:  # a copy, as `demo` writes of the runs beside it
+            continue
+        key = (facts["name"], facts["data"], str(facts["seed"]))
+        held = outcomes.setdefault(key, {**facts, "accuracy": {}, "measures": {}})
+        split = facts["split"]
+        if split in held["measures"]:
+            raise DataError(f"{file}: {where} is a second run of {facts['name']} on "
+                            f"{facts['data']}, split {split}")  # fmt: skip
+        held["measures"][split] = _numbers(run, file, where)
+        top1 = _top1(run, file, where)
+        if top1 is not None:
+            held["accuracy"][split] = top1
+    if tune is not None:
+        _fill(outcomes, tune, file)
+    return [Outcome(**{k: v for k, v in held.items() if k not in ("stage", "split")})
+            for held in outcomes.values() if held["accuracy"] or held["measures"]]  # fmt: skip
+
+
+def _plain(run: Mapping[str, Any], file: Path, where: str) -> dict[str, Any]:
+    source = str(run.get("source") or "features")
+    split, backbone = (_inside(run, *keys) for keys in (
+        ("provenance", "split"), ("provenance", "learner", "backbone", "name")))  # fmt: skip
+    data = data_identity(str(run.get("data") or "features"))
+    name, seed = without_seed(source, data)
+    return {
+        "name": name, "trained_on": None, "trained_split": None, "data": data, "seed": seed,
+        "tau": None, "realised_tau": None, "stage": "after",
+        "settings": {"backbone": backbone} if isinstance(backbone, str) else {},
+        "split": _split(split or run.get("split") or "all", file, where), "file": str(file),
+    }  # fmt: skip
+
+
+def _inside(value: object, *keys: str) -> Any:
+    """What lies under nested keys, or None."""
+    for key in keys:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
+
+
+def _tuned(
+    tune: Mapping[str, Any],
+    first: Mapping[str, Any],
+    run: Mapping[str, Any],
+    file: Path,
+    where: str,
+) -> dict[str, Any]:
+    """Facts of a run of a tuning; its `first` run is on the data that were trained on.
+
+    That run's name of the data is taken, not the user's: so it is of data tested on elsewhere.
+    """
+    name, source = tune.get("name") or tune.get("method"), tune.get("data")
+    if not isinstance(name, str):
+        wrong(file, "tune.name", "a text", name)
+    if not isinstance(source, str):
+        wrong(file, "tune.data", "a text", source)
+    stage = run.get("stage", "after")
+    if stage not in ("before", "after"):
+        wrong(file, f"{where}.stage", "before or after", stage)
+    seed = tune.get("seed")
+    if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int)):
+        wrong(file, "tune.seed", "a whole number", seed)
+    settings = {key: tune.get(key) for key in SETTINGS}
+    if isinstance(settings["cpt_weights"], list):
+        settings["cpt_weights"] = "/".join(map(str, settings["cpt_weights"]))
+    # A list of images is a file for each data set and seed: all of them are one row.
+    settings["few_shot"] = "drawn" if settings["few_shot"] is None else "listed"
+    for key, value in settings.items():
+        if value is not None and not isinstance(value, (str, int, float)):
+            wrong(file, f"tune.{key}", "a text or a number", value)
+        if key.endswith("_weight"):
+            settings[key] = number(value, file, f"tune.{key}")
+    if tune.get("split") is not None:
+        _split(tune["split"], file, "tune")
+    return {
+        "name": f"{name} before" if stage == "before" else name,
+        "trained_on": data_identity(str(first.get("data") or source)),
+        "trained_split": tune.get("split"),
+        "data": data_identity(str(run.get("data") or source)),
+        "seed": seed, "tau": number(tune.get("tau"), file, "tune.tau"),
+        "realised_tau": number(tune.get("realised_tau"), file, "tune.realised_tau"),
+        "settings": settings, "stage": stage, "file": str(file),
+        "split": _split(run.get("split") or "all", file, where),
+    }  # fmt: skip
+
+
+def _fill(outcomes: Mapping[tuple[str, ...], dict[str, Any]], tune: Mapping[str, Any], file: Path
+          ) -> None:  # fmt: skip
+    """Accuracies that `tune` states and no run does; a disagreement is refused."""
+    for held in outcomes.values():
+        if held["data"] != held["trained_on"]:
+            continue
+        key = "accuracy" if held["stage"] == "after" else "before"
+        stated = tune.get(key)
+        for split in SPLITS:
+            value = stated.get(split) if isinstance(stated, dict) else None
+            told = share(value, file, f"tune.{key}.{split}")
+            if told is None:
+                continue
+            found = held["accuracy"].setdefault(split, told)
+            if abs(found - told) > 1e-3:
+                raise DataError(f"{file}: tune.{key}.{split} is {told:.4f}, but the run of that "
+                                f"split has top1 = {found:.4f}")  # fmt: skip
+
+
+def _numbers(run: Mapping[str, Any], file: Path, where: str) -> dict[str, float]:
+    """The flat measures that are defined; those of the summary where there are no others."""
+    measures = run.get("measures", {})
+    if not isinstance(measures, dict):
+        wrong(file, f"{where}.measures", "an object", measures)
+    named = ((name, number(value, file, f"{where}.measures.{name}"))
+             for name, value in measures.items())  # fmt: skip
+    return {name: value for name, value in named if value is not None}
+
+
+def _top1(run: Mapping[str, Any], file: Path, where: str) -> float | None:
+    summary = run.get("summary")
+    accuracy = summary.get("accuracy") if isinstance(summary, dict) else None
+    if not isinstance(accuracy, dict):
+        return None
+    return share(accuracy.get("top1"), file, f"{where}.summary.accuracy.top1")
+
+
+def _split(value: object, file: Path, where: str) -> str:
+    if value not in SPLITS:
+        wrong(file, f"{where}.split", "base, new or all", value)
+    return str(value)

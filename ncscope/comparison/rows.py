@@ -1,0 +1,164 @@
+"""Which runs form a row of a table: labels, order, and what to do with a run that comes twice."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from ncscope.diagnosis.outcome import SETTINGS, Outcome, Setting, short_names
+from ncscope.errors import DataError
+
+Duplicates = Literal["error", "newest"]
+
+# How a setting is written in a label; others by their own name.
+_WORDS = {"lcd_weight": "lcd", "mid_weight": "mid", "lcd_form": "lcd form", "mid_form": "mid form",
+          "class_order": "order", "relative_weights": "relative", "ctx_init": "ctx init",
+          "ctx_vision": "image ctx", "batch_size": "batch", "class_token_position": "class name",
+          "cpt_weights": "cpt weights", "cpt_clusters": "clusters",
+          "test_part": "tested on", "few_shot": "images"}  # fmt: skip
+_METHODS = ("zero-shot", "coop", "cocoop", "kgcoop", "prograd", "vpt", "ivlp", "maple",
+            "promptsrc", "tcp", "taskres", "clip-adapter")  # fmt: skip
+_DATA = ("imagenet", "caltech", "pets", "cars", "flowers", "food", "aircraft", "sun397", "dtd",
+         "describabletextures", "eurosat", "ucf101", "imagenetv2", "imagenetsketch", "imageneta",
+         "imagenetr")  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class Labelled:
+    """An outcome and the row it belongs to."""
+
+    label: str
+    outcome: Outcome
+
+
+def merge_splits(outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """Outcomes of untuned models whose base and new classes were analysed apart, put together."""
+    merged: list[Outcome] = []
+    places: dict[tuple[object, ...], list[int]] = {}
+    for outcome in outcomes:
+        if outcome.trained_on is not None:
+            merged.append(outcome)
+            continue
+        told = tuple(sorted((key, str(value)) for key, value in outcome.settings.items()))
+        same = places.setdefault((outcome.name, outcome.data, outcome.seed, told), [])
+        splits = outcome.accuracy.keys() | outcome.measures.keys()
+        for place in same:
+            held = merged[place]
+            if not splits & (held.accuracy.keys() | held.measures.keys()):
+                merged[place] = replace(
+                    held,
+                    accuracy={**held.accuracy, **outcome.accuracy},
+                    measures={**held.measures, **outcome.measures},
+                )
+                break
+        else:
+            same.append(len(merged))
+            merged.append(outcome)
+    return merged
+
+
+def label_rows(outcomes: Sequence[Outcome], *, by: Sequence[str] | None = None) -> list[Labelled]:
+    """Name the row of each outcome.
+
+    A row is a name, with the settings of the runs in which runs of this name differ:
+    "maple+npt (lcd 0.1, mid 1)". `tau` is no setting here: tables are made a tau at a time.
+
+    Args:
+        by: the settings to tell apart, instead of all that differ; an empty list tells none apart.
+
+    Raises:
+        DataError: `by` names something that is no setting.
+    """
+    unknown = sorted(set(by or ()) - set(SETTINGS))
+    if unknown:
+        raise DataError(f"by {', '.join(unknown)}: not a setting of a run; there are "
+                        f"{', '.join(SETTINGS)}")  # fmt: skip
+    plain = short_names({o.name for o in outcomes if o.trained_on is None})
+    trained = {o.name for o in outcomes if o.trained_on is not None}
+    plain = {name: f"{short} analysed" if short in trained else short
+             for name, short in plain.items()}  # fmt: skip
+    names = [plain[o.name] if o.trained_on is None else o.name for o in outcomes]
+    differing = {name: _differing([o for o, n in zip(outcomes, names, strict=True) if n == name])
+                 for name in dict.fromkeys(names)}  # fmt: skip
+    labelled = []
+    for outcome, name in zip(outcomes, names, strict=True):
+        keys = [key for key in differing[name] if by is None or key in by]
+        found = ", ".join(setting_words(key, outcome.settings.get(key)) for key in keys)
+        labelled.append(Labelled(f"{name} ({found})" if found else name, outcome))
+    return sorted(labelled, key=_order)
+
+
+def without_duplicates(rows: Sequence[Labelled], *, duplicates: Duplicates = "error"
+                       ) -> tuple[list[Labelled], list[str]]:  # fmt: skip
+    """One outcome for each row, training data, data set, tau and seed, and a note on any others.
+
+    Args:
+        duplicates: `"error"` refuses two; `"newest"` takes the file that was written last.
+
+    Raises:
+        DataError: a run comes twice and `duplicates` is `"error"`; both files are named.
+    """
+    if duplicates not in ("error", "newest"):
+        raise DataError(f"duplicates must be error or newest; found {duplicates!r}")
+    kept: dict[tuple[object, ...], Labelled] = {}
+    dropped = []
+    for row in rows:
+        o = row.outcome
+        key = (row.label, o.trained_on, o.trained_split, o.data, o.tau, o.seed)
+        other = kept.setdefault(key, row)
+        if other is row:
+            continue
+        if duplicates == "error":
+            raise DataError(
+                f"{row.label} on {o.data}, tau {o.tau}, seed {o.seed} comes twice: "
+                f"{other.outcome.file} and {o.file}; leave one out, tell them apart by a setting, "
+                f"or take the newest (--duplicates newest)"
+            )
+        newest, older = sorted((row, other), key=_written, reverse=True)
+        kept[key] = newest
+        dropped.append(older.outcome.file)
+    notes = [f"Runs that come twice: the newest is taken; left out: {', '.join(dropped)}."]
+    return list(kept.values()), notes if dropped else []
+
+
+def counted(rows: Sequence[Labelled]) -> str:
+    """How many runs and data sets: "42 runs on 14 data sets"."""
+    runs = len({row.outcome.file for row in rows})
+    data = len({row.outcome.data for row in rows})
+    return f"{runs} run{'s' * (runs != 1)}" + (f" on {data} data sets" if data > 1 else "")
+
+
+def data_order(data: str) -> tuple[int, str]:
+    """Sort key: the order in which the field prints its data sets, others by name after them."""
+    name = data.lower().replace("_", "").replace("-", "")
+    found = [k for k, known in enumerate(_DATA) if known in name]
+    return (max(found, key=lambda k: len(_DATA[k])) if found else len(_DATA), data)
+
+
+def _differing(outcomes: Sequence[Outcome]) -> list[str]:
+    return [key for key in SETTINGS if len({str(o.settings.get(key)) for o in outcomes}) > 1]
+
+
+def setting_words(key: str, value: Setting) -> str:
+    """A setting as a label has it: "lcd 0.1"."""
+    if value is None:
+        shown = "–"
+    elif isinstance(value, float):
+        shown = f"{value:g}"
+    else:
+        shown = str(value) or '""'  # words to begin a context with: none
+    return f"{_WORDS.get(key, key)} {shown}"
+
+
+def _order(row: Labelled) -> tuple[object, ...]:
+    head = row.label.split("+")[0].split(",")[0].split(" ")[0]
+    known = _METHODS.index(head) if head in _METHODS else len(_METHODS)
+    weights: Mapping[str, Setting] = row.outcome.settings
+    found = (weights.get(key) for key in ("lcd_weight", "mid_weight"))
+    numbers = [value if isinstance(value, float) else 0.0 for value in found]
+    return (known, row.outcome.name, *numbers, row.label)
+
+
+def _written(row: Labelled) -> tuple[int, str]:
+    file = row.outcome.file
+    return Path(file).stat().st_mtime_ns, file

@@ -1,0 +1,174 @@
+"""Tables of images: a `.csv` with columns `path` and `label` or `classname`, optionally `split`.
+
+Paths are relative to the file's folder and stay inside it; an absolute path is taken as it is.
+`label` is an integer from 0, or -1 where the class is not known. With both columns, `label` gives
+the order and `classname` the names. `ncscope.data.parts` has the words that `split` takes.
+"""
+
+import csv
+import unicodedata
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+
+from ncscope.data.files import shown
+from ncscope.data.folders import Listing, natural
+from ncscope.data.parts import choose_part, note_of_part, part_of, parts_called
+from ncscope.errors import DataError
+
+_MOST_CLASSES = 100_000  # a larger label is a mistake (a file size, an identifier), not a class
+
+Rows = list[tuple[int, dict[str, str]]]  # line of the file, cells by column
+
+
+def list_table(root: Path, *, part: str | None, classnames: Sequence[str] | None) -> Listing:
+    """List the images a table names; no image is opened. Labels are the same in all parts.
+
+    Raises:
+        DataError: unreadable, columns or cells that say nothing clear, no class, no such part, a
+            path that leaves the table's folder.
+    """
+    rows = _read(root)
+    labels, order, warnings = _classes(root, rows, classnames)
+    if not order:
+        raise DataError(f"{root}: no row names its class; a blank name or label -1 is unknown")
+    kept, chosen, notes = _rows_of_part(root, rows, part)
+    kept.sort(key=lambda i: natural(rows[i][1]["path"]))
+    return Listing(
+        classnames=order,
+        paths=tuple(_inside(root, *rows[i]) for i in kept),
+        items=tuple(rows[i][1]["path"].strip() for i in kept),
+        labels=tuple(labels[i] for i in kept),
+        part=chosen,
+        warnings=(*note_of_part(root.name, part, chosen), *notes, *warnings),
+    )
+
+
+def _read(root: Path) -> Rows:
+    try:
+        with root.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file, strict=True)
+            columns = [name.strip().lower() for name in reader.fieldnames or []]
+            reader.fieldnames = columns
+            rows = [(reader.line_num, row) for row in reader]  # blank lines are passed over
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{root}: cannot be read as a UTF-8 .csv table ({error})") from None
+    if "path" not in columns:
+        raise DataError(
+            f"{root}: no column `path`; it has {', '.join(map(repr, columns)) or 'no columns'} "
+            f"(columns are separated by commas)"
+        )
+    if len(set(columns)) < len(columns):
+        raise DataError(f"{root}: a column name occurs twice: {', '.join(map(repr, columns))}")
+    if not rows:
+        raise DataError(f"{root}: a header and no rows")
+    for line, row in rows:
+        if None in row or None in row.values():
+            raise DataError(f"{root}: row {line} does not have {len(columns)} columns")
+    return rows
+
+
+def _classes(
+    root: Path, rows: Rows, classnames: Sequence[str] | None
+) -> tuple[list[int], tuple[str, ...], tuple[str, ...]]:
+    """The label of each row, the name of each label, and what is to be said of them."""
+    columns = rows[0][1]
+    if "label" not in columns and "classname" not in columns:
+        raise DataError(
+            f"{root}: no column `label` or `classname`; it has {', '.join(map(repr, columns))}"
+        )
+    names = [unicodedata.normalize("NFC", row.get("classname", "").strip()) for _, row in rows]
+    if "label" not in columns:
+        order = tuple(sorted(set(names) - {""}, key=natural))
+        index = {name: label for label, name in enumerate(order)} | {"": -1}
+        return [index[name] for name in names], order, ()
+    labels = [_label(root, line, row["label"]) for line, row in rows]
+    if "classname" in columns:
+        return labels, _names_of_labels(root, rows, labels, names), ()
+    if classnames is not None:
+        return labels, _names_given(root, labels, classnames), ()
+    note = (
+        f"{root.name} has no column `classname`: its classes are called `class 0`, …, which tells "
+        f"a text encoder nothing; name them"
+    )
+    return labels, tuple(f"class {label}" for label in range(max(labels) + 1)), (note,)
+
+
+def _label(root: Path, line: int, text: str) -> int:
+    try:
+        label = int(text.strip())
+    except ValueError:
+        raise DataError(f"{root}: row {line}: label {text[:40]!r} is not an integer") from None
+    if not -1 <= label < _MOST_CLASSES:
+        raise DataError(
+            f"{root}: row {line}: label {text.strip()[:40]}; expected 0..{_MOST_CLASSES - 1}, or "
+            f"-1 for unknown"
+        )
+    return label
+
+
+def _names_of_labels(
+    root: Path, rows: Rows, labels: list[int], names: list[str]
+) -> tuple[str, ...]:
+    """Each label's one name; a label that never occurs is called by its number."""
+    name_of: dict[int, str] = {}
+    for (line, _), label, name in zip(rows, labels, names, strict=True):
+        if label >= 0 and not name:
+            raise DataError(f"{root}: row {line}: label {label} without a class name")
+        if label >= 0 and name_of.setdefault(label, name) != name:
+            raise DataError(
+                f"{root}: row {line}: label {label} is called {name!r} here and "
+                f"{name_of[label]!r} before"
+            )
+    order = [name_of.get(label, f"class {label}") for label in range(max(labels) + 1)]
+    twice = sorted({name for name in name_of.values() if list(name_of.values()).count(name) > 1})
+    if twice:
+        raise DataError(f"{root}: class name {twice[0]!r} stands for more than one label")
+    return tuple(order)
+
+
+def _names_given(root: Path, labels: list[int], classnames: Sequence[str]) -> tuple[str, ...]:
+    count = max(labels) + 1
+    if count > len(classnames):
+        raise DataError(
+            f"{root}: label {count - 1}, but {len(classnames)} class names were given; expected "
+            f"labels 0..{len(classnames) - 1}"
+        )
+    return tuple(classnames)
+
+
+def _rows_of_part(
+    root: Path, rows: Rows, part: str | None
+) -> tuple[list[int], str | None, tuple[str, ...]]:
+    """Rows of the part to read, the part, and which rows are in none; all, None where undivided."""
+    words = [row.get("split", "").strip().casefold() for _, row in rows]
+    parts_called(f"{root}: column `split`", set(words))
+    parts = [part_of(word) or word for word in words]
+    present = sorted(set(parts) - {""})
+    chosen = choose_part(str(root), part, present)
+    if chosen is None and present:
+        raise DataError(
+            f"{root}: column `split` has {shown([repr(word[:40]) for word in present])}; expected "
+            f"train, val or test"
+        )
+    if chosen is None:
+        return list(range(len(rows))), None, ()
+    notes = []
+    if "" in parts:
+        notes.append(f"left out {parts.count('')} row(s) of {root.name} with an empty `split`")
+    other = [word for word in present if part_of(word) is None and word != chosen]
+    if other:
+        notes.append(f"rows of {root.name} in no part were not read: `split` is {shown(other)}")
+    return [i for i, one in enumerate(parts) if one == chosen], chosen, tuple(notes)
+
+
+def _inside(root: Path, line: int, row: dict[str, str]) -> Path:
+    text = row["path"]
+    path = text.strip().replace("\\", "/")
+    if not path:
+        raise DataError(f"{root}: row {line}: the path is blank; expected that of an image")
+    if ".." in PurePosixPath(path).parts:
+        raise DataError(
+            f"{root}: row {line}: path {text!r} leaves the table's folder; paths are relative to "
+            f"it (or absolute), without `..`"
+        )
+    return root.parent / path

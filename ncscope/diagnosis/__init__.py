@@ -1,0 +1,1 @@
+"""Feature arrays become numbers: every measure with bounds, intervals, classes and words."""

@@ -1,0 +1,134 @@
+"""Per-class rows, and head, medium and tail, of one run.
+
+K classes, P classes with images.
+"""
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import ncscope.metrics as metrics
+from ncscope.diagnosis.prepare import Prepared
+from ncscope.diagnosis.sides import ImageSide
+from ncscope.metrics.variability import spread_classes
+
+
+def class_rows(
+    prepared: Prepared, side: ImageSide | None, train_counts: Tensor | None
+) -> list[dict[str, Any]]:
+    """One dictionary a class: counts, accuracy, alignment, spread, nearest other class."""
+    columns: dict[str, list[Any]] = {"name": list(prepared.classnames)}
+    size = len(prepared.classnames)
+    if train_counts is not None:
+        columns["train_count"] = train_counts.tolist()
+    columns["count"] = [0] * size if side is None else side.moments.counts.tolist()
+    columns |= {
+        name: [None] * size
+        for name in (
+            "accuracy", "ncc_accuracy", "nc4", "cosine", "cosine_centred", "sample_cosine",
+            "variance", "nc1", "mean_norm", "nearest", "nearest_cosine",
+        )
+    }  # fmt: skip
+    if side is not None:
+        columns |= _image_columns(prepared, side)
+    if prepared.text is not None:
+        columns |= _nearest(prepared.text, prepared.classnames)
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def _image_columns(prepared: Prepared, side: ImageSide) -> dict[str, list[float | None]]:
+    samples = side.samples
+    several = spread_classes(side.moments.counts)
+    nan = torch.full_like(samples.shares, math.nan)
+    columns: dict[str, Tensor | None] = {
+        "accuracy": samples.correct,
+        "ncc_accuracy": samples.ncc_correct,
+        "nc4": samples.agree,
+        "sample_cosine": samples.cosines,
+        "variance": torch.where(several, samples.spreads, nan),
+        "nc1": torch.where(several, samples.shares, nan) / len(side.present),
+        "mean_norm": side.moments.means.norm(dim=1),
+    }
+    if prepared.text is not None:
+        for name, centred in (("cosine", False), ("cosine_centred", True)):
+            spread = nan.clone()
+            spread[side.present] = metrics.matched_cosines(
+                prepared.text[side.present], side.means, centred=centred
+            ).to(spread)
+            columns[name] = spread
+    return {name: listed(values) for name, values in columns.items() if values is not None}
+
+
+def _nearest(text: Tensor, names: tuple[str, ...]) -> dict[str, list[Any]]:
+    cosines = metrics.pairwise_cosines(text).nan_to_num(-2.0).fill_diagonal_(-2.0)
+    best, which = cosines.max(dim=1)
+    return {
+        "nearest": [names[k] if v > -2 else None for k, v in zip(which, best, strict=True)],
+        "nearest_cosine": [v if v > -2 else None for v in best.tolist()],
+    }
+
+
+def groups(
+    prepared: Prepared, side: ImageSide | None, train_counts: Tensor | None
+) -> tuple[dict[str, Any], str]:
+    """Head, medium and tail with their means, and which counts they were formed by.
+
+    Each group null where all counts are equal, or where there are none.
+    """
+    empty: dict[str, Any] = {"head": None, "medium": None, "tail": None}
+    counts, by = train_counts, "thirds of the classes by training images"
+    if counts is None and side is not None:
+        counts, by = side.moments.counts, "thirds of the classes by images analysed"
+    if counts is None:
+        return empty, "none: no counts"
+    seen = counts[counts > 0]
+    if len(seen) < 3 or int(seen.min()) == int(seen.max()):
+        return empty, "none: balanced, or fewer than 3 classes"
+    return {
+        name: _group(prepared, side, index.cpu(), counts)
+        for name, index in metrics.frequency_groups(counts.cpu()).items()
+    }, by
+
+
+def _group(
+    prepared: Prepared, side: ImageSide | None, index: Tensor, counts: Tensor
+) -> dict[str, Any]:
+    sizes = counts.cpu()[index]
+    found: dict[str, Any] = {
+        "classes": len(index),
+        "count_min": int(sizes.min()),
+        "count_max": int(sizes.max()),
+    }
+    values: dict[str, Tensor] = {}
+    if side is not None:
+        rows = _image_columns(prepared, side)
+        for name in ("accuracy", "ncc_accuracy", "nc4", "variance", "nc1"):
+            if name in rows:
+                values[name] = _mean_of(rows[name], index)
+        for name, source in (("raw", "cosine"), ("centred", "cosine_centred")):
+            if source in rows:
+                values[f"delta_mid_{name}"] = 1 - _mean_of(rows[source], index)
+    if prepared.text is not None and len(index) > 1:
+        target = 1 / (len(prepared.classnames) - 1)
+        for name, centred in (("raw", False), ("centred", True)):
+            cosines = metrics.pairwise_cosines(prepared.text, centred=centred)[index][:, index]
+            values[f"delta_lcd_{name}"] = (metrics.off_diagonal(cosines) + target).abs().mean()
+    return found | {name: number(value) for name, value in values.items()}
+
+
+def _mean_of(column: list[float | None], index: Tensor) -> Tensor:
+    values = [column[k] for k in index.tolist()]
+    return torch.tensor([v for v in values if v is not None], dtype=torch.float64).mean()
+
+
+def listed(values: Tensor) -> list[float | None]:
+    """A tensor as a list, null where it is not finite."""
+    return [v if math.isfinite(v) else None for v in values.double().tolist()]
+
+
+def number(value: Tensor) -> float | None:
+    """A 0-d tensor as a float, null where it is not finite."""
+    found = float(value)
+    return found if math.isfinite(found) else None

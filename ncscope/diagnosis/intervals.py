@@ -1,0 +1,139 @@
+"""Bootstrap intervals of a run's headline numbers.
+
+N samples, K classes, D embedding width.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import ncscope.metrics as metrics
+from ncscope.diagnosis.prepare import Prepared
+from ncscope.diagnosis.sides import ImageSide, decision_numbers
+from ncscope.diagnosis.sweeps import sweep
+from ncscope.metrics import ClassMoments, SampleMeasures
+
+
+@dataclass(frozen=True, eq=False)
+class _Draw:
+    """One set of images swept: text (P, D) and means (P, D) of the classes with images."""
+
+    text: Tensor
+    means: Tensor
+    moments: ClassMoments
+    samples: SampleMeasures
+
+
+_IMAGE: dict[str, Callable[[_Draw], Tensor]] = {
+    "nc1/default": lambda d: d.samples.nc1,
+    "cdnv": lambda d: metrics.cdnv(d.moments),
+    "etf_distance/image/raw": lambda d: metrics.etf_distance(d.means),
+    "etf_distance/image/centred": lambda d: metrics.etf_distance(d.means, centred=True),
+}
+_PAIR: dict[str, Callable[[_Draw], Tensor]] = {
+    "delta_mid/cosine/raw": lambda d: metrics.delta_mid(d.text, d.means),
+    "delta_mid/cosine/centred": lambda d: metrics.delta_mid(d.text, d.means, centred=True),
+    "etf_distance/cross/raw": lambda d: metrics.cross_etf_distance(d.text, d.means),
+    "etf_distance/cross/centred": lambda d: metrics.cross_etf_distance(
+        d.text, d.means, center="both"
+    ),
+    "nc3/centred": lambda d: metrics.self_duality(d.text, d.means, centred=True),
+    "modality_gap": lambda d: metrics.modality_gap(d.text, d.means),
+}
+_DECISIONS = ("accuracy/top1", "accuracy/class_mean", "accuracy/ece", "nc4")
+LARGEST_WORK = 2e13  # floating-point operations: a minute or two on two cores
+
+
+def intervals(
+    prepared: Prepared, side: ImageSide | None, *, replicates: int | None, seed: int
+) -> tuple[dict[str, Any], str | None]:
+    """95 % intervals by flat name, and a note where they were left out.
+
+    Image measures: images drawn anew within their class. Text measures: classes drawn anew, over
+    pairs of different classes. `replicates=None` means 200, unless that is too much work.
+    """
+    settled = 200 if replicates is None else replicates
+    found: dict[str, Any] = {"level": 0.95, "replicates": settled, "seed": seed, "values": {}}
+    if settled < 2:
+        return found | {"replicates": 0}, None
+    values: dict[str, metrics.Interval] = {}
+    if prepared.text is not None:
+        values |= _over_classes(prepared.text, settled, seed)
+    note = None
+    if side is not None:
+        work = settled * _work(prepared)
+        if int(side.moments.counts.max()) < 2:
+            note = "every class has one image"
+        elif replicates is None and work > LARGEST_WORK:
+            note = f"{settled} replicates would take {work:.0e} operations; ask for them by number"
+        else:
+            values |= _over_samples(prepared, side, settled, seed)
+    found["values"] = {name: asdict(value) for name, value in values.items()}
+    return found, note and f"intervals of image measures left out: {note}"
+
+
+def _work(prepared: Prepared) -> float:
+    """Operations of one replicate: products of the two sweeps, and the small algebra."""
+    assert prepared.image is not None
+    samples, width = prepared.image.shape
+    size = len(prepared.classnames)
+    small = min(size, width)
+    return 2.0 * samples * width * (small + 2 * size) + 20.0 * small**3 + 10.0 * size**2 * width
+
+
+def _over_samples(
+    prepared: Prepared, side: ImageSide, replicates: int, seed: int
+) -> dict[str, metrics.Interval]:
+    image, label = prepared.image, prepared.label
+    assert image is not None
+    assert label is not None
+    # Decisions and duality of per-image text are not resampled.
+    text = prepared.text if prepared.per_image is None else None
+    wanted = _IMAGE if text is None else _IMAGE | _PAIR
+
+    def measure(index: Tensor) -> dict[str, float]:
+        moments, samples = sweep(
+            image,
+            label,
+            len(prepared.classnames),
+            text=text,
+            logit_scale=prepared.logit_scale,
+            normalise=prepared.normalise,
+            index=index,
+        )
+        means = moments.means[moments.present]
+        rows = means if text is None else text[moments.present]
+        draw = _Draw(rows, means, moments, samples)
+        found = {name: compute(draw) for name, compute in wanted.items()}
+        if text is not None:
+            found |= decision_numbers(samples)
+        return {name: float(value) for name, value in found.items()}
+
+    names = [*wanted, *_DECISIONS] if text is not None else list(wanted)
+    value = {name: float(side.numbers[name]) for name in names if name in side.numbers}
+    value = {name: number for name, number in value.items() if math.isfinite(number)}
+    draws = metrics.resample_within_classes(label, replicates=replicates, seed=seed)
+    return metrics.bootstrap(measure, value, draws)
+
+
+def _over_classes(text: Tensor, replicates: int, seed: int) -> dict[str, metrics.Interval]:
+    size = len(text)
+    if size < 3:
+        return {}
+    found: dict[str, metrics.Interval] = {}
+    for form, centred in (("raw", False), ("centred", True)):
+        gaps = (metrics.pairwise_cosines(text, centred=centred) + 1 / (size - 1)).abs()
+        if not bool(torch.isfinite(gaps).all()):
+            continue
+        name = f"delta_lcd/cosine/{form}"
+        draws = metrics.resample_classes(size, replicates=replicates, seed=seed)
+        found |= metrics.bootstrap(
+            lambda index, name=name, gaps=gaps: {name: float(metrics.pair_mean(gaps, index))},
+            {name: float(metrics.delta_lcd(text, centred=centred))},
+            draws,
+        )
+    return found

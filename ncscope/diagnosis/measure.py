@@ -1,0 +1,141 @@
+"""Features to numbers: every measure, raw and centred, with bounds, classes and provenance.
+
+N samples, K classes, D embedding width.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from ncscope.diagnosis.classes import class_rows, groups
+from ncscope.diagnosis.intervals import intervals
+from ncscope.diagnosis.memory import give_back
+from ncscope.diagnosis.notes import cautions, conventions, no_number
+from ncscope.diagnosis.per_image import with_per_image_text
+from ncscope.diagnosis.prepare import Prepared, prepare
+from ncscope.diagnosis.report_summary import bounds, summarise
+from ncscope.diagnosis.report_training import Training
+from ncscope.diagnosis.self_check import self_check, warnings_of
+from ncscope.diagnosis.sides import ImageSide, image_side, sample_uniformity, text_numbers
+from ncscope.errors import ShapeError
+from ncscope.features.bundle import Features
+from ncscope.features.processes import ALONE, Spread
+from ncscope.writing import __version__
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """One source on one data set: its features, its entry in metrics.json, and its training."""
+
+    features: Features
+    record: dict[str, Any]
+    training: Training | None = None
+
+
+def measure(
+    features: Features,
+    *,
+    normalise: bool = True,
+    train_counts: Sequence[int] | None = None,
+    bootstrap: int | None = None,
+    seed: int = 0,
+    spread: Spread = ALONE,
+) -> Run:
+    """Every measure of one run's features.
+
+    Args:
+        normalise: l2-normalise text and image rows first, the convention; False for classifiers
+            whose lengths mean something.
+        train_counts: training images of each class, (K,), for head, medium and tail.
+        bootstrap: replicates for the intervals; None chooses 200 where that is affordable, 0 none.
+        seed: of the bootstrap.
+        spread: the images are swept in shares, of the same features in every process; intervals
+            are the first one's.
+
+    Raises:
+        ShapeError: fewer than two classes, or the counts do not fit.
+    """
+    prepared = prepare(features, normalise=normalise)
+    counts = _train_counts(train_counts, len(prepared.classnames))
+    side = _image_side(prepared, spread)
+    give_back(prepared.image)
+    numbers = {} if prepared.text is None else text_numbers(prepared.text, prepared.frozen)
+    if side is not None:
+        numbers |= side.numbers
+        assert prepared.image is not None
+        assert prepared.label is not None
+        give_back(prepared.image)
+        numbers["uniformity/samples"] = sample_uniformity(prepared.image, prepared.label)
+    give_back(prepared.image)
+    flat = {name: float(value) for name, value in numbers.items()}
+    summary, absences = summarise(flat, prepared)
+    replicates = bootstrap if spread.first else 0
+    resampled, note = intervals(prepared, side, replicates=replicates, seed=seed)
+    grouped, grouped_by = groups(prepared, side, counts)
+    size, width = len(prepared.classnames), features.width
+    present = size if side is None else len(side.present)
+    limits = bounds(size, present, width)
+    record: dict[str, Any] = {
+        "source": features.provenance.get("source"),
+        "data": features.provenance.get("data"),
+        "classes": size,
+        "samples": prepared.samples,
+        "dim": width,
+        "summary": summary,
+        "bounds": limits,
+        "groups": grouped,
+        "per_class": class_rows(prepared, side, counts),
+        "intervals": resampled,
+        "measures": {n: v if math.isfinite(v) else None for n, v in sorted(flat.items())},
+        "conventions": conventions(prepared, side, grouped_by),
+        "warnings": [
+            *features.warnings,
+            *prepared.notes,
+            *cautions(prepared, side, limits),
+            *([note] if note else []),
+            *absences,
+            *no_number(flat),
+        ],
+        "provenance": {**features.provenance, "ncscope": __version__, "torch": torch.__version__},
+    }
+    if (check := self_check(record)) is not None:
+        record["provenance"]["self_check"] = check
+        record["warnings"] = [*warnings_of(check), *record["warnings"]]
+    return Run(features, record)
+
+
+def _image_side(prepared: Prepared, spread: Spread) -> ImageSide | None:
+    image, label = prepared.image, prepared.label
+    if image is None or label is None:
+        return None
+    side = image_side(
+        image,
+        label,
+        len(prepared.classnames),
+        text=prepared.text if prepared.per_image is None else None,
+        logit_scale=prepared.logit_scale,
+        normalise=prepared.normalise,
+        spread=spread,
+    )
+    if prepared.per_image is None or prepared.text is None:
+        return side
+    return with_per_image_text(
+        side,
+        image,
+        label,
+        prepared.per_image,
+        text=prepared.text,
+        logit_scale=prepared.logit_scale,
+        normalise=prepared.normalise,
+    )
+
+
+def _train_counts(counts: Sequence[int] | None, size: int) -> torch.Tensor | None:
+    if counts is None:
+        return None
+    if len(counts) != size:
+        raise ShapeError(f"`train_counts` has {len(counts)} entries; expected K = {size}")
+    return torch.as_tensor(counts, dtype=torch.int64)

@@ -1,0 +1,98 @@
+"""What a reader must know beside the numbers: conventions in force, cautions, what has no number.
+
+K classes, D embedding width.
+"""
+
+import math
+from typing import Any
+
+import torch
+
+import ncscope.metrics as metrics
+from ncscope.diagnosis.prepare import Prepared
+from ncscope.diagnosis.sides import UNIFORMITY_SAMPLES, ImageSide
+
+
+def conventions(prepared: Prepared, side: ImageSide | None, grouped_by: str) -> dict[str, Any]:
+    """The conventions in force, in words and numbers."""
+    found: dict[str, Any] = {
+        "normalised_on_entry": prepared.normalise,
+        "came_normalised": prepared.normalised,
+        "averages": "class-balanced: every class counts once; population moments (ddof 0)",
+        "class_means": "of normalised rows, not re-normalised",
+        "centred": "minus the class-balanced mean of the same modality",
+        "delta_lcd": "form cosine, power 1; own definition, after Definition 2 of arXiv:2306.15955",
+        "delta_mid": "form cosine; own definition, after Definition 3 of arXiv:2306.15955",
+        "nc1": "tr(Sigma_W Sigma_B^+) / K",
+        "nc2": "centred vectors",
+        "nc3": "self-duality of centred text and class means, not squared",
+        "nc4": "over the classes with images",
+        "effective_rank": "centred vectors",
+        "ece": "15 equal-width bins, at the model's logit scale",
+        "text_reduction": "none" if prepared.per_image is None else "mean over images",
+        "groups": grouped_by,
+    }
+    if side is not None:
+        counts, white = side.moments.counts[side.present], side.samples.white
+        found |= {
+            "samples_per_class": {"min": int(counts.min()), "max": int(counts.max())},
+            "classes_with_images": len(side.present),
+            "uniformity": f"samples: at most {UNIFORMITY_SAMPLES}, even over classes, seed 0",
+            "nc1_inverse": {
+                "rank": white.rank,
+                "full_rank": white.full_rank,
+                "rtol": white.rtol,
+                "condition": white.condition,
+            },
+        }
+    return found
+
+
+def cautions(prepared: Prepared, side: ImageSide | None, limits: dict[str, Any]) -> list[str]:
+    size = len(prepared.classnames)
+    found = []
+    if size == 2:
+        found.append(
+            "K = 2: centred vectors are opposite by construction, so centred delta_lcd, "
+            "etf_distance, equinorm and equiangular are 0 whatever the features are"
+        )
+    if not limits["simplex_etf_exists"]:
+        floor = limits["etf_distance"]["text"]["floor"]
+        found.append(
+            f"K = {size} > D + 1: no simplex ETF exists; etf_distance cannot fall below "
+            f"{floor:.3f} (bounds)"
+        )
+    found += [] if prepared.text is None else _twins(prepared.text, prepared.classnames)
+    if side is not None:
+        white = side.samples.white
+        if white.rank < white.full_rank:
+            found.append(
+                f"the class means span {white.rank} of {white.full_rank} directions "
+                f"(rtol {white.rtol:.0e}): classes coincide or depend on one another; NC1 ignores "
+                f"the missing directions"
+            )
+    return found
+
+
+def no_number(flat: dict[str, float]) -> list[str]:
+    """One line for the flat measures that are infinite, one for those that are undefined."""
+    infinite = [name for name, value in flat.items() if math.isinf(value)]
+    undefined = [name for name, value in flat.items() if math.isnan(value)]
+    found = [f"measures that are infinite: {', '.join(sorted(infinite))}"] if infinite else []
+    if undefined:
+        found.append(
+            f"measures undefined on these features (equal vectors, or one image a class): "
+            f"{', '.join(sorted(undefined))}"
+        )
+    return found
+
+
+def _twins(text: torch.Tensor, names: tuple[str, ...]) -> list[str]:
+    """Classes whose text features point the same way: no image can be told between them."""
+    cosines = metrics.pairwise_cosines(text).triu(diagonal=1)
+    pairs = (cosines > 1 - 1e-6).nonzero().tolist()
+    if not pairs:
+        return []
+    shown = "; ".join(f"{names[a]} and {names[b]}" for a, b in pairs[:3])
+    more = "; …" if len(pairs) > 3 else ""
+    return [f"{len(pairs)} pairs of classes have the same text feature: {shown}{more}"]

@@ -1,0 +1,187 @@
+"""Every number of a run, by flat names such as `delta_lcd/cosine/raw`: text side and image side.
+
+N samples, K classes, P classes with images, D embedding width.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+import ncscope.metrics as metrics
+from ncscope.diagnosis.memory import give_back
+from ncscope.diagnosis.sweeps import sweep
+from ncscope.features.processes import ALONE, Spread
+from ncscope.metrics import ClassMoments, SampleMeasures
+
+Numbers = dict[str, Tensor]
+FORMS = (("raw", False), ("centred", True))
+UNIFORMITY_SAMPLES = 2000
+
+
+@dataclass(frozen=True, eq=False)
+class ImageSide:
+    """Both sweeps over a run's images, and what they give. `present` (P,) are class indices."""
+
+    moments: ClassMoments
+    samples: SampleMeasures
+    numbers: Numbers
+
+    @property
+    def present(self) -> Tensor:
+        return self.moments.present
+
+    @property
+    def means(self) -> Tensor:
+        """(P, D) class means of the classes with images."""
+        return self.moments.means[self.present]
+
+
+def text_numbers(text: Tensor, frozen: Tensor | None) -> Numbers:
+    """Measures of (K, D) unit text rows alone."""
+    found = _vector_numbers("text", text)
+    for form, centred in FORMS:
+        found[f"delta_lcd/cosine/{form}"] = metrics.delta_lcd(text, centred=centred)
+        found[f"delta_lcd/cosine_p2/{form}"] = metrics.delta_lcd(text, power=2, centred=centred)
+        found[f"delta_lcd/cosine_rms/{form}"] = metrics.delta_lcd(
+            text, form="cosine_rms", centred=centred
+        )
+        found[f"delta_lcd/frobenius/{form}"] = metrics.delta_lcd(
+            text, form="frobenius", centred=centred
+        )
+        if frozen is not None and len(text) > 2:
+            keep = metrics.hierarchy_retention
+            found[f"hierarchy_retention/pearson/{form}"] = keep(text, frozen, centred=centred)
+            found[f"hierarchy_retention/spearman/{form}"] = keep(
+                text, frozen, centred=centred, spearman=True
+            )
+    found["dispersion/text"] = metrics.dispersion(text)
+    found["orthogonality/text"] = metrics.orthogonality(text)
+    return found
+
+
+def image_side(
+    image: Tensor,
+    label: Tensor,
+    num_classes: int,
+    *,
+    text: Tensor | None,
+    logit_scale: Tensor | None,
+    normalise: bool = True,
+    spread: Spread = ALONE,
+) -> ImageSide:
+    """Sweep (N, D) images twice; measures of their class means, spread and decisions."""
+    moments, samples = sweep(
+        image,
+        label,
+        num_classes,
+        text=text,
+        logit_scale=logit_scale,
+        normalise=normalise,
+        spread=spread,
+    )
+    give_back(image)
+    found = _vector_numbers("image", moments.means[moments.present])
+    found |= _spread_numbers(moments, samples)
+    if text is not None:
+        give_back(image)
+        found |= pair_numbers(text[moments.present], moments)
+        found |= decision_numbers(samples)
+    return ImageSide(moments, samples, found)
+
+
+def _vector_numbers(side: str, rows: Tensor) -> Numbers:
+    """Geometry of one side's class vectors, raw and centred."""
+    found: Numbers = {}
+    for form, centred in FORMS:
+        found[f"etf_distance/{side}/{form}"] = metrics.etf_distance(rows, centred=centred)
+        found[f"equinorm/{side}/{form}"] = metrics.equinorm(rows, centred=centred)
+        found[f"equiangular/{side}/{form}"] = metrics.equiangular(rows, centred=centred)
+        found[f"max_angle/{side}/{form}"] = metrics.max_angle(rows, centred=centred)
+        for name, value in metrics.cosine_summary(rows, centred=centred).items():
+            prefix = "" if name == "min_angle" else "cosine_"
+            found[f"{prefix}{name}/{side}/{form}"] = value
+        for kernel in ("log", "dist"):
+            mean, variance = metrics.gnc2(rows, kernel=kernel, centred=centred)
+            found[f"gnc2/{kernel}/{side}/{form}"] = mean
+            found[f"gnc2/{kernel}_variance/{side}/{form}"] = variance
+        if rows.shape[1] > 2:
+            mean, variance = metrics.gnc2(rows, kernel="riesz", centred=centred)
+            found[f"gnc2/riesz_log/{side}/{form}"] = mean
+            found[f"gnc2/riesz_log_variance/{side}/{form}"] = variance
+        found[f"participation_ratio/{side}/{form}"] = metrics.participation_ratio(
+            rows, centred=centred
+        )
+        found[f"effective_rank/{side}/{form}"] = metrics.effective_rank(rows, centred=centred)
+    found[f"uniformity/{side}"] = metrics.uniformity(metrics.normalise_rows(rows))
+    return found
+
+
+def _spread_numbers(moments: ClassMoments, samples: SampleMeasures) -> Numbers:
+    """NC1 in its variants, and CDNV."""
+    present = len(moments.present)
+    found = {
+        "nc1/default": samples.nc1,
+        "nc1/quotient": metrics.spread_ratio(moments),
+        "nc1/weak": metrics.spread_ratio(moments, weak=True),
+        "cdnv": metrics.cdnv(moments),
+        "ncc_accuracy": samples.over_samples(samples.ncc_correct),
+    }
+    if samples.white.rank == present - 1:  # the variants that force this rank agree with ours
+        found["nc1/papyan"] = samples.nc1 * present
+        found["nc1/svd"] = samples.nc1
+    return found
+
+
+def pair_numbers(text: Tensor, moments: ClassMoments) -> Numbers:
+    """Duality and gap between (P, D) text rows and class means."""
+    means = moments.means[moments.present]
+    found: Numbers = {}
+    for form, centred in FORMS:
+        for mid in ("cosine", "frobenius", "self_duality", "cka"):
+            found[f"delta_mid/{mid}/{form}"] = metrics.delta_mid(
+                text, means, form=mid, centred=centred
+            )
+        for pair, values in metrics.cosine_table(text, means, centred=centred).items():
+            for name, value in values.items():
+                found[f"cosines/{pair}/{name}/{form}"] = value
+        found[f"etf_distance/cross/{form}"] = found[f"delta_mid/frobenius/{form}"]
+        found[f"nc3/{form}"] = found[f"delta_mid/self_duality/{form}"]
+        found[f"nc3/squared/{form}"] = found[f"nc3/{form}"].square()
+    found["nc3/etf"] = metrics.cross_etf_distance(text, means, center="image")
+    found["unc3"] = metrics.unc3(text, means)
+    found["unc3/variance"] = metrics.unc3(text, means, variance=True)
+    found["modality_gap"] = metrics.modality_gap(text, means)
+    found["modality_gap/liang"] = (moments.sample_mean - text.mean(dim=0)).norm()
+    return found
+
+
+def decision_numbers(samples: SampleMeasures) -> Numbers:
+    """Accuracy, calibration, agreement, and the sample-level forms of duality."""
+    assert samples.correct is not None
+    assert samples.agree is not None
+    assert samples.cosines is not None
+    present = samples.counts > 0
+    cosine = samples.cosines[present].mean()
+    found = {
+        "accuracy/top1": samples.over_samples(samples.correct),
+        "accuracy/class_mean": samples.correct[present].mean(),
+        "nc4": samples.over_samples(samples.agree),
+        "ncc_mismatch": 1 - samples.over_samples(samples.agree),
+        "delta_mid/batch": 1 - cosine,
+        "alignment": 2 - 2 * cosine,
+    }
+    if samples.bins is not None:
+        found["accuracy/ece"] = metrics.binned_ece(samples.bins)
+        found["accuracy/ece_class_balanced"] = metrics.binned_ece(samples.bins, class_balanced=True)
+    return found
+
+
+def sample_uniformity(image: Tensor, label: Tensor, *, seed: int = 0) -> Tensor:
+    """`uniformity` of at most `UNIFORMITY_SAMPLES` unit image rows, drawn evenly over classes."""
+    generator = torch.Generator().manual_seed(seed)
+    known = (label >= 0).nonzero().flatten()
+    shuffled = known[torch.randperm(len(known), generator=generator).to(label.device)]
+    order = shuffled[torch.argsort(label[shuffled], stable=True)]
+    step = max(1, -(-len(order) // UNIFORMITY_SAMPLES))
+    return metrics.uniformity(metrics.normalise_rows(image[order[::step]]))

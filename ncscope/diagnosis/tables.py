@@ -1,0 +1,114 @@
+"""Records as text, CSV and JSON, written so that no reader ever sees half a file."""
+
+import csv
+import io
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ncscope.diagnosis.report_summary import SUMMARY
+from ncscope.diagnosis.summary import GLOSSARY
+from ncscope.writing import write_text
+
+_CSV = ("source", "data", "scope", "name", "measure", "value", "low", "high")
+
+
+def text_table(records: list[dict[str, Any]]) -> str:
+    """Headline numbers, a row a measure and a column a run; `-` where undefined.
+
+    Measures that no run has are left out; the floor stands where an ETF cannot exist.
+    """
+    rows = summary_rows(records, [_heading(record, records) for record in records])
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = []
+    for row in rows:
+        cells = [row[0].ljust(widths[0])]
+        cells += [cell.rjust(width) for cell, width in zip(row[1:-2], widths[1:-2], strict=True)]
+        cells += [row[-2].ljust(widths[-2]), row[-1]]
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join(lines)
+
+
+def summary_rows(records: list[dict[str, Any]], heads: list[str]) -> list[list[str]]:
+    """The same as rows of words: heads, then a name, the runs' values, range and ideal."""
+    rows = [["", *heads, "range", "ideal"]]
+    rows.append(
+        ["K, N, D", *(f"{r['classes']}, {r['samples']}, {r['dim']}" for r in records), "", ""]
+    )
+    if not all(record["bounds"]["simplex_etf_exists"] for record in records):
+        floors = [record["bounds"]["etf_distance"]["text"]["floor"] for record in records]
+        rows.append(["floor of ETF distance", *map(_shown, floors), "", ""])
+    for path in SUMMARY:
+        values = [value_at(record["summary"], path) for record in records]
+        if any(value is not None for value in values):
+            entry, form = entry_of(path)
+            label = f"{entry.title}, {form}" if form else entry.title
+            span = f"{entry.low} … {entry.high}"
+            rows.append([label, *map(_shown, values), span, entry.ideal])
+    return rows
+
+
+def entry_of(path: str) -> tuple[Any, str]:
+    """The glossary entry of a summary path, and its form (`raw`, `centred`, or nothing)."""
+    if path in GLOSSARY:
+        return GLOSSARY[path], ""
+    prefix, _, form = path.rpartition(".")
+    return GLOSSARY[prefix], form
+
+
+def value_at(tree: dict[str, Any], path: str) -> float | None:
+    """The value at a dotted path of a summary."""
+    found: Any = tree
+    for part in path.split("."):
+        found = found[part]
+    return found
+
+
+def records_of(record: dict[str, Any]) -> Iterator[tuple[Any, ...]]:
+    """Tidy rows of one run: scope, name, measure, value, low, high."""
+    spans = record["intervals"]["values"]
+    for name, value in record["measures"].items():
+        span = spans.get(name, {})
+        yield "all", "", name, value, span.get("low"), span.get("high")
+    for group, values in record["groups"].items():
+        for name, value in (values or {}).items():
+            yield "group", group, name, value, None, None
+    for row in record["per_class"]:
+        for name, value in row.items():
+            if name not in ("name", "nearest"):
+                yield "class", row["name"], name, value, None, None
+
+
+def write_csv(records: list[dict[str, Any]], path: Path) -> Path:
+    """Tidy rows of all runs: source, data, scope, name, measure, value, low, high."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(_CSV)
+    for record in records:
+        for row in records_of(record):
+            writer.writerow([record["source"], record["data"], *row])
+    return write_text(path, stream.getvalue())
+
+
+def write_json(records: list[dict[str, Any]], path: Path) -> Path:
+    """The metrics.json of these runs."""
+    body = json.dumps({"format": 1, "runs": records}, indent=1, allow_nan=False, ensure_ascii=False)
+    return write_text(path, body + "\n")
+
+
+def _heading(record: dict[str, Any], records: list[dict[str, Any]]) -> str:
+    """A short column head: the source's name, with the data's where sources repeat."""
+    source = str(record["source"] or "features")
+    name = source if source == "zero-shot" else Path(source).name or source
+    same = [r for r in records if r["source"] == record["source"]]
+    if len(same) > 1 and record["data"]:
+        name = f"{name} on {record['data']}"
+    return name if len(name) <= 28 else "…" + name[-27:]
+
+
+def _shown(value: float | None) -> str:
+    if value is None or not math.isfinite(value):
+        return "-"
+    return f"{value:.4f}" if abs(value) < 1000 else f"{value:.4g}"

@@ -1,0 +1,111 @@
+"""Figures as files: HTML that opens offline, or PNG, SVG and PDF for papers and slides."""
+
+import copy
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from ncscope.diagnosis.measure import Run
+from ncscope.errors import DataError
+from ncscope.figures.figures import Figure
+from ncscope.text import clean
+from ncscope.writing import replacing
+
+IMAGE_KINDS = ("png", "svg", "pdf")
+_PAPER, _INK = "#ffffff", "#1d2126"
+_SIZES = {"scene": (900, 760), "square": (760, 720), "curves": (900, 1150), "wide": (960, 520)}
+
+
+def save_figure(
+    figure: Figure, path: str | Path, *, width: int = 900, height: int = 640, scale: float = 2
+) -> Path:
+    """Write a figure on a white ground by the suffix of `path`: .html, .png, .svg or .pdf.
+
+    HTML holds plotly's script, stays interactive and opens offline. Images need the extra `images`
+    (kaleido) and a Chrome or Chromium; what is drawn in three dimensions is pixels in all of them.
+
+    Args:
+        width, height: of an image, in pixels before `scale`, which multiplies a PNG's.
+
+    Raises:
+        DataError: another suffix, kaleido or its browser missing, or a file that cannot be written.
+    """
+    path = Path(path)
+    kind = path.suffix.lower().lstrip(".")
+    if kind != "html" and kind not in IMAGE_KINDS:
+        raise DataError(f"{path}: figures are written as .html, .png, .svg or .pdf")
+    content = _on_white(figure, still=kind != "html")
+    if kind == "html":
+        made = content.to_html(include_plotlyjs=True, full_html=True).encode()
+    else:
+        made = _image(content, kind, width=width, height=height, scale=scale)
+    with replacing(path) as temporary:
+        temporary.write_bytes(made)
+    return path
+
+
+def save_figures(
+    runs: Sequence[Run], folder: str | Path, *, kind: str = "png",
+    progress: Callable[[str], object] | None = None,
+) -> list[Path]:  # fmt: skip
+    """Every figure of these runs' page as an image: `simplex-1-RUN.png`, …; takes seconds each.
+
+    Raises:
+        DataError: as for `save_figure`.
+    """
+    from ncscope.figures.gallery import plots_of
+
+    check_kinds([kind])
+    written = []
+    for section, plots in plots_of(runs).items():
+        for place, plot in enumerate(plots, start=1):
+            path = Path(folder) / f"{section}-{place}-{_slug(plot.run)}.{kind}"
+            if progress is not None:
+                progress(path.name)
+            plot.figure.update_traces(showscale=True, selector={"type": "heatmap"})
+            width, height = _SIZES[plot.kind.split()[0]]
+            written.append(save_figure(plot.figure, path, width=width, height=height))
+    return written
+
+
+def check_kinds(kinds: Sequence[str]) -> None:
+    """Refuse kinds of images that there are not."""
+    for kind in kinds:
+        if kind not in IMAGE_KINDS:
+            raise DataError(f"images are written as {', '.join(IMAGE_KINDS)}; got {kind!r}")
+
+
+def _on_white(figure: Figure, *, still: bool) -> Figure:
+    """A copy with dark ink on a white ground; without buttons and sliders where it is `still`."""
+    content = copy.deepcopy(figure)
+    content.update_layout(paper_bgcolor=_PAPER, font_color=_INK)
+    if still:
+        content.layout.updatemenus = ()
+        content.layout.sliders = ()
+        content.frames = ()
+    return content
+
+
+def _image(figure: Figure, kind: str, *, width: int, height: int, scale: float) -> bytes:
+    try:
+        return figure.to_image(format=kind, width=width, height=height, scale=scale)
+    except Exception as error:  # of plotly, kaleido and its browser: no common base
+        raise DataError(_reason(error)) from None
+
+
+def _reason(error: Exception) -> str:
+    """One line for what keeps an image from being made."""
+    words = clean(error)
+    if isinstance(error, ImportError | ValueError) and "kaleido" in words.lower():
+        return 'images need kaleido, which is not installed: pip install "ncscope[images]"'
+    if "chrome" in f"{type(error).__name__} {words}".lower():
+        return (
+            "images need a Chrome or Chromium, and none was found: install one (apt install "
+            "chromium), or write .html"
+        )
+    return f"the image could not be made ({type(error).__name__}: {words[:200]})"
+
+
+def _slug(name: str) -> str:
+    """A run's name as part of a file's name."""
+    return re.sub(r"[^A-Za-z0-9.@-]+", "-", name).strip("-.") or "run"

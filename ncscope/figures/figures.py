@@ -1,0 +1,156 @@
+"""The interactive figures, one function each: simplex view, heat map of cosines, bars, angles.
+
+K classes, N samples, D width. Backgrounds are transparent and colours fit light and dark grounds.
+`layout.meta` has the caption as plain sentences and, where it depends on the ground, the colour
+scale for a dark one; traces of the two forms are marked `meta: "raw"` or `"centred"`.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import plotly.graph_objects as go
+from torch import Tensor
+
+from ncscope.features.bundle import Features
+from ncscope.figures import bars, gap, group_bars, heat, scene, side_by_side
+from ncscope.figures import distributions as histogram
+from ncscope.figures.points import Points, points_of
+from ncscope.figures.projection import Basis
+
+Figure = go.Figure
+Classes = Sequence[int] | Literal["all"] | None
+
+
+def simplex(
+    features: Features | Points, *, classes: Classes = None, centred: bool = True,
+    max_points: int = 2000, seed: int = 0, basis: Basis | None = None,
+    limits: Mapping[str, float] | None = None, title: str = "Simplex view",
+) -> go.Figure:  # fmt: skip
+    """Class vectors in three dimensions: text arrows, image means, images, the ideal simplex.
+
+    Exact for up to four classes once centred; otherwise the principal three dimensions, with the
+    share they show written on the figure (ncscope.figures.projection).
+
+    Args:
+        classes: indices of the classes to draw; `"all"`; None: all where K <= 12, else four
+            evenly spaced through the class list.
+        centred: which view is shown first; buttons change it.
+        max_points: most images drawn, evenly over the classes, chosen by `seed`.
+        basis: axes of another run, to draw both in one space. Same D.
+        limits: half the side of the drawn cube, by form (`"centred"`, `"raw"`); None fits each
+            form to its data, so that the two have different scales.
+
+    Raises:
+        ShapeError: classes that are not there, or a basis of another width.
+    """
+    points = features if isinstance(features, Points) else points_of(features)
+    return figure_of(scene.simplex_parts(
+        points, classes=classes, centred=centred, max_points=max_points, seed=seed, basis=basis,
+        limits=limits, title=title,
+    ))  # fmt: skip
+
+
+def simplex_runs(
+    runs: Mapping[str, Features | Points], *, classes: Classes = None, centred: bool = True,
+    max_points: int = 800, seed: int = 0, title: str = "Simplex view",
+) -> go.Figure:  # fmt: skip
+    """Several runs' simplex views side by side: same classes, scale and camera (Figure 1).
+
+    Args:
+        runs: name of each run -> its features; same classes in the same order, same D.
+        classes, centred, seed: as for `simplex`.
+        max_points: most images drawn of each run.
+
+    Raises:
+        ShapeError: no run, or runs that differ in classes or width.
+    """
+    points = {n: f if isinstance(f, Points) else points_of(f) for n, f in runs.items()}
+    return figure_of(side_by_side.side_by_side_parts(
+        points, classes=classes, centred=centred, max_points=max_points, seed=seed, title=title
+    ))  # fmt: skip
+
+
+def cosine_heatmap(
+    matrix: Tensor, names: Sequence[str], *, title: str = "Cosines", centred: Tensor | None = None,
+    order: Sequence[int] | Literal["cluster"] | None = None, own_pairs: bool = False,
+    most: int = 200,
+) -> go.Figure:  # fmt: skip
+    """Heat map of a (K, K) matrix of cosines, coloured from -1 to 1 whatever the values are.
+
+    Args:
+        matrix: cosines; rows are named first in hover cards.
+        centred: the same cosines of centred vectors; adds buttons that switch.
+        order: of the classes: as given (None), a list, or `"cluster"`, alike ones side by side.
+        own_pairs: rows and columns are different things (text, images), so that the diagonal
+            is a finding and counts in block means.
+        most: above this K, cells are means of blocks of classes; said in the caption.
+
+    Raises:
+        ShapeError: not square, or names or order that do not fit.
+    """
+    return figure_of(heat.heat_parts(
+        matrix, names, title=title, centred=centred, order=order, own_pairs=own_pairs, most=most
+    ))  # fmt: skip
+
+
+def angle_histogram(
+    cosines: Mapping[str, Tensor], num_classes: int, *, title: str = "Angles between classes",
+    centred: Mapping[str, Tensor] | None = None,
+) -> go.Figure:  # fmt: skip
+    """Distribution of the angles between class vectors, with the simplex angle marked.
+
+    Args:
+        cosines: name of each series -> its (K, K) cosines; pairs i < j are counted.
+        num_classes: K, which sets the ideal angle, arccos(-1/(K-1)).
+        centred: the same series for centred vectors; adds buttons that switch.
+    """
+    return figure_of(histogram.angle_parts(cosines, num_classes, title=title, centred=centred))
+
+
+def per_class_bars(
+    record: Mapping[str, Any], *, measure: str = "accuracy", title: str | None = None
+) -> go.Figure:
+    """One bar a class, from the `per_class` rows of a run's record.
+
+    Most frequent class first where training counts are known and differ, coloured by head,
+    medium and tail; otherwise from the largest value to the smallest. Classes without a value
+    have no bar.
+
+    Raises:
+        DataError: no such column, or no class has a value in it.
+    """
+    return figure_of(bars.bar_parts(record, measure=measure, title=title))
+
+
+def group_accuracy(
+    records: Sequence[Mapping[str, Any]], names: Sequence[str] | None = None, *,
+    measure: str = "accuracy", title: str = "Head, medium and tail",
+) -> go.Figure:  # fmt: skip
+    """Bars of one measure for head, medium and tail classes, one colour a run.
+
+    Args:
+        records: runs as metrics.json has them; those without groups are left out.
+        names: of the runs; None takes their sources.
+
+    Raises:
+        DataError: no run has head, medium and tail, or none has a value of the measure.
+    """
+    return figure_of(group_bars.group_parts(records, names, measure=measure, title=title))
+
+
+def modality_gap(features: Features | Points, *, title: str = "Modality gap") -> go.Figure:
+    """Text features and images along the line through their two centres, raw.
+
+    The distance of the centres is the measure `modality_gap`; every class counts once.
+
+    Raises:
+        ShapeError: text or labelled images are missing, or the centres coincide.
+    """
+    points = features if isinstance(features, Points) else points_of(features)
+    return figure_of(gap.gap_parts(points, title=title))
+
+
+def figure_of(parts: tuple[list[dict[str, Any]], dict[str, Any]]) -> Figure:
+    """A figure of traces and a layout given as plain dictionaries."""
+    traces, layout = parts
+    return go.Figure(data=traces, layout={"template": "none", **layout})

@@ -1,0 +1,120 @@
+"""Heat maps of cosines between classes, from -1 to 1 at any K.
+
+K classes.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+from torch import Tensor
+
+from ncscope.errors import ShapeError
+from ncscope.figures import palette
+from ncscope.figures.matrices import Cells, cells, cluster_order
+from ncscope.figures.scene import Parts
+from ncscope.figures.style import Words, axis, base_layout, form_buttons, mark_form
+from ncscope.text import in_plot, number
+
+TICKS = 40  # more names than this cannot be read along an axis
+
+
+def heat_parts(
+    matrix: Tensor, names: Sequence[str], *, title: str, centred: Tensor | None,
+    order: Sequence[int] | Literal["cluster"] | None, own_pairs: bool, most: int,
+) -> Parts:  # fmt: skip
+    """Traces and layout of `ncscope.figures.figures.cosine_heatmap`."""
+    if len(names) != len(matrix):
+        raise ShapeError(f"`names` has {len(names)} entries for a matrix of {len(matrix)} rows")
+    if isinstance(order, str) and order != "cluster":
+        raise ShapeError(f'`order` must be indices, "cluster" or None; got {order!r}')
+    if order == "cluster":
+        settled = cluster_order(matrix)
+    else:
+        settled = list(range(len(names))) if order is None else list(order)
+    forms = {"raw": matrix} if centred is None else {"centred": centred, "raw": matrix}
+    shown = next(iter(forms))
+    traces: list[dict[str, Any]] = []
+    drawn = None
+    for form, values in forms.items():
+        drawn = cells(values, settled, most=most, own_pairs=own_pairs)
+        traces += mark_form([_heatmap(drawn, names)], form, shown=form == shown)
+    assert drawn is not None
+    caption = _caption(len(names), drawn, own_pairs=own_pairs, clustered=order == "cluster")
+    layout = base_layout(title, caption, meta=_scales(), top=8)
+    labels = _labels(drawn, names)
+    few = len(drawn.groups) <= TICKS and not drawn.binned
+    plain = {
+        **axis(), "type": "category", "showgrid": False, "showticklabels": few,
+        "tickvals": list(range(len(labels))), "constrain": "domain",
+        "ticktext": [in_plot(names[group[0]], 16) for group in drawn.groups],
+    }  # fmt: skip
+    layout["xaxis"] = {**plain, "tickangle": -60}
+    layout["yaxis"] = {**plain, "autorange": "reversed", "scaleanchor": "x",
+                       "constraintoward": "top"}  # fmt: skip
+    layout["updatemenus"] = form_buttons(traces, shown)
+    return traces, layout
+
+
+def _heatmap(drawn: Cells, names: Sequence[str]) -> dict[str, Any]:
+    labels = _labels(drawn, names)
+    words = "mean cosine" if drawn.binned else "cosine"
+    return {
+        "type": "heatmap", "z": np.round(drawn.values.numpy(), 3).astype(np.float32),
+        "x": labels, "y": labels, "zmin": -1, "zmax": 1, "zmid": 0,
+        "colorscale": palette.scale(palette.DIVERGING_LIGHT), "hoverongaps": False,
+        "hovertemplate": "%{y}<br>%{x}<br>" + words + " %{z:.3f}<extra></extra>",
+        "colorbar": {
+            "title": {"text": words, "side": "right"}, "thickness": 10, "outlinewidth": 0,
+            "tickvals": [-1, -0.5, 0, 0.5, 1], "len": 0.9, "ticks": "",
+        },
+    }  # fmt: skip
+
+
+def _labels(drawn: Cells, names: Sequence[str]) -> list[str]:
+    """What hover cards call each row: a name, or the ends of a block; all different."""
+    found = []
+    for group in drawn.groups:
+        words = in_plot(names[group[0]], 60)
+        if len(group) > 1:
+            words += f" … {in_plot(names[group[-1]], 60)} ({len(group)} classes)"
+        found.append(words)
+    twice = {words for words in found if found.count(words) > 1} if len(set(found)) < len(found) \
+        else set()  # fmt: skip
+    # plotly draws categories of one name as one: tell them apart by the class's number
+    return [
+        f"{words} [{group[0]}]" if words in twice else words
+        for words, group in zip(found, drawn.groups, strict=True)
+    ]
+
+
+def _caption(size: int, drawn: Cells, *, own_pairs: bool, clustered: bool) -> list[Words]:
+    ideal = number(-1 / (size - 1), 3 if size < 200 else 4).rstrip("0").rstrip(".")
+    if own_pairs:
+        words = (
+            f"Rows: text, columns: class means. A simplex shared by both has 1 on the diagonal and "
+            f"{ideal} elsewhere."
+        )
+    else:
+        words = f"A simplex ETF has {ideal} everywhere off the diagonal."
+    caption: list[Words] = [(None, words)]
+    if drawn.binned:
+        inside = "" if own_pairs else ", a class with itself left out"
+        sizes = sorted({len(group) for group in drawn.groups})
+        span = str(sizes[0]) if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
+        words = (
+            f"{number(size)} classes in {len(drawn.groups)} blocks of {span}: a cell is the mean "
+            f"over a block of class pairs{inside}."
+        )
+        caption.append((None, words))
+    if clustered:
+        caption.append((None, "Classes are ordered so that alike ones are neighbours."))
+    return caption
+
+
+def _scales() -> dict[str, Any]:
+    """The colour scale for either ground: the neutral middle goes with it."""
+    return {
+        "light": palette.scale(palette.DIVERGING_LIGHT),
+        "dark": palette.scale(palette.DIVERGING_DARK),
+    }

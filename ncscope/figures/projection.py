@@ -1,0 +1,157 @@
+"""The three-dimensional view of class vectors: which axes, where a perfect simplex would be, and
+how much of the features the picture leaves out.
+
+N samples, K classes drawn, D width. Two views, each on axes A (D, 3) of its own:
+
+Centred: each modality minus the mean of the K class vectors drawn. K <= 4 centred vectors span at
+most three dimensions, so the picture of them is exact: lengths and angles are the true ones. With
+T the regular simplex (tetrahedron, triangle, segment) and R an orthonormal basis of the span, A =
+R Q, where Q is the orthogonal Procrustes solution: of all turns and reflections, the one with the
+least ||X R Q - T||. For K > 4 the axes are the three principal ones.
+
+Raw: vectors as they are, from the origin 0. Four raw vectors span four dimensions, and the centred
+axes would hide just what distinguishes raw from centred: the common offset (the cone) and the gap
+between modalities lie mostly outside the span of the differences. So the raw axes are the three
+that keep most of the squared length of text and image means together (no centring), the strongest
+upright: mostly the cone's axis. Angles there are projected ones, not the true ones.
+
+Neither view is the whole truth: the shares say what part of each modality's squared length (about
+the mean, or about 0) is in the picture.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ncscope._checks import check_class_rows
+from ncscope.figures.axes import EXACT, principal_axes, procrustes, regular_simplex
+from ncscope.figures.points import Points, stratified_rows, unit_samples
+
+
+@dataclass(frozen=True, eq=False)
+class Basis:
+    """Axes (D, 3) of both views in float64, to draw several runs in one and the same space.
+
+    Each is a partial isometry: what lies in its span keeps its lengths and angles. `classes` are
+    the classes it was fitted to.
+    """
+
+    centred: Tensor
+    raw: Tensor
+    classes: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """Coordinates in the picture, (K, 3) or (n, 3), and the shares in [0, 1] that it shows.
+
+    `shares` has a value for each of `text`, `means` (image class means) and `images` that is
+    there: the class-balanced part of the squared length that lies in the axes. `frame` is the
+    regular simplex of the class vectors' root mean square length; None for K > 4, which has
+    none in three dimensions.
+    """
+
+    text: Tensor | None
+    means: Tensor | None
+    samples: Tensor | None
+    frame: Tensor | None
+    shares: dict[str, float]
+
+
+def fit_basis(
+    vectors: Tensor, *, others: Tensor | None = None, classes: Sequence[int] | None = None
+) -> Basis:
+    """Axes of both views for (K, D) class vectors; `others` are class vectors of the other
+    modality, which count in the raw view only (rows of NaN are passed over).
+
+    Raises:
+        ShapeError: fewer than two vectors.
+    """
+    check_class_rows("vectors", vectors)
+    rows = vectors.detach().double().cpu()
+    num_classes = len(rows)
+    centred_rows = rows - rows.mean(dim=0)
+    axes = principal_axes(centred_rows)
+    if num_classes <= EXACT:
+        target = regular_simplex(num_classes)
+        centred = axes @ procrustes(centred_rows @ axes, target)
+    else:
+        centred = _padded(axes)
+    both = rows if others is None else torch.cat([rows, finite_rows(others.double().cpu())])
+    raw = _padded(principal_axes(both))[:, [1, 2, 0]]
+    return Basis(centred, raw, tuple(range(num_classes) if classes is None else classes))
+
+
+def project(
+    points: Points, basis: Basis, classes: Sequence[int], *, centred: bool,
+    max_points: int = 2000, seed: int = 0,
+) -> View:  # fmt: skip
+    """Put text rows, image means and a stratified sample of the images of `classes` on the axes.
+
+    Centred: text minus the mean of the chosen text rows, images minus the mean of the chosen
+    class means, so that each modality has its own origin and the gap between them is gone.
+    """
+    axes, index = (basis.centred if centred else basis.raw), list(classes)
+    shares: dict[str, float] = {}
+    offset = {"text": torch.zeros(len(axes)).double(), "means": torch.zeros(len(axes)).double()}
+    placed: dict[str, Tensor] = {}
+    for name, rows in (("text", points.text), ("means", points.means)):
+        if rows is None:
+            continue
+        rows = rows[index]
+        if centred:
+            offset[name] = finite_rows(rows).mean(dim=0)
+        rows = rows - offset[name]
+        placed[name] = rows @ axes
+        shares[name] = share(finite_rows(rows), axes)
+    samples = None
+    if points.image is not None and points.label is not None and points.means is not None:
+        rows = stratified_rows(points.label, index, max_points=max_points, seed=seed)
+        samples = (unit_samples(points, rows) - offset["means"]) @ axes
+        shares["images"] = _share_of_images(points, index, offset["means"], axes)
+    vectors = points.vectors[index] - offset["means" if points.text is None else "text"]
+    drawn = placed["means" if points.text is None else "text"]
+    frame = ideal_frame(vectors, drawn, turned=not centred)
+    return View(placed.get("text"), placed.get("means"), samples, frame, shares)
+
+
+def ideal_frame(vectors: Tensor, drawn: Tensor, *, turned: bool) -> Tensor | None:
+    """Vertices (K, 3) of the regular simplex with the root mean square length of (K, D) vectors.
+
+    `turned` fits it to the (K, 3) drawn vectors by Procrustes; otherwise it stands upright, as
+    the centred axes were turned to it. None for K > 4.
+    """
+    if len(vectors) > EXACT:
+        return None
+    corners = regular_simplex(len(vectors)) * vectors.square().sum(dim=1).mean().sqrt()
+    return corners @ procrustes(corners, drawn) if turned else corners
+
+
+def share(rows: Tensor, axes: Tensor) -> float:
+    """Part of the squared length of (K, D) rows that lies in (D, 3) axes; NaN where they are 0."""
+    return float((rows @ axes).square().sum() / rows.square().sum())
+
+
+def finite_rows(rows: Tensor) -> Tensor:
+    """The rows of (K, D) without NaN: classes without images have none."""
+    return rows[rows.isfinite().all(dim=1)]
+
+
+def _share_of_images(points: Points, classes: Sequence[int], offset: Tensor, axes: Tensor) -> float:
+    """Class-balanced share over all images of the classes, a class at a time."""
+    assert points.label is not None
+    shown = whole = 0.0
+    for index in classes:
+        rows = (points.label == index).nonzero().flatten()
+        if len(rows):
+            unit = unit_samples(points, rows) - offset
+            shown += float((unit @ axes).square().sum() / len(rows))
+            whole += float(unit.square().sum() / len(rows))
+    return shown / whole if whole > 0 else float("nan")
+
+
+def _padded(axes: Tensor) -> Tensor:
+    """(D, r) axes with zero columns up to three."""
+    return torch.cat([axes, axes.new_zeros(len(axes), 3 - axes.shape[1])], dim=1)

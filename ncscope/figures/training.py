@@ -1,0 +1,173 @@
+"""The simplex view over a training run: one fixed set of axes, a slider over the steps.
+
+T steps, K classes drawn, D width. Points of a step that leave the axes are drawn too short, so what
+each step's picture shows is said beside it. Axes of the last step make the end exact for K <= 4,
+as in the view of that step alone; axes of all steps favour none: centred, they keep most of the
+squared length of every step's centred class vectors, and are turned (K <= 4) as a whole to the
+regular simplex that lies nearest to the last step.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from ncscope.diagnosis.training import Trajectory, thinned
+from ncscope.errors import ShapeError
+from ncscope.figures import palette
+from ncscope.figures.axes import EXACT, procrustes, regular_simplex
+from ncscope.figures.points import Points, points_at
+from ncscope.figures.projection import Basis, View, project
+from ncscope.figures.scene import (
+    Parts,
+    drawn_classes,
+    scene_layout,
+    scene_ranges,
+    shades_of,
+    shared_basis,
+    view_limit,
+)
+from ncscope.figures.simplex_traces import FEW, few_classes, many_classes
+from ncscope.figures.style import CLEAR, base_layout, form_buttons, mark_form
+from ncscope.text import number, percent
+
+MOST_FRAMES = 60
+_MOVED = ("type", "x", "y", "z")
+
+
+def motion_parts(
+    trajectory: Trajectory, *, classes: Sequence[int] | Literal["all"] | None, centred: bool,
+    axes: Literal["last", "all"], limits: Mapping[str, float] | None, title: str,
+) -> tuple[Parts, list[dict[str, Any]]]:  # fmt: skip
+    """Traces, layout and frames of `ncscope.figures.figures.simplex_motion`."""
+    shown = thinned(trajectory, MOST_FRAMES)
+    points = [points_at(shown, place) for place in range(len(shown.steps))]
+    drawn = drawn_classes(points[-1], classes)
+    views = _views(points, drawn, axes)
+    shades = shades_of(points[-1], drawn) if len(drawn) > FEW else []
+    form = "centred" if centred else "raw"
+    drawings = [
+        _traces(one, both, drawn, shades, form) for one, both in zip(points, views, strict=True)
+    ]
+    words = [_words(both) for both in views]
+    frames = [
+        {
+            "name": str(place),
+            "data": [{part: trace[part] for part in _MOVED} for trace in drawings[place]],
+            "traces": list(range(len(drawings[place]))),
+            "layout": {"annotations": [_note(shown.steps[place], words[place])]},
+        }
+        for place in range(len(points))
+    ]
+    edges = _edges(views) | dict(limits or {})
+    fitted = {"last": "the last step", "all": "all steps together"}[axes]
+    layout = _layout(trajectory, shown, drawn, edges, form, fitted=fitted, title=title)
+    layout["meta"]["steps"] = [
+        f"step {number(step)}: {said}" for step, said in zip(shown.steps, words, strict=True)
+    ]
+    layout["annotations"] = frames[0]["layout"]["annotations"]
+    layout["updatemenus"] = form_buttons(drawings[0], form, layouts=layout["meta"]["layouts"])
+    return (drawings[0], layout), frames
+
+
+def motion_limits(
+    trajectory: Trajectory, *, classes: Sequence[int], axes: str = "last"
+) -> dict[str, float]:
+    """Half the side of the cube that holds every step's view, by form."""
+    shown = thinned(trajectory, MOST_FRAMES)
+    points = [points_at(shown, place) for place in range(len(shown.steps))]
+    return _edges(_views(points, classes, axes))
+
+
+def _views(points: Sequence[Points], drawn: Sequence[int], axes: str) -> list[dict[str, View]]:
+    basis = fixed_basis(points, drawn, axes=axes)
+    return [
+        {form: project(one, basis, drawn, centred=form == "centred") for form in ("centred", "raw")}
+        for one in points
+    ]
+
+
+def _edges(views: Sequence[dict[str, View]]) -> dict[str, float]:
+    return {form: max(view_limit(both[form]) for both in views) for form in ("centred", "raw")}
+
+
+def fixed_basis(points: Sequence[Points], drawn: Sequence[int], *, axes: str) -> Basis:
+    """Axes (D, 3) of both views, fitted to the `last` step or to `all` together.
+
+    Raises:
+        ShapeError: `axes` is neither.
+    """
+    if axes not in ("last", "all"):
+        raise ShapeError(f'`axes` must be "last" or "all"; got {axes!r}')
+    if axes == "last" or len(points) == 1:
+        return shared_basis(points[-1:], drawn)
+    basis = shared_basis(points, drawn)
+    if len(drawn) > EXACT:
+        return basis
+    last = points[-1].vectors[list(drawn)]
+    turn = procrustes((last - last.mean(dim=0)) @ basis.centred, regular_simplex(len(drawn)))
+    return Basis(basis.centred @ turn, basis.raw, basis.classes)
+
+
+def _traces(
+    points: Points, views: dict[str, View], drawn: Sequence[int], shades: Sequence[float],
+    shown: str,
+) -> list[dict[str, Any]]:  # fmt: skip
+    traces = []
+    for form, view in views.items():
+        parts = (
+            few_classes(points, view, drawn, None)
+            if len(drawn) <= FEW
+            else many_classes(points, view, drawn, None, shades)
+        )
+        traces += mark_form(parts, form, shown=form == shown)
+    return traces
+
+
+def _layout(
+    trajectory: Trajectory, shown: Trajectory, drawn: Sequence[int], limits: dict[str, float],
+    form: str, *, fitted: str, title: str,
+) -> dict[str, Any]:  # fmt: skip
+    size, count = len(trajectory.names), len(trajectory.steps)
+    caption: list[tuple[str | None, str]] = [
+        (None, f"{number(len(drawn))} of {number(size)} classes, axes fixed: fitted to "
+               f"{fitted}."),
+    ]  # fmt: skip
+    if len(shown.steps) < count:
+        caption.append((None, f"{len(shown.steps)} of {number(count)} evaluations, evenly spaced."))
+    ranges = {name: scene_ranges(edge) for name, edge in limits.items()}
+    layout = base_layout(title, caption, top=16, meta={"layouts": ranges})
+    layout["margin"] |= {"l": 0, "r": 0, "b": 70}
+    layout["scene"] = scene_layout(limits[form])
+    layout["legend"] |= {"x": 0.01, "y": 0.0, "yanchor": "bottom"}
+    layout["sliders"] = [{
+        "active": 0, "x": 0.05, "len": 0.9, "y": 0, "pad": {"t": 10}, "bgcolor": palette.FAINT,
+        "bordercolor": CLEAR, "currentvalue": {"prefix": "step ", "visible": False},
+        "steps": [
+            {"label": str(step), "method": "animate", "args": [[str(place)], {
+                "mode": "immediate", "frame": {"duration": 0, "redraw": True},
+                "transition": {"duration": 0},
+            }]}
+            for place, step in enumerate(shown.steps)
+        ],
+    }]  # fmt: skip
+    return layout
+
+
+def _words(views: dict[str, View]) -> str:
+    """What the pictures of a step show, of text and of class means, in either form."""
+    parts = []
+    for form, view in views.items():
+        shares = [
+            f"{percent(view.shares[key])} of the {words}"
+            for key, words in (("text", "text"), ("means", "class means"))
+            if key in view.shares
+        ]
+        parts.append(f"{form} shows {', '.join(shares)}")
+    return "; ".join(parts)
+
+
+def _note(step: int, words: str) -> dict[str, Any]:
+    return {
+        "text": f"step {number(step)}: {words}", "showarrow": False, "xref": "paper",
+        "yref": "paper", "x": 0.02, "y": 1.0, "xanchor": "left", "yanchor": "top",
+        "font": {"size": 12},
+    }  # fmt: skip

@@ -1,0 +1,1 @@
+"""A grid of tuning runs: which, where, and one at a time each, also after an end."""

@@ -1,0 +1,135 @@
+"""Runs of a grid that train together, in one pass of the text tower, and the process for them.
+
+`python -m ncscope.grids.batch FOLDER STALE` takes a line of JSON a task on its input
+(names and options of the runs), answers each with a line of their states, and ends with its input.
+"""
+
+import json
+import sys
+import traceback
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ncscope.errors import NcscopeError
+from ncscope.grids.children import terminated_as_interrupted
+from ncscope.grids.flock import is_open
+from ncscope.grids.lock import acquire
+from ncscope.grids.run import State, has_state, is_done, lock_of, log_of, set_aside
+from ncscope.grids.spec import Planned
+from ncscope.grids.spec_values import Option
+from ncscope.grids.sweep_child import end_with_sweep
+from ncscope.tuning.recipe import RECIPES
+
+if TYPE_CHECKING:
+    from ncscope.tuning.options import TuneOptions
+
+MOST = 64  # runs of one pass
+_METHODS = ("coop", "kgcoop")
+_PLAIN: dict[str, Option] = {
+    "csc": False, "class_token_position": "end", "sampler": "plain", "accumulate": 1,
+    "relative_weights": False, "eval_every": 0, "log_every": 0,
+}  # fmt: skip
+_MACHINE = ("backbone", "pretrained", "template", "device", "workers", "trust_backbone")
+_OTHERS = (*_MACHINE, "target", "eval_every", "log_every")  # options beside those of `TuneOptions`
+_TASK = ("method", "data", "target", "precision", *_MACHINE)
+
+
+def tasks_of(runs: Sequence[Planned]) -> list[list[Planned]]:
+    """Runs that train one text prompt on one task, all images a step; no run that is alone in it.
+
+    A run that is asked for a log is left out, since those of one pass have none.
+    """
+    tasks: dict[str, list[Planned]] = {}
+    for run in runs:
+        if _joins(run.options):
+            key = json.dumps([run.options.get(name) for name in _TASK])
+            tasks.setdefault(key, []).append(run)
+    parts = [task[i : i + MOST] for task in tasks.values() for i in range(0, len(task), MOST)]
+    return [part for part in parts if len(part) > 1]
+
+
+def _joins(options: Any) -> bool:
+    method = options["method"]
+    if method not in _METHODS:
+        return False
+    recipe = RECIPES[options.get("recipe", "authors")][method]
+    batch = options.get("batch_size", recipe.batch_size)
+    return batch == 0 and all(options.get(key, value) == value for key, value in _PLAIN.items())
+
+
+def do_batch(runs: Sequence[Planned], folder: Path, *, stale: float) -> list[State | None]:
+    """Do the runs of a task that nobody else does; None for one that must be done by itself."""
+    from ncscope.tuning.tune_together import tune_together
+
+    states: dict[str, State | None] = {}
+    mine: dict[str, TuneOptions] = {}
+    with ExitStack() as held:
+        for run in runs:
+            states[run.name] = _taken(run, folder, held, stale)
+            if states[run.name] is None and not has_state(run, folder):
+                try:
+                    mine[run.name] = _tune_options(run)
+                except NcscopeError:
+                    continue  # by itself, it says in its log what is wrong
+        for name in mine:
+            set_aside(folder / name)
+        try:
+            if mine:
+                options = runs[0].options
+                targets: Any = options.get("target", ())
+                folders = [folder / name for name in mine]
+                tune_together(list(mine.values()), folders, _machine(options), targets=targets)
+        except Exception:  # whatever it is, each run is to say it, or to go on without the others
+            traceback.print_exc()
+        for run in runs:
+            if run.name in mine and is_done(run, folder):
+                states[run.name] = "done"
+    return [states[run.name] for run in runs]
+
+
+def _taken(run: Planned, folder: Path, held: ExitStack, stale: float) -> State | None:
+    """None where the run's lock is ours now and there is something to do."""
+    if not is_done(run, folder):
+        lock = acquire(lock_of(run, folder), stale=stale)
+        if lock is not None:
+            held.enter_context(lock)
+        if not is_done(run, folder) and (lock is None or is_open(log_of(run, folder))):
+            return "elsewhere"
+    return "was done" if is_done(run, folder) else None
+
+
+def _tune_options(run: Planned) -> "TuneOptions":
+    from ncscope.tuning.options import TuneOptions
+
+    found: Any = {key: value for key, value in run.options.items() if key not in _OTHERS}
+    if "shots" in found:
+        found["shots"] = found["shots"] or None
+    return TuneOptions(**found)
+
+
+def _machine(options: Any) -> Any:
+    from ncscope.features.cache import cache_folder
+    from ncscope.tuning.tune_tests import Machine
+
+    said = {key: options[key] for key in _MACHINE if key in options}
+    return Machine(**said, cache=cache_folder("auto"))
+
+
+def main() -> None:
+    """Answer tasks until there are no more, or the sweep has ended; then give back the locks."""
+    end_with_sweep()
+    folder, stale = Path(sys.argv[1]), float(sys.argv[2])
+    answers, sys.stdout = sys.stdout, sys.stderr  # what libraries print is no answer
+    try:
+        with terminated_as_interrupted():
+            for line in sys.stdin:
+                runs = [Planned(name, options) for name, options in json.loads(line)]
+                print(json.dumps(do_batch(runs, folder, stale=stale)), file=answers, flush=True)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

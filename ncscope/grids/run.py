@@ -1,0 +1,143 @@
+"""One run of a grid: done by a process of its own, under its lock, from where it was cut off.
+
+What it says goes to its log, which is locked as long as a process of it lives: the file is handed
+down to all that it starts. So a run whose sweep was killed is not begun again beside itself.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from ncscope.grids.children import Children
+from ncscope.grids.flock import is_open, open_alone
+from ncscope.grids.gpus import VARIABLE
+from ncscope.grids.lock import acquire, is_held
+from ncscope.grids.spec import Planned
+from ncscope.grids.sweep_child import of_this_sweep
+
+State = Literal["done", "was done", "elsewhere", "failed"]
+_TUNE = ("-m", "ncscope.grids.sweep_child", "tune")
+_PER_NODE = "--nproc-per-node"
+_TORCHRUN = ("-m", "ncscope.grids.sweep_launch", "--standalone", _PER_NODE)
+COMMAND = (sys.executable, *_TUNE)
+
+
+def command_on(gpus: int) -> tuple[str, ...]:
+    """What does one run: a process, or where there are several GPUs, one for each."""
+    return COMMAND if gpus < 2 else (sys.executable, *_TORCHRUN, str(gpus), *_TUNE)
+
+
+def is_done(run: Planned, folder: Path) -> bool:
+    """Whether the run has written its numbers, which it does last, and they are whole."""
+    try:
+        return isinstance(json.loads((folder / run.name / "metrics.json").read_bytes()), dict)
+    except (OSError, ValueError, RecursionError):
+        return False
+
+
+def log_of(run: Planned, folder: Path) -> Path:
+    """Where a run's words go."""
+    return folder / "logs" / f"{run.name}.txt"
+
+
+def lock_of(run: Planned, folder: Path) -> Path:
+    """The file that says that somebody does the run."""
+    return folder / "locks" / run.name
+
+
+def has_state(run: Planned, folder: Path) -> bool:
+    """Whether there is something to go on from."""
+    return (folder / run.name / "state.safetensors").exists()
+
+
+def is_elsewhere(run: Planned, folder: Path, *, stale: float) -> bool:
+    """Whether another process has the run, or one that a killed sweep started still does it."""
+    return is_held(lock_of(run, folder), stale=stale) or is_open(log_of(run, folder))
+
+
+def do_run(
+    run: Planned, folder: Path, *, command: Sequence[str], jobs: int, stale: float,
+    children: Children, gpus: str | None = None,
+) -> State:  # fmt: skip
+    """Do it unless it is done or another does it; `jobs` at a time share the cores.
+
+    Args:
+        gpus: those that it sees, as CUDA_VISIBLE_DEVICES has them; None: all.
+
+    Raises:
+        StoppedError: the sweep is to end.
+        OSError: its log cannot be written, or no process be started.
+    """
+    children.check()
+    if is_done(run, folder):
+        return "was done"
+    lock = acquire(lock_of(run, folder), stale=stale)
+    if lock is None:
+        return "was done" if is_done(run, folder) else "elsewhere"
+    with lock:
+        if is_done(run, folder):  # by another process, between the look and the lock
+            return "was done"
+        log = open_alone(log_of(run, folder))
+        if log is None:
+            return "elsewhere"
+        with log:
+            words = [*command, *run.arguments(), *_going_on(run, folder)]
+            child = children.start(
+                [*words, "--out", str(folder / run.name), "--quiet"],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                env=environment(jobs * processes_of(command), gpus=gpus),
+            )  # fmt: skip
+            lock.when_lost(child.terminate)
+            status = children.wait(child)
+            if status == 0 and is_done(run, folder):
+                return "done"
+            log.write(f"ncscope: the run {how_it_ended(status)}\n".encode())
+        return "failed"
+
+
+def how_it_ended(status: int) -> str:
+    """What an exit status says, for a log that may say nothing else."""
+    if status >= 0:
+        return f"ended with status {status}" + (" and wrote no metrics.json" if not status else "")
+    name = signal.Signals(-status).name if -status in set(signal.Signals) else "unknown"
+    memory = ", most often for want of memory" if -status == signal.SIGKILL else ""
+    return f"was ended by signal {-status} ({name}{memory})"
+
+
+def set_aside(folder: Path) -> None:
+    """Move a folder whose run cannot go on out of the way, where it holds a log; none is lost."""
+    if (folder / "log.jsonl").exists():
+        count = 1
+        while (aside := folder.with_name(f"{folder.name}.unfinished{count}")).exists():
+            count += 1
+        folder.rename(aside)
+
+
+def environment(processes: int, *, gpus: str | None = None) -> dict[str, str]:
+    """Threads for each of several processes, unless the user has said how many; and whose they are.
+
+    They share the cores that this process may use, which on a cluster are fewer than there are.
+    """
+    may_use = getattr(os, "sched_getaffinity", None)  # of Linux
+    cores = len(may_use(0)) if may_use else os.cpu_count() or 1
+    threads = {"OMP_NUM_THREADS": str(max(1, cores // processes))}
+    seen = {} if gpus is None else {VARIABLE: gpus}
+    return {**threads, **os.environ, **seen, **of_this_sweep()}
+
+
+def processes_of(command: Sequence[str]) -> int:
+    """How many processes one run has."""
+    return int(command[command.index(_PER_NODE) + 1]) if _PER_NODE in command else 1
+
+
+def _going_on(run: Planned, folder: Path) -> list[str]:
+    """`--resume` where a state was kept."""
+    if has_state(run, folder):
+        return ["--resume"]
+    set_aside(folder / run.name)
+    return []

@@ -1,0 +1,1 @@
+"""Measured runs become a report: the HTML page, the files beside it."""

@@ -1,0 +1,95 @@
+"""Sources to a report: feature files are read, everything else is extracted first."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ncscope.diagnosis.measure import Run, measure
+from ncscope.diagnosis.report_training import read_training
+from ncscope.errors import DataError
+from ncscope.features.bundle import Features, read_features
+from ncscope.features.pairs import as_pairs
+from ncscope.features.processes import ALONE, Spread
+from ncscope.page.report import Report
+
+FEATURE_SUFFIXES = (".safetensors", ".npz")
+
+
+def analyze(
+    *sources: Features | str | Path,
+    extract: Callable[[str], Features] | None = None,
+    pairs: bool = False,
+    normalise: bool = True,
+    train_counts: Sequence[int] | None = None,
+    bootstrap: int | None = None,
+    seed: int = 0,
+    progress: Callable[[str], Any] | None = None,
+    spread: Spread = ALONE,
+) -> Report:
+    """Measure one or several sources side by side.
+
+    Args:
+        sources: `Features`, feature files, or anything `extract` turns into features.
+        extract: called with each source that is neither; `ncscope.extract` with its options bound.
+        pairs: take image i and text i as a class of their own, whatever labels there are.
+        normalise, train_counts, bootstrap, seed, spread: as for `measure`.
+        progress: called with a line of text as each source is taken up.
+
+    Raises:
+        DataError: no source, or one that is no feature file and no `extract` was given.
+        ShapeError: features that do not fit together.
+    """
+    if not sources:
+        raise DataError("nothing to analyse: give a feature file or a source")
+    runs = []
+    for source in sources:
+        if progress is not None and not isinstance(source, Features):
+            progress(str(source))
+        features = _features(source, extract)
+        features = as_pairs(features) if pairs else features
+        run = measure(
+            features,
+            normalise=normalise,
+            train_counts=train_counts,
+            bootstrap=bootstrap,
+            seed=seed,
+            spread=spread,
+        )
+        runs.append(run if isinstance(source, Features) else _with_training(run, source))
+    return Report(tuple(runs))
+
+
+def is_feature_file(source: str | Path) -> bool:
+    """Whether a source is named like a feature file and holds features, not a checkpoint."""
+    path = Path(source)
+    return path.suffix in FEATURE_SUFFIXES and path.name != "checkpoint.safetensors"
+
+
+def _features(source: Features | str | Path, extract: Callable[[str], Features] | None) -> Features:
+    if isinstance(source, Features):
+        return source
+    if is_feature_file(source):
+        return _named(read_features(source), str(source))
+    if extract is None:
+        raise DataError(
+            f"{source}: not a feature file ({' or '.join(FEATURE_SUFFIXES)}); to extract features "
+            f"from it, say on which images (--data)"
+        )
+    return extract(str(source))
+
+
+def _with_training(run: Run, source: str | Path) -> Run:
+    """The run with what its folder tells of its training."""
+    training = read_training(source)
+    if training is None:
+        return run
+    warnings = [*run.record["warnings"], *training.notes]
+    return replace(run, record={**run.record, "warnings": warnings}, training=training)
+
+
+def _named(features: Features, source: str) -> Features:
+    """A file's features, with the file as their source where they name none."""
+    if features.provenance.get("source"):
+        return features
+    return replace(features, provenance={**features.provenance, "source": source})

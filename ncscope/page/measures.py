@@ -1,0 +1,177 @@
+"""The table of measures as HTML: a row a measure, raw and centred of every run, ideal and range.
+
+K classes, D width.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from ncscope.diagnosis.report_summary import SUMMARY
+from ncscope.diagnosis.summary import GLOSSARY, Entry
+from ncscope.diagnosis.tables import value_at
+from ncscope.text import NOTHING, in_html, number
+
+FORMS = ("raw", "centred")
+_ARROWS = {"lower": "↓ lower", "higher": "↑ higher", None: ""}
+
+
+def measures_table(records: Sequence[dict[str, Any]], names: Sequence[str]) -> str:
+    """Every measure of the summary; for two runs of one K also the difference."""
+    comparable = len({record["classes"] for record in records}) == 1
+    pair = len(records) == 2 and comparable
+    heads = [*names, "second − first"] if pair else list(names)
+    rows = [
+        _row(key, entry, records, pair=pair, comparable=comparable)
+        for key, entry in GLOSSARY.items()
+        if _paths(key)
+    ]
+    top = "".join(
+        f'<th scope="colgroup" colspan="2"><span class="name">{in_html(name)}</span></th>'
+        for name in heads
+    )
+    forms = '<th scope="col">raw</th><th scope="col">centred</th>' * len(heads)
+    groups = '<colgroup span="2"></colgroup>' * len(heads)
+    return (
+        '<div class="scroll" tabindex="0" role="region" aria-label="Measures">'
+        f'<table class="measures"><colgroup></colgroup>{groups}<colgroup></colgroup><thead>'
+        f'<tr><th scope="col" rowspan="2">Measure</th>{top}'
+        '<th scope="col" rowspan="2" class="words">Ideal, range</th></tr>'
+        f"<tr>{forms}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
+        + _notes(records, comparable=comparable)
+    )
+
+
+def _row(
+    key: str, entry: Entry, records: Sequence[dict[str, Any]], *, pair: bool, comparable: bool
+) -> str:
+    paths = _paths(key)
+    best = {path: best_runs(records, path, entry.better) if comparable else {} for path in paths}
+    cells = [
+        _cell(record, path, mark=best[path].get(place, ""), wide=len(paths) == 1)
+        for place, record in enumerate(records)
+        for path in paths
+    ]
+    if pair:
+        cells += [_difference(records, path, wide=len(paths) == 1) for path in paths]
+    return (
+        f'<tr><th scope="row"><span class="title">{in_html(entry.title)}</span>'
+        f'<span class="meaning">{in_html(entry.meaning)}</span></th>{"".join(cells)}'
+        f'<td class="words"><span class="ideal">{in_html(entry.ideal)}</span> '
+        f'<span class="way">{_ARROWS[entry.better]}</span>'
+        f'<span class="meaning">{in_html(entry.low)} … {in_html(entry.high)}</span></td></tr>'
+    )
+
+
+def _cell(record: dict[str, Any], path: str, *, mark: str, wide: bool) -> str:
+    value = value_at(record["summary"], path)
+    span = ' colspan="2"' if wide else ""
+    if value is None:
+        why = in_html(reason(record, path))
+        return (
+            f'<td{span} class="none"><abbr title="{why}" aria-label="undefined: {why}">'
+            f"{NOTHING}</abbr></td>"
+        )
+    extra = "".join(
+        f'<span class="small">{words}</span>'
+        for words in (_interval(record, path), _floor(record, path))
+        if words
+    )
+    return f"<td{span}>{mark}<span>{number(value)}</span>{extra}</td>"
+
+
+def _difference(records: Sequence[dict[str, Any]], path: str, *, wide: bool) -> str:
+    first, second = (value_at(record["summary"], path) for record in records)
+    span = ' colspan="2"' if wide else ""
+    if first is None or second is None:
+        return f'<td{span} class="none">{NOTHING}</td>'
+    step = second - first
+    return f"<td{span}>{'+' if step > 0 else ''}{number(step)}</td>"
+
+
+def best_runs(records: Sequence[dict[str, Any]], path: str, better: str | None) -> dict[int, str]:
+    """The mark of each run that is best at a measure; hollow where its interval meets another's.
+
+    None where the measure has no direction, or fewer than two runs have a value.
+    """
+    values = {
+        p: v for p, r in enumerate(records) if (v := value_at(r["summary"], path)) is not None
+    }
+    if better is None or len(values) < 2 or len(set(values.values())) == 1:
+        return {}
+    best = (max if better == "higher" else min)(values.values())
+    winners = [place for place, value in values.items() if value == best]
+    spans = {p: span for p in values if (span := interval(records[p], path)) is not None}
+    meets = any(
+        spans[a][0] <= spans[b][1] and spans[b][0] <= spans[a][1]
+        for a in winners
+        for b in spans
+        if a in spans and b not in winners
+    )
+    words, mark = ("best; intervals overlap", "○") if meets else ("best", "●")
+    return {p: f'<span class="best" title="{words}" aria-label="{words}">{mark}</span> '
+            for p in winners}  # fmt: skip
+
+
+def interval(record: dict[str, Any], path: str) -> tuple[float, float] | None:
+    """The bootstrap interval of a summary value, if it has one."""
+    found = record["intervals"].get("values", {}).get(SUMMARY[path][0])
+    return None if found is None else (found["low"], found["high"])
+
+
+def floor_of(record: dict[str, Any], path: str) -> float | None:
+    """The least value that K classes in D dimensions allow, where that is above 0."""
+    bounds = record["bounds"]
+    name, _, rest = path.partition(".")
+    if name != "etf_distance":
+        return None
+    floor = bounds["etf_distance"][rest.partition(".")[0]]["floor"]
+    return floor if floor > 0 else None
+
+
+def reason(record: dict[str, Any], path: str) -> str:
+    """Why a value is null, as the run's warnings say it."""
+    for warning in record["warnings"]:
+        paths, found, why = warning.partition(": undefined, ")
+        if found and path in paths.split(", "):
+            return why
+    return "undefined"
+
+
+def _interval(record: dict[str, Any], path: str) -> str:
+    ends = interval(record, path)
+    return "" if ends is None else f"{number(ends[0])} – {number(ends[1])}"
+
+
+def _floor(record: dict[str, Any], path: str) -> str:
+    floor = floor_of(record, path)
+    return "" if floor is None else f"floor {number(floor)}"
+
+
+def _paths(key: str) -> list[str]:
+    """The paths in `summary` of a glossary entry: one, or its raw and centred form."""
+    if key in SUMMARY:
+        return [key]
+    return [path for form in FORMS if (path := f"{key}.{form}") in SUMMARY]
+
+
+def _notes(records: Sequence[dict[str, Any]], *, comparable: bool) -> str:
+    notes = []
+    spans = [record["intervals"] for record in records if record["intervals"].get("values")]
+    if spans:
+        notes.append(
+            f"Small figures: {number(100 * spans[0]['level'], 0)} % bootstrap intervals "
+            f"({number(spans[0]['replicates'])} replicates)."
+        )
+    if len(records) > 1 and comparable:
+        notes.append("● best of the runs; ○ best, but its interval overlaps another's.")
+    if not comparable:
+        notes.append(
+            "The runs differ in their number of classes: no best is marked, and distances to a "
+            "simplex ETF must not be compared."
+        )
+    if any(floor_of(r, "etf_distance.text.raw") is not None for r in records):
+        notes.append("Floor: the least value possible, as K > D + 1 leaves no simplex ETF.")
+    empty = sorted({reason(r, path) for r in records for path in SUMMARY
+                    if value_at(r["summary"], path) is None})  # fmt: skip
+    notes += [f"{NOTHING} undefined: {why}." for why in empty]
+    return "".join(f'<p class="note">{in_html(note)}</p>' for note in notes)

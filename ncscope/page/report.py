@@ -1,0 +1,120 @@
+"""A report: measured runs side by side, as a table, as files, and shown where the user is."""
+
+import sys
+import tempfile
+import webbrowser
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ncscope.diagnosis import tables
+from ncscope.diagnosis.measure import Run
+from ncscope.diagnosis.table_rows import report_tables
+from ncscope.writing import make_folder, write_text
+
+
+@dataclass(frozen=True, eq=False)
+class Report:
+    """Measured runs, side by side."""
+
+    runs: tuple[Run, ...]
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """The first run's headline numbers: `report.summary["delta_lcd"]["raw"]`."""
+        return self.runs[0].record["summary"]
+
+    @property
+    def records(self) -> list[dict[str, Any]]:
+        """The runs as metrics.json has them."""
+        return [run.record for run in self.runs]
+
+    def table(self) -> str:
+        """The headline numbers as aligned text, a column a run."""
+        return tables.text_table(self.records)
+
+    def tables(self, form: str = "md") -> dict[str, str]:
+        """Headline numbers, classes and groups as `csv`, `md` or `tex`, by name."""
+        return report_tables(self.records, form)
+
+    def save(
+        self, folder: str | Path, *, html: bool = True, thumbnails: bool = True,
+        tables_as: Sequence[str] = (), images_as: Sequence[str] = (),
+    ) -> list[Path]:  # fmt: skip
+        """Write metrics.json, metrics.csv and report.html; each appears only when complete.
+
+        Args:
+            thumbnails: small pictures of the drawn images on the page, where they are at hand.
+            tables_as: `csv`, `md`, `tex`: every table in these formats, in `tables/`.
+            images_as: `png`, `svg`, `pdf`: every figure, in `figures/`; seconds each.
+
+        Raises:
+            DataError: an unknown format, or what images need is missing.
+        """
+        return _save(
+            self, Path(folder), html=html, thumbnails=thumbnails, tables_as=tables_as,
+            images_as=images_as,
+        )  # fmt: skip
+
+    def show(self) -> None:
+        """Show the page in a notebook, or open it in a browser elsewhere."""
+        _show(self.runs)
+
+
+def _save(
+    report: Report, folder: Path, *, html: bool, thumbnails: bool, tables_as: Sequence[str],
+    images_as: Sequence[str],
+) -> list[Path]:  # fmt: skip
+    """What `Report.save` writes, in its order; the page and the figures last, as they take longest.
+
+    Formats are looked at before anything is written.
+    """
+    made = {form: report_tables(report.records, form) for form in tables_as}
+    if images_as:
+        from ncscope.figures.export import check_kinds
+
+        check_kinds(images_as)
+    make_folder(folder)
+    written = [
+        tables.write_json(report.records, folder / "metrics.json"),
+        tables.write_csv(report.records, folder / "metrics.csv"),
+    ]
+    if made:
+        make_folder(folder / "tables")
+    for form, texts in made.items():
+        written += [
+            write_text(folder / "tables" / f"{name}.{form}", text) for name, text in texts.items()
+        ]
+    if html:
+        from ncscope.page.page import write_page  # plotly is slow to import
+
+        write_page(report.runs, folder / "report.html", thumbnails=thumbnails)
+        written.append(folder / "report.html")
+    for kind in images_as:
+        from ncscope.figures.export import save_figures
+
+        written += save_figures(report.runs, folder / "figures", kind=kind)
+    return written
+
+
+def _show(runs: Sequence[Run]) -> None:
+    """Display the page in a notebook's output; elsewhere write it to a file and open a browser."""
+    from ncscope.page.page import page
+
+    if "IPython" in sys.modules:
+        from IPython import get_ipython  # pyright: ignore[reportMissingImports]
+        from IPython.display import HTML, display  # pyright: ignore[reportMissingImports]
+
+        if get_ipython() is not None:
+            display(HTML(_framed(page(runs))))
+            return
+    with tempfile.NamedTemporaryFile("w", suffix=".html", delete=False, encoding="utf-8") as file:
+        file.write(page(runs))
+    webbrowser.open(Path(file.name).as_uri())
+
+
+def _framed(body: str) -> str:
+    """The page in a frame of its own, so that its styles do not leak into the notebook."""
+    quoted = body.replace("&", "&amp;").replace('"', "&quot;")
+    return f'<iframe srcdoc="{quoted}" style="width:100%;height:80vh;border:0"></iframe>'

@@ -1,0 +1,1 @@
+"""How the toy CLIP was made and looked at; nothing here runs in daily use."""

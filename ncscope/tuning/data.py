@@ -1,0 +1,115 @@
+"""The images of a tuning run: what `tune` takes as `data`, opened and checked first of all."""
+
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+
+from ncscope.data.draw import Draw, draw_training
+from ncscope.data.fewshot_file import open_few_shot
+from ncscope.data.files import shown
+from ncscope.data.images import ImageSet
+from ncscope.data.object_labels import Indexed, name_of_object
+from ncscope.data.objects import images_of
+from ncscope.data.parts import parts_called
+from ncscope.errors import DataError
+from ncscope.features.sources import is_toy, open_data
+from ncscope.tuning.options import TuneOptions
+
+Data = str | Path | Mapping[str, ImageSet | Indexed]
+Parts = Mapping[str, ImageSet]  # by `train`, `val`, `test`
+
+_WANTED = "{'train': ..., 'test': ...} of data sets' objects"
+
+
+def named_data(data: Data) -> tuple[str, Parts]:
+    """What records call the data, and its parts where they were given as objects, else none.
+
+    Raises:
+        DataError: one object, which would be trained and tested on; parts that are none, or no
+            `train` and `test`.
+    """
+    if isinstance(data, str | Path):
+        return str(data), {}
+    if not isinstance(data, Mapping):
+        raise DataError(
+            f"`data` is a {name_of_object(data)}, and training and test images would be the same; "
+            f"expected a path, NAME:ROOT, or {_WANTED}"
+        )
+    called = parts_called("`data`", [str(key) for key in data])
+    other = [repr(key) for key in data if key not in called.values()]
+    if other or not {"train", "test"} <= set(called):
+        found = shown([repr(key) for key in data]) or "nothing"
+        raise DataError(f"`data` has {found}; expected {_WANTED}, and 'val' if there is one")
+    parts = {part: _images(word, data[word], part) for part, word in called.items()}
+    return parts["train"].name, parts
+
+
+def _images(word: str, found: ImageSet | Indexed, part: str) -> ImageSet:
+    if isinstance(found, str | Path):
+        raise DataError(
+            f"`data[{word!r}]` is a path; expected an object: give the path alone as `data`, of a "
+            f"folder that holds train/ and test/"
+        )
+    return found if isinstance(found, ImageSet) else images_of(found, part=part)
+
+
+def opened(data: str, part: str) -> ImageSet:
+    """A part of a data set; toy pictures are drawn once, for all runs of a study."""
+    return _drawn(data, part) if is_toy(data) else open_data(data, part=part)
+
+
+@cache
+def _drawn(data: str, part: str) -> ImageSet:
+    return open_data(data, part=part)
+
+
+def draw_and_test(options: TuneOptions, given: Parts) -> tuple[Draw, ImageSet]:
+    """The images to train on, and those to test on, of all classes.
+
+    Raises:
+        DataError: what is named is not there, or training and test classes are not the same.
+    """
+    if options.few_shot is None:
+        train = _part(options, "train", given)
+    else:
+        train = open_few_shot(options.data, options.few_shot)
+    test = _part(options, options.test_part, given)
+    _check_same(train, test)
+    draw = draw_training(
+        train,
+        shots=options.shots,
+        tau=options.tau,
+        seed=options.seed,
+        class_order=options.class_order,
+        split=options.split,
+        listed=options.few_shot is not None,
+    )
+    if options.shots not in (None, TuneOptions.shots, draw.shots):
+        raise DataError(
+            f"{options.few_shot}: up to {draw.shots} images of a class, and `shots` is "
+            f"{options.shots}; leave --shots out"
+        )
+    return draw, test
+
+
+def _part(options: TuneOptions, part: str, given: Parts) -> ImageSet:
+    if not given:
+        return opened(options.data, part)
+    if part not in given:
+        raise DataError(f"`data` has {', '.join(given)}; expected {part!r} among them")
+    return given[part]
+
+
+def _check_same(train: ImageSet, test: ImageSet) -> None:
+    ours, theirs = train.classnames, test.classnames
+    if ours == theirs:
+        return
+    missing = [name for name in ours if name not in set(theirs)]
+    extra = [name for name in theirs if name not in set(ours)]
+    how = "in another order"
+    if missing or extra:
+        how = f"without {shown(missing) or 'none'} and with {shown(extra) or 'no others'}"
+    raise DataError(
+        f"{train.name}: {len(ours)} training classes, but {len(theirs)} test classes, {how}; "
+        f"expected the same classes in both: unpack or name what is missing"
+    )

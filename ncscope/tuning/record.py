@@ -1,0 +1,164 @@
+"""What a tuning run leaves as numbers: the runs of metrics.json and their summary."""
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import torch
+
+import ncscope.metrics as metrics
+from ncscope.clip.prompts import ZeroShot
+from ncscope.diagnosis.measure import Run, measure
+from ncscope.diagnosis.outcome import SETTINGS
+from ncscope.features.bundle import Features
+from ncscope.tuning.classification import logits_of
+from ncscope.tuning.evaluate import Pair, TestSplit, split_features
+from ncscope.tuning.options import TuneOptions
+from ncscope.tuning.plan import Plan
+from ncscope.tuning.save import Right, right_by_class
+from ncscope.writing import __version__
+from ncscope.zoo.learners.learner import Learner
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """A split's report and, class by class, how many images are right of how many."""
+
+    split: TestSplit
+    run: Run
+    pair: Pair | None  # features where they were computed; not of a target, not texts per image
+    correct: list[Right]
+
+    @property
+    def accuracy(self) -> float:
+        """Fraction of all images."""
+        right, total = (
+            sum(column) for column in zip(*(one[1:] for one in self.correct), strict=True)
+        )
+        return right / max(total, 1)
+
+
+def measure_splits(
+    learner: Learner,
+    splits: Sequence[TestSplit],
+    plan: Plan,
+    *,
+    stage: str,
+    bootstrap: int | None,
+    known: Sequence[Pair] = (),
+) -> list[Measured]:
+    """Every measure on every split, grouped by training counts where the classes were trained.
+
+    Args:
+        known: features of the first of the splits, where they are known.
+    """
+    spread = plan.setting.spread
+    left = (split_features(learner, split, spread=spread) for split in splits[len(known) :])
+    return [
+        _measured(learner, split, pair, plan, stage=stage, bootstrap=bootstrap)
+        for split, pair in zip(splits, itertools.chain(known, left), strict=True)
+    ]
+
+
+def _measured(
+    learner: Learner,
+    split: TestSplit,
+    pair: Pair,
+    plan: Plan,
+    *,
+    stage: str,
+    bootstrap: int | None,
+) -> Measured:
+    image, text = pair
+    names = split.images.classnames
+    frozen = ZeroShot(plan.backbone, (split.template or plan.template,)).text_features(names)
+    description = dict(learner.description)
+    features = Features(
+        image=image.cpu(),
+        label=split.labels.cpu(),
+        text=text.cpu(),
+        classnames=names,
+        logit_scale=learner.logit_scale.detach().cpu(),
+        text_frozen=frozen.cpu(),
+        provenance={
+            "source": f"{plan.setting.trainee.method}, {stage} training",
+            "data": split.images.name,
+            "split": split.name,
+            "part": split.images.part or "all",
+            "warnings": [*description.pop("warnings", []), *split.images.warnings],
+            "learner": description,
+            "content": {"images": split.images.digest},
+            "versions": {"ncscope": __version__, "torch": torch.__version__},
+        },
+        preview=split.images.load,
+    )
+    trained_here = names == plan.setting.classnames
+    counts = list(plan.draw.counts) if trained_here else None
+    run = measure(features, train_counts=counts, bootstrap=bootstrap)
+    record = {**run.record, "split": split.name, "stage": stage}
+    correct = right_by_class(logits_of(image, text, learner.logit_scale), split.labels, names)
+    return Measured(
+        split,
+        replace(run, record=record),
+        None if split.target or text.ndim == 3 else pair,
+        correct,
+    )
+
+
+def tune_record(
+    chosen: TuneOptions,
+    plan: Plan,
+    before: Sequence[Measured],
+    after: Sequence[Measured],
+    *,
+    seconds: float,
+    steps: int,
+) -> dict[str, Any]:
+    """The `tune` part of metrics.json; options that were not given are null."""
+    objective = chosen.objective()
+    return {
+        "method": plan.setting.trainee.method,
+        "name": chosen.name,
+        "data": chosen.data,
+        "split": chosen.split,
+        "tau": chosen.tau,
+        "realised_tau": plan.draw.realised_tau,
+        "counts": list(plan.draw.counts),
+        "seed": chosen.seed,
+        **{key: value for key, value in asdict(chosen).items() if key in SETTINGS},
+        "shots": plan.draw.shots,
+        "regulariser": chosen.regulariser if objective.active else "none",
+        "cpt_weights": list(chosen.cpt_weights),
+        "backbone": plan.backbone.description["name"],
+        "accuracy": _accuracies(after, plan),
+        "before": _accuracies(before, plan),
+        "steps": steps,
+        "seconds": round(seconds, 3),
+    }
+
+
+def data_warnings(plan: Plan, splits: Sequence[TestSplit]) -> tuple[str, ...]:
+    """What was said of the training and the test images where they were read, each once."""
+    images = [plan.draw.images, *(split.images for split in splits)]
+    return tuple(dict.fromkeys(f"{one.name}: {said}" for one in images for said in one.warnings))
+
+
+def _accuracies(measured: Sequence[Measured], plan: Plan) -> dict[str, float | None]:
+    """Fractions: base, new, h, or all; head, medium and tail of the trained classes; ece."""
+    own = {m.split.name: m for m in measured if not m.split.target}
+    found: dict[str, float | None] = {name: m.accuracy for name, m in own.items()}
+    if "base" in own or "new" in own:
+        found = {name: found.get(name) for name in ("base", "new")}
+        base, new = found["base"], found["new"]
+        found["h"] = None
+        if base is not None and new is not None:
+            found["h"] = metrics.harmonic_mean(base, new)
+    trained = next(m for m in own.values() if m.split.images.classnames == plan.setting.classnames)
+    found["ece"] = trained.run.record["summary"]["accuracy"]["ece"]
+    groups = metrics.frequency_groups(torch.tensor(plan.draw.counts))
+    for name, labels in groups.items():
+        own = (trained.correct[k] for k in labels.tolist())
+        shares = [right / total for _, right, total in own if total]
+        found[name] = sum(shares) / len(shares) if shares else None
+    return found
