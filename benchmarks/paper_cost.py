@@ -15,9 +15,7 @@ import argparse
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
-from ncscope.grids.ready import ready_names, spec_path
-from ncscope.grids.spec import read_spec
-from ncscope.grids.spec_values import Option
+from ncscope.grids.spec import Option, read_spec, ready_names, spec_path
 from ncscope.tuning.losses import WITH_FROZEN_IMAGES
 from ncscope.tuning.recipe import recipe_of
 

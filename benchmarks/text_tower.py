@@ -52,8 +52,7 @@ def contexts(row: str, learned):
 def ours(row: str, model, learned, words, own, lengths):
     import torch
 
-    from ncscope.clip.text_flow import deep_prompts
-    from ncscope.clip.text_tower import Prompts, encode_prompts, text_tower
+    from ncscope.clip.text_tower import Prompts, deep_prompts, encode_prompts, text_tower
 
     context = contexts(row, learned)
     shape = (*context.shape[:-2], -1, WIDTH)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from ncscope.toy.making.curriculum import Curriculum
+from ncscope.toy.making.lessons import Curriculum
 from ncscope.toy.making.pretrain import train
 
 _STEPS = 25  # `train` says something every so many steps

@@ -11,11 +11,10 @@ from collections.abc import Callable
 import torch
 
 from ncscope.toy import paint
-from ncscope.toy.camera import camera_of
+from ncscope.toy.images import camera_of
 from ncscope.toy.making.lessons import normalised
 from ncscope.toy.model import load_toy_clip
-from ncscope.toy.seeds import stream
-from ncscope.toy.world import Scenes, draw_scenes
+from ncscope.toy.world import Scenes, draw_scenes, stream
 
 
 def best_rate(work: Callable[[], object], count: int, *, repeats: int) -> float:

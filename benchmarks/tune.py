@@ -18,8 +18,7 @@ import torch
 from torch import Tensor
 
 from ncscope.clip.backbone import Backbone, load_backbone
-from ncscope.clip.text_flow import Flow
-from ncscope.clip.text_tower import Prompts, TextTower
+from ncscope.clip.text_tower import Flow, Prompts, TextTower
 from ncscope.tuning.inputs import FeatureInputs
 from ncscope.tuning.objective import Objective
 from ncscope.tuning.recipe import recipe_of

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ncscope.diagnosis.measure import measure
     from ncscope.features.bundle import Features, read_features, write_features
     from ncscope.features.extract import extract
-    from ncscope.grids.experiments_sweep import sweep
+    from ncscope.grids.sweep import sweep
     from ncscope.page.analyze import analyze
     from ncscope.page.report import Report
     from ncscope.tuning.tune import Tuned, tune
@@ -41,7 +41,7 @@ _HOMES = {
     "extract": "ncscope.features.extract",
     "measure": "ncscope.diagnosis.measure",
     "read_features": "ncscope.features.bundle",
-    "sweep": "ncscope.grids.experiments_sweep",
+    "sweep": "ncscope.grids.sweep",
     "tune": "ncscope.tuning.tune",
     "write_features": "ncscope.features.bundle",
 }

@@ -7,6 +7,8 @@ NcscopeError
 └── BackboneError     a CLIP model: unknown name, unreadable or missing weights
 """
 
+from collections.abc import Sequence
+
 
 class NcscopeError(Exception):
     """Base of every error that ncscope raises on purpose."""
@@ -26,3 +28,15 @@ class CheckpointError(NcscopeError, ValueError):
 
 class BackboneError(NcscopeError, ValueError):
     """A CLIP backbone cannot be built or its weights cannot be read."""
+
+
+def shown(names: Sequence[str], *, most: int = 5) -> str:
+    """The first names of a list, for a message."""
+    return ", ".join(names[:most]) + (", …" if len(names) > most else "")
+
+
+def brief(value: object) -> str:
+    """A value of a file, for a message. What a file nested is named by its type, not shown."""
+    if isinstance(value, str):
+        return ascii(value[:60])
+    return ascii(value)[:60] if isinstance(value, int | float | None) else type(value).__name__

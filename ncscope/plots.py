@@ -8,15 +8,18 @@ from ncscope.figures.export import save_figure
 from ncscope.figures.figures import (
     angle_histogram,
     cosine_heatmap,
+    gradient_bars,
     group_accuracy,
+    measure_scatter,
     modality_gap,
     per_class_bars,
+    sensitivity_surface,
     simplex,
+    simplex_motion,
     simplex_runs,
+    training_curves,
 )
 from ncscope.figures.projection import Basis, fit_basis
-from ncscope.figures.run_figures import simplex_motion, training_curves
-from ncscope.figures.study_figures import gradient_bars, measure_scatter, sensitivity_surface
 
 __all__ = [
     "Basis",

@@ -1,4 +1,8 @@
-"""Text from files kept as text: no class name, path or setting is ever read as markup.
+"""Text from files kept as text, and the short names of runs: what every room writes with.
+
+No class name, path or setting is ever read as markup. Readers that interpret it have a function
+each: the browser (HTML), plotly (its labels take <b>, <a href>, …), the HTML parser inside a
+<script> (`</script>`, `<!--`), Markdown and LaTeX.
 
 Three readers interpret markup: the browser (HTML), plotly (its labels take <b>, <a href>, …), and
 the HTML parser inside a <script> (`</script>`, `<!--`). Each has its function here.
@@ -8,11 +12,24 @@ import html
 import json
 import math
 import re
+from collections.abc import Sequence
 from typing import Any
 
 NOTHING = "—"
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _LONE = re.compile("[\ud800-\udfff]")
+_MARKDOWN = re.compile(r"([\\`*_\[\]<>|#$~&])")
+_LATEX = {
+    "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "%": r"\%",
+    "#": r"\#", "_": r"\_", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
+    "|": r"$|$", "<": r"$<$", ">": r"$>$", "−": "$-$", "–": "--", "—": "---", "…": r"\dots{}",
+    "×": r"$\times$", "Δ": r"$\Delta$", "√": r"$\surd$", "∞": r"$\infty$", "\u202f": r"\,",
+    "·": r"$\cdot$", "±": r"$\pm$", "ρ": r"$\rho$", "τ": r"$\tau$", "λ": r"$\lambda$",
+    "σ": r"$\sigma$", "≤": r"$\leq$", "≥": r"$\geq$",
+}  # fmt: skip
+_RAISED = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-", strict=True))
+_SIGNS = re.compile("|".join(re.escape(sign) for sign in _LATEX))
+_LIMIT = 36
 
 
 def clean(text: object) -> str:
@@ -82,3 +99,77 @@ def _finite(value: Any) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     return value
+
+
+def in_markdown(text: str) -> str:
+    """Text that Markdown shows as it stands, also in a cell of a table."""
+    return _MARKDOWN.sub(r"\\\1", clean(text))
+
+
+def in_latex(text: str) -> str:
+    """Text that LaTeX prints as it stands; signs and raised digits by its own commands."""
+    words = _SIGNS.sub(lambda found: _LATEX[found[0]], clean(text))
+    raised = f"[{''.join(_RAISED)}]+"
+    return re.sub(raised, lambda m: f"$^{{{''.join(_RAISED[c] for c in m[0])}}}$", words)
+
+
+def run_names(records: Sequence[dict[str, Any]]) -> list[str]:
+    """A short name a run: the part of its source's path that tells it from the others.
+
+    With the data's name where one source was measured on several; numbered where nothing differs.
+    """
+    paths = [_parts(record.get("source")) for record in records]
+    names = [path[-1] for path in paths]
+    if len(set(names)) < len(set(paths)):
+        names = ["/".join(part) or path[-1] for part, path in zip(_own(paths), paths, strict=True)]
+    data = [_parts(record.get("data"))[-1] if record.get("data") else "" for record in records]
+    names = [
+        f"{name} on {where}" if where and names.count(name) > 1 and len(set(data)) > 1 else name
+        for name, where in zip(names, data, strict=True)
+    ]
+    names = [short(name, _LIMIT) for name in names]
+    return [
+        name if names.count(name) == 1 else f"{name} ({names[: place + 1].count(name)})"
+        for place, name in enumerate(names)
+    ]
+
+
+def _own(paths: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
+    """Paths without the parts that all begin with, and without those that all end with."""
+    start = stop = 0
+    least = min(len(path) for path in paths)
+    while start < least and len({path[start] for path in paths}) == 1:
+        start += 1
+    while stop < least - start and len({path[-1 - stop] for path in paths}) == 1:
+        stop += 1
+    return [path[start : len(path) - stop] for path in paths]
+
+
+def page_title(records: Sequence[dict[str, Any]]) -> str:
+    """What was analysed, in a few words."""
+    data = list(dict.fromkeys(_parts(r["data"])[-1] for r in records if r.get("data")))
+    on = f" on {data[0]}" if len(data) == 1 else f" on {len(data)} data sets" if data else ""
+    if len(records) == 1:
+        return short(_parts(records[0].get("source"))[-1] + on, 90)
+    return f"{len(records)} runs{short(on, 70)}"
+
+
+def sizes(record: dict[str, Any]) -> list[tuple[str, str]]:
+    """The sizes of a run, as (letter's meaning, number)."""
+    return [
+        ("classes", number(record["classes"])),
+        ("images", number(record["samples"]) if record["samples"] else "no"),
+        ("dimensions", number(record["dim"])),
+    ]
+
+
+def same_classes(records: Sequence[dict[str, Any]]) -> bool:
+    """Whether all runs have the same classes in the same order and the same width."""
+    first = ([row["name"] for row in records[0]["per_class"]], records[0]["dim"])
+    return all(([row["name"] for row in r["per_class"]], r["dim"]) == first for r in records[1:])
+
+
+def _parts(name: object) -> tuple[str, ...]:
+    """The parts of a path, at least one."""
+    words = clean(name).replace("\\", "/") if name is not None else ""
+    return tuple(part for part in words.split("/") if part.strip()) or ("features",)

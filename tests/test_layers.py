@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from fnmatch import fnmatch
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ LAYERS = [  # data flows up this list, imports point down it
     {"ncscope.figures"},
     {"ncscope.diagnosis"},
     {"ncscope.features"},
+    {"ncscope.toy.making"},
     {"ncscope.toy"},
     {"ncscope.zoo"},
     {"ncscope.checkpoint"},
@@ -36,8 +38,18 @@ FOREIGN = {
     "plotly": ["ncscope/figures/figures.py", "ncscope/page/page.py"],
     "typer": ["cli/ncscope_cli/*"],
 }
-FILES = sorted([*ROOT.glob("ncscope/**/*.py"), *ROOT.glob("cli/ncscope_cli/**/*.py")])
+FACADE = ROOT / "ncscope/__init__.py"  # names the public functions of every room, imported late
+FILES = sorted({*ROOT.glob("ncscope/**/*.py"), *ROOT.glob("cli/ncscope_cli/**/*.py")} - {FACADE})
 every_file = pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+
+
+def dotted(path: Path) -> str:
+    """A file's name as imports have it."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[parts[0] == "cli" :]).removesuffix(".__init__")
+
+
+MODULES = {dotted(path): path for path in FILES}
 
 
 def layer_of(module: str) -> str | None:
@@ -56,11 +68,35 @@ def imported(path: Path) -> Iterator[str]:
 
 @every_file
 def test_imports_point_down(path):
-    parts = path.relative_to(ROOT).with_suffix("").parts
-    here = layer_of(".".join(parts[1:] if parts[0] == "cli" else parts))
+    here = layer_of(dotted(path))
     assert here is not None, f"{path} is in no layer"
     for there in filter(None, map(layer_of, imported(path))):
         assert there == here or LEVEL[there] > LEVEL[here], f"{here} imports {there}"
+
+
+def test_no_import_goes_in_a_circle():
+    arrows = {
+        name: {
+            there if there in MODULES else there.rpartition(".")[0]
+            for there in imported(path)
+        } & set(MODULES) - {name}
+        for name, path in MODULES.items()
+    }  # fmt: skip
+    TopologicalSorter(arrows).prepare()  # raises CycleError, which names the circle
+
+
+@every_file
+def test_nothing_below_imports_the_package_itself(path):
+    if layer_of(dotted(path)) == "ncscope_cli":
+        return
+    for there in imported(path):
+        of_package = there == "ncscope" or there.rpartition(".")[0] == "ncscope"
+        assert not of_package or there in MODULES, f"{there}: import the module itself"
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if path.name != "__init__.py"], ids=dotted)
+def test_a_file_is_worth_its_name_and_fits_a_reading(path):
+    assert path.parts[-2] == "ncscope_cli" or 40 <= len(path.read_text().splitlines()) <= 350
 
 
 @every_file

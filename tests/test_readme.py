@@ -17,7 +17,7 @@ from PIL import Image
 from typer.main import get_command
 
 from ncscope.diagnosis.summary import markdown_table
-from ncscope.zoo.learners.markdown import methods_table
+from ncscope.zoo.learners import methods_table
 from ncscope_cli.main import app
 from tests.report.cases import noisy
 

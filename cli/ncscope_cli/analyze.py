@@ -94,10 +94,10 @@ def analyze(
     """
     import ncscope
     from ncscope.data.classes import read_classnames
-    from ncscope.data.counts import read_counts
+    from ncscope.data.tables import read_counts
     from ncscope.features.third_party import find_learner
     from ncscope.writing import make_folder
-    from ncscope.zoo.learner_options import LearnerOptions
+    from ncscope.zoo.settings import LearnerOptions
 
     def extract(source: str, spread: "Spread") -> "Features":
         if data is None:

@@ -15,7 +15,7 @@ def export(
     quiet: options.Quiet = False,
 ) -> None:
     """Write a tuned learner as model.pth.tar in the folder its authors' code looks in."""
-    from ncscope.tuning.export import export as write
+    from ncscope.tuning.save import export as write
 
     written = write(run, out, format=format)
     if not quiet:

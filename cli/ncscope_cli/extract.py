@@ -54,7 +54,7 @@ def extract(
     from ncscope.data.classes import read_classnames
     from ncscope.features.arrays import check_target
     from ncscope.features.third_party import find_learner
-    from ncscope.zoo.learner_options import LearnerOptions
+    from ncscope.zoo.settings import LearnerOptions
 
     with processes() as spread:
         if spread.first:

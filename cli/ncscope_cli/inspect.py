@@ -33,7 +33,7 @@ def inspect(
     ] = None,
 ) -> None:
     """Say what a checkpoint is: method, shapes, classes, settings, and what it needs to run."""
-    from ncscope.checkpoint.zoo_inspect import (
+    from ncscope.checkpoint.inspect import (
         inspect as inspect_checkpoint,  # here: it imports torch
     )
 

@@ -9,7 +9,7 @@ import typer
 def _toy_list(data: str | None) -> str | None:
     """Print the toy tasks for `--data toy:list`, whatever else is missing, and stop."""
     if data == "toy:list":
-        from ncscope.toy.listing import task_lines
+        from ncscope.toy.tasks import task_lines
 
         typer.echo("\n".join(task_lines()))
         raise typer.Exit

@@ -9,7 +9,7 @@ import typer
 from ncscope_cli import options
 
 if TYPE_CHECKING:
-    from ncscope.grids.experiments_sweep import Swept
+    from ncscope.grids.sweep import Swept
 
 EXAMPLE = """\b
 SPEC.toml, with the options of `ncscope tune` as keys (`_` for `-`):
@@ -105,8 +105,7 @@ def sweep(
 
 def listing() -> str:
     """The ready grids: what each makes, its runs, its time, and what to do then."""
-    from ncscope.grids.ready import FOLDER, ready_names, spec_path
-    from ncscope.grids.spec import read_about, read_spec
+    from ncscope.grids.spec import FOLDER, read_about, read_spec, ready_names, spec_path
 
     lines = []
     for name in ready_names():
@@ -119,8 +118,7 @@ def listing() -> str:
 def _dry(spec: str, out: Path, root: Path | None) -> None:
     import shlex
 
-    from ncscope.grids.ready import spec_path
-    from ncscope.grids.spec import read_spec
+    from ncscope.grids.spec import read_spec, spec_path
 
     for run in read_spec(spec_path(spec), root=root):
         words = [*run.arguments(), "--out", str(out / run.name)]
@@ -130,11 +128,10 @@ def _dry(spec: str, out: Path, root: Path | None) -> None:
 def _sweep(
     spec: str, out: Path, root: Path | None, *, jobs: int, gpus: int, together: bool, quiet: bool
 ) -> list[str]:
-    from ncscope.grids import experiments_sweep as library
+    from ncscope.grids import sweep as library
     from ncscope.grids.children import terminated_as_interrupted
-    from ncscope.grids.ready import spec_path
     from ncscope.grids.run import command_on
-    from ncscope.grids.spec import read_spec
+    from ncscope.grids.spec import read_spec, spec_path
 
     runs = read_spec(spec_path(spec), root=root)  # once: it may be a pipe
     total, ended, lock = len(runs), 0, threading.Lock()

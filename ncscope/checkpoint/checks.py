@@ -2,14 +2,19 @@
 
 from torch import Tensor
 
-from ncscope.checkpoint.class_names import ClassNames
+from ncscope.checkpoint.class_names import ClassNames, same_name
 from ncscope.checkpoint.facts import Facts
-from ncscope.checkpoint.method_notes import NEEDS, NOT_LEARNERS, WARNINGS, Need
-from ncscope.checkpoint.name_text import same_name
+from ncscope.checkpoint.fingerprint import Recognition
+from ncscope.checkpoint.methods import (
+    NEEDS,
+    NOT_LEARNERS,
+    WARNINGS,
+    Need,
+    other_method,
+    plain_method,
+)
 from ncscope.checkpoint.reading import Checkpoint
 from ncscope.checkpoint.runlog import RunLog
-from ncscope.checkpoint.trainers import other_method, plain_method
-from ncscope.checkpoint.zoo_fingerprint import Recognition
 
 
 def needs_of(

@@ -1,13 +1,15 @@
-"""The keys and shapes by which the methods are told apart, one row a method.
+"""Which method wrote a checkpoint, told from its keys and shapes (never from folder names).
 
 The first row that fits wins, so rows that ask for more stand above rows that ask for less. `*` in
 a key stands for any text. Sources: the constructors of the authors' code.
 """
 
+import difflib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 
-from ncscope.checkpoint.flat import BARE
+from ncscope.checkpoint.reading import BARE
 
 Shapes = Mapping[str, tuple[int, ...]]
 _FIXED = ("token_prefix", "token_suffix", "tokenized_prompts")
@@ -202,3 +204,87 @@ TABLE = (
         ("positional_embedding", "text_projection", "ln_final.*", "logit_scale"),
     ),
 )
+
+
+@dataclass(frozen=True)
+class Recognition:
+    """The method found. `candidates` are all that the keys cannot tell apart, the first of them
+    the usual one; `base` is the method that DePT was put on. `unexplained` keys belong to none.
+    `method` is None for an unknown file; then `nearest`, `missing` and `unexplained` say what it
+    is closest to and where it differs.
+    """
+
+    method: str | None
+    candidates: tuple[str, ...] = ()
+    base: str | None = None
+    nearest: str | None = None
+    missing: tuple[str, ...] = ()
+    unexplained: tuple[str, ...] = ()
+
+
+def recognise(shapes: Shapes) -> Recognition:
+    """Name the method whose keys and shapes these are.
+
+    Args:
+        shapes: the shape of each tensor of a checkpoint, by key, `module.` already dropped.
+    """
+    probe = [key for key in shapes if key.startswith(("film_lp_", "linear_probe_proj."))]
+    if probe:
+        return _dept({key: shape for key, shape in shapes.items() if key not in probe})
+    row = next((row for row in TABLE if _fits(row, shapes)), None)
+    if row is None:
+        return _nearest(shapes)
+    unexplained = tuple(key for key in shapes if not _known(row, key))
+    return Recognition(row.methods[0], row.methods, unexplained=unexplained)
+
+
+def _dept(rest: Shapes) -> Recognition:
+    """DePT saves its base method's whole model with a probe beside it."""
+    base = recognise(rest)
+    if base.method is None or base.method.startswith(("CoOp (whole", "CLIP backbone")):
+        inside = {
+            key.removeprefix("prompt_learner."): shape
+            for key, shape in rest.items()
+            if key.startswith("prompt_learner.")
+        }
+        base = recognise(inside)
+    names = tuple(f"DePT over {name}" for name in base.candidates) or ("DePT",)
+    return replace(base, method=names[0], candidates=names, base=base.method)
+
+
+def _fits(row: Row, shapes: Shapes) -> bool:
+    return (
+        not _missing(row, shapes)
+        and not any(fnmatchcase(key, pattern) for key in shapes for pattern in row.absent)
+        and (row.fits is None or row.fits(shapes))
+    )
+
+
+def _missing(row: Row, shapes: Shapes) -> tuple[str, ...]:
+    return tuple(
+        pattern for pattern in row.keys if not any(fnmatchcase(key, pattern) for key in shapes)
+    )
+
+
+def _known(row: Row, key: str) -> bool:
+    return any(fnmatchcase(key, pattern) for pattern in (*row.keys, *row.others))
+
+
+def _nearest(shapes: Shapes) -> Recognition:
+    """The row with most of its keys present or nearly so, and fewest of the file's unexplained."""
+    names = list(shapes)[:200]
+
+    def presence(row: Row, pattern: str) -> float:
+        if pattern not in _missing(row, shapes):
+            return 1.0
+        ratios = (difflib.SequenceMatcher(None, pattern, name).ratio() for name in names)
+        return 0.9 * max(ratios, default=0.0)
+
+    def likeness(row: Row) -> float:
+        present = sum(presence(row, pattern) for pattern in row.keys) / len(row.keys)
+        return present + sum(_known(row, key) for key in shapes) / max(len(shapes), 1)
+
+    row = max(TABLE, key=likeness)
+    unexplained = tuple(key for key in shapes if not _known(row, key))
+    missing = _missing(row, shapes)
+    return Recognition(None, nearest=row.methods[0], missing=missing, unexplained=unexplained)

@@ -1,9 +1,121 @@
-"""What is known of every method: for the README's table and for messages. One row a method."""
+"""What is known of every method: its row for readers, its trainers, its needs and cautions."""
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 _CLIP = "CLIP's"
 _ALL = "yes"
+_CONTEXT = "learned context, class name at the end, middle or front"
+_TABLE_ONLY = "no: a table of the training classes"
+_WRITTEN = "written prompt of the data set"
+_TRANSPORT = "the method decides by optimal transport; features are pooled"
+# What `ncscope tune` trains
+TUNED_HERE = frozenset(
+    {
+        *("CoOp", "CoCoOp", "KgCoOp", "ProGrad", "VPT", "IVLP", "MaPLe", "PromptSRC", "TCP"),
+        *("TaskRes", "CLIP-Adapter"),
+    }
+)
+# Patterns for the trainer's name in lower case, letters, digits and + only
+_TRAINERS = {
+    "CoOp": r"(csc)?coop",
+    "ProGrad": r"prograd.*",
+    "Nemesis": r"(?!plot).*nemesis.*",
+    "DPC": r".*(dpc|sple).*",
+    "CoCoOp": r"cocoop",
+    "KgCoOp": r"kgcoop.*",
+    "DeKg": r"dekg(coop)?",
+    "TCP": r"tcp",
+    "DeKg_TCP": r"dekg.*tcp",
+    "PLOT": r"plot",
+    "PLOTNemesis": r"plotnemesis",
+    "PLOT++": r"plot(pp|\+\+)",
+    "MaPLe": r"maple",
+    "MaPLe_ATP": r"maple.*at(p|t|prompt).*",
+    "CoOp_ATP": r"coop.*at(p|t|prompt).*",
+    "CoCoOp_ATP": r"cocoop.*at(p|t|prompt).*",
+    "AnchorOPT": r"coop.*(dyntoken|anchor).*",
+    "CoCoOp_AnchorOPT": r"cocoop.*(dyntoken|anchor).*",
+    "IVLP": r"(ivlp|independentvl.*)",
+    "PromptSRC": r"promptsrc",
+    "ProMetaR": r"prometar",
+    "DPC-PromptSRC": r".*(dpc|sple).*promptsrc.*",
+    "DPC-PromptKD": r".*(dpc|sple).*(promptkd|kd).*",
+    "VPT": r"vpt.*",
+    "CoPrompt": r"coprompt",
+    "PromptKD": r"promptkd",
+    "HiCroPL": r"hicropl",
+    "TextRefiner": r".*textrefiner.*",
+    "TaskRes": r"taskres.*",
+    "CLIP-Adapter": r"clipadapter.*",
+    "MMA": r"mma|multimodaladapter",
+    "MMRL": r"mmrl",
+    "MMRL++": r"mmrl(pp|\+\+|plus.*)",
+}
+# what is needed, its option, the setting of the trainer's section in log.txt that says it, why
+_TEMPLATE = ("prompt template", "--template", None, "text features are those of a written prompt")
+_DATASET = ("data set", "--data-name", "DATASET", "its prompt template is not in the file")
+_POSITION = (
+    "class token position",
+    "--class-token-position",
+    "CLASS_TOKEN_POSITION",
+    "where the name stands in the prompt is not in the file",
+)
+NEEDS: dict[str, tuple[tuple[str, str, str | None, str], ...]] = {
+    "CoOp": (_POSITION,),
+    "ProGrad": (_POSITION,),
+    "Nemesis": (_POSITION,),
+    "PLOT": (_POSITION,),
+    "PLOTNemesis": (_POSITION,),
+    "DPC": (("base prompt", "--base", None, "the file holds a mixture with a CoOp prompt"),),
+    "CoCoOp": (("condition", "--condition", None, "its prompts depend on the image"),),
+    "TCP": (_DATASET,),
+    "DeKg_TCP": (_DATASET,),
+    "VPT": (_TEMPLATE,),
+    "MMRL": (_DATASET,),
+    "MMRL++": (_DATASET,),
+    "TaskRes": (
+        ("residual scale", "--residual-scale", "RESIDUAL_SCALE", "the file does not hold it"),
+    ),
+    "CLIP-Adapter": (_DATASET,),
+    "Tip-Adapter": (_DATASET,),
+    "CLIP-LoRA": (_DATASET,),
+    "MMA": (("adapter scale", "", "ADAPTER_SCALE", "the file does not hold it; usually 0.001"),),
+    "PromptKD": (("teacher", "--teacher", None, "the student has no text side"),),
+}
+WARNINGS: dict[str, str] = {
+    "CoCoOp": "text features depend on the image, so there is no one set of them; say which "
+    "(--condition)",
+    "KgCoOp": "`bias_vectors` and `meta_net.linear1` are in the file but not used by the method",
+    "DeKg": "`bias_vectors` and `meta_net.linear1` are in the file but not used by the method",
+    "PromptSRC": "the towers in the file are averages over epochs in half precision, which differ "
+    "from CLIP's by about 4e-4; only with `--backbone checkpoint` are the run's features exact",
+    "HiCroPL": "the learner changes its own parameters at each forward pass, and its frozen text "
+    "side (written descriptions) is not saved",
+    "AnchorOPT": "the place of the anchor is drawn at random at each forward pass",
+    "CoCoOp_AnchorOPT": "the place of the anchor is drawn at random at each forward pass",
+    "PLOT": "the method decides by optimal transport over local features; its measures are of "
+    "pooled features",
+    "PLOTNemesis": "the method decides by optimal transport over local features; its measures are "
+    "of pooled features",
+    "PLOT++": "the method decides by optimal transport over several prompts; its measures are of "
+    "pooled features",
+    "MMRL": "the method has two image features, and uses both on base classes and one on new ones",
+    "MMRL++": "the method has two image features, and uses both on base classes and one on new "
+    "ones",
+    "PromptKD": "there is no text side in the file: without --teacher only image measures",
+    "TextRefiner": "the method does not normalise its text features; their norms differ",
+    "Tip-Adapter": "the method decides by a cache of training features beside the text features",
+    "DPC": "`ctx` is a mixture with the prompt of another run; without --base it is read as CoOp's",
+    "LIFT": "the classifier is a cosine head initialised from text features, not a text tower",
+}
+NOT_LEARNERS: dict[str, str] = {
+    "CLIP backbone": "a CLIP backbone, not a prompt learner; give it as --backbone",
+    "feature file": "a feature file, not a checkpoint; give it to `ncscope analyze`",
+    "Nemesis features": "stored features, not a checkpoint",
+    "cached features": "stored features, not a checkpoint",
+}
 
 
 @dataclass(frozen=True)
@@ -20,11 +132,6 @@ class Method:
     new_classes: str = _ALL
     caveat: str = ""
 
-
-_CONTEXT = "learned context, class name at the end, middle or front"
-_TABLE_ONLY = "no: a table of the training classes"
-_WRITTEN = "written prompt of the data set"
-_TRANSPORT = "the method decides by optimal transport; features are pooled"
 
 METHODS = (
     Method("CoOp", _CONTEXT, new_classes="yes; class-specific contexts: no"),
@@ -72,10 +179,53 @@ METHODS = (
     Method("TextRefiner", "CoOp's, refined by a memory", caveat="the method keeps their lengths"),
     Method("DPC", "mixed context", caveat="new classes exactly with `--base`"),
 )
-# What `ncscope tune` trains
-TUNED_HERE = frozenset(
-    {
-        *("CoOp", "CoCoOp", "KgCoOp", "ProGrad", "VPT", "IVLP", "MaPLe", "PromptSRC", "TCP"),
-        *("TaskRes", "CLIP-Adapter"),
-    }
-)
+
+
+def plain_method(method: str) -> str:
+    """A method's name without remarks: `CoOp (class-specific)` and `DePT over CoOp` are CoOp."""
+    return re.sub(r" \(.*\)$", "", method).removeprefix("DePT over ")
+
+
+def named_by(trainer: str, candidates: Sequence[str]) -> str | None:
+    """The candidate that the trainer's name means, if it means just one of them."""
+    wanted = [c for c in candidates if re.fullmatch(_pattern(c), _folded(trainer))]
+    return wanted[0] if len(wanted) == 1 else None
+
+
+def other_method(trainer: str, candidates: Sequence[str]) -> str | None:
+    """The method, none of the candidates, that the trainer's name is known to mean."""
+    own = {plain_method(candidate) for candidate in candidates}
+    meant = [m for m, pattern in _TRAINERS.items() if re.fullmatch(pattern, _folded(trainer))]
+    return meant[0] if meant and not own & set(meant) else None
+
+
+def named_in(parts: Sequence[str], candidates: Sequence[str]) -> tuple[str, str] | None:
+    """The candidate, other than the first, that a folder is called after, and that folder."""
+    for part in reversed(parts):
+        named = [c for c in candidates[1:] if re.fullmatch(_pattern(c), _folded(part))]
+        if len(named) == 1:
+            return named[0], part
+    return None
+
+
+def _pattern(candidate: str) -> str:
+    pattern = _TRAINERS.get(plain_method(candidate), r"(?!)")
+    over = r"(extraslinearprobe|elp|dept).*" if candidate.startswith("DePT") else ""
+    return f"{over}(?:{pattern})"
+
+
+def _folded(name: str) -> str:
+    return re.sub(r"[^a-z0-9+]", "", name.lower())
+
+
+@dataclass(frozen=True)
+class Need:
+    """Something needed to run a learner: the option that gives it, and the value if it is known.
+
+    `value` is None where nothing says it; `origin` says what did, or why it is needed.
+    """
+
+    what: str
+    option: str
+    value: str | None
+    origin: str

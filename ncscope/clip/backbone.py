@@ -1,4 +1,4 @@
-"""CLIP backbones: the only file that touches open_clip.
+"""CLIP backbones: a name or a file to a frozen model, where and in which precision it runs.
 
 A backbone is an open_clip model name with weights, an open_clip folder, or a file of OpenAI's
 format, whose shapes tell the architecture. open_clip's own loader is used for published tags
@@ -8,7 +8,7 @@ without weights it would give a random model, both without an error.
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,21 +16,25 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
-from ncscope.clip.construct import (
+from ncscope.clip.plan import (
+    Plan,
+    Reading,
     inference_transform,
     new_model,
     new_tokenizer,
+    plan_file,
+    plan_folder,
+    plan_named,
     preprocess_settings,
+    published_archives,
+    unknown_name,
 )
-from ncscope.clip.device import check_precision, choose_device
-from ncscope.clip.names import plan_named, published_archives, unknown_name
-from ncscope.clip.plan import Plan, Reading, plan_file, plan_folder
-from ncscope.clip.state import fill, state_digest
 from ncscope.errors import BackboneError
 
 RANDOM_NOTE = "the backbone's weights are random: its features mean nothing"
+PRECISIONS = ("fp32", "bf16", "fp16")
 
 
 @dataclass(frozen=True, eq=False)
@@ -190,3 +194,76 @@ def import_open_clip() -> Any:
             f"install open_clip_torch"
         ) from None
     return open_clip
+
+
+def choose_device(device: str) -> torch.device:
+    """Turn `auto`, `cpu`, `cuda`, `cuda:N` or `mps` into a device that is there.
+
+    Raises:
+        BackboneError: another word, or a device that this machine or this torch does not have.
+    """
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else _mps() or "cpu"
+    kind, _, index = device.partition(":")
+    if kind not in ("cpu", "cuda", "mps") or (index and not (kind == "cuda" and index.isdecimal())):
+        raise BackboneError(f"`device` is {device!r}; expected auto, cpu, cuda, cuda:N or mps")
+    if kind == "cuda" and not torch.cuda.is_available():
+        reason = "no GPU is visible" if torch.version.cuda else "this torch is built without CUDA"
+        raise BackboneError(f"`device` is {device!r}, but {reason}; use --device cpu")
+    if index and int(index) >= torch.cuda.device_count():
+        raise BackboneError(
+            f"`device` is {device!r}, but there are only "
+            f"{torch.cuda.device_count()} GPUs, counted from 0"
+        )
+    if kind == "mps" and not _mps():
+        raise BackboneError("`device` is 'mps', which this machine does not have; use --device cpu")
+    return torch.device(device)
+
+
+def check_precision(precision: str, device: torch.device) -> None:
+    """Refuse a precision that `device` cannot use to advantage."""
+    if precision not in PRECISIONS:
+        raise BackboneError(f"`precision` is {precision!r}; expected {', '.join(PRECISIONS)}")
+    if device.type == "cpu" and precision == "fp16":
+        raise BackboneError("`precision` fp16 needs a CUDA device; on the CPU use fp32 or bf16")
+    if device.type == "mps" and precision != "fp32":
+        raise BackboneError(f"`precision` {precision} is not used on mps; use fp32")
+
+
+def _mps() -> str | None:
+    return "mps" if torch.backends.mps.is_available() else None
+
+
+def fill(model: nn.Module, tensors: Mapping[str, Tensor], *, where: str) -> None:
+    """Load weights, every name and shape exactly; half precision is brought to the model's."""
+    wanted = model.state_dict()
+    single = {key for key, value in wanted.items() if value.numel() == 1}  # () or (1,), alike
+    tensors = {
+        key: value.reshape(wanted[key].shape) if key in single and value.numel() == 1 else value
+        for key, value in tensors.items()
+    }
+    missing = [key for key in wanted if key not in tensors and "num_batches" not in key]
+    extra = [key for key in tensors if key not in wanted]
+    other = [key for key in tensors if key in wanted and tensors[key].shape != wanted[key].shape]
+    if missing or extra or other:
+        said = [f"{len(missing)} weights are missing (`{missing[0]}`)"] if missing else []
+        said += [f"{len(extra)} are not the model's (`{extra[0]}`)"] if extra else []
+        if other:
+            key = other[0]
+            shapes = f"{tuple(tensors[key].shape)} for {tuple(wanted[key].shape)}"
+            said.append(f"{len(other)} have another shape (`{key}`: {shapes})")
+        raise BackboneError(f"{where}: does not fit the architecture: {'; '.join(said)}")
+    model.load_state_dict(tensors, strict=False)  # batch norms may lack their counters
+
+
+def state_digest(config: Mapping[str, Any], state: Mapping[str, Tensor]) -> str:
+    """Return the sha256 of a configuration and of names, dtypes, shapes and bytes, by name.
+
+    The configuration counts: the same weights with another activation are another model.
+    """
+    digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode())
+    for name in sorted(state):
+        value = state[name].contiguous()
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        digest.update(value.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ncscope.clip.backbone import Backbone
-from ncscope.clip.text_flow import replaced
+from ncscope.clip.text_tower import replaced
 from ncscope.errors import BackboneError, ShapeError
 
 Change = Callable[[Tensor], Tensor]  # of (B, L, V) tokens

@@ -1,15 +1,20 @@
-"""What a backbone is to be built from: its configuration, its weights, and what is said of them."""
+"""What a backbone is to be built from, by file or by open_clip's names, and building it.
 
+`clip` is the open_clip module; `ncscope.clip.backbone` imports it and hands it over.
+"""
+
+import copy
+import difflib
 import json
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
 from torch import Tensor
 
-from ncscope.clip.openai_format import architecture
-from ncscope.clip.weights import Weights, read_weights
+from ncscope.clip.weights import Weights, architecture, read_weights
 from ncscope.errors import BackboneError
 
 _USUAL_NAMES = (
@@ -144,3 +149,118 @@ def plan_named_file(name: str, path: Path, config: dict[str, Any], reading: Read
             f"these are OpenAI's weights, name `{name}-quickgelu`",
         )
     return Plan(name, str(path), config, weights.tensors, tokenizer=name, notes=notes)
+
+
+def new_model(clip: Any, plan: Plan) -> Any:
+    """The model of a configuration with fresh weights; nothing is downloaded for its towers."""
+    config = copy.deepcopy(plan.config)
+    vision, text = config["vision_cfg"], config["text_cfg"]
+    custom = config.pop("custom_text", False) or "hf_model_name" in text
+    if "timm_model_name" in vision:
+        vision["timm_model_pretrained"] = False
+    if "hf_model_name" in text:
+        text["hf_model_pretrained"] = False
+    kind = clip.CoCa if custom and "multimodal_cfg" in config else clip.CustomTextCLIP
+    try:
+        return (kind if custom else clip.CLIP)(**config)
+    except Exception as error:  # a configuration is a file, too
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise BackboneError(f"{plan.name}: its configuration builds no model ({reason})") from None
+
+
+def new_tokenizer(clip: Any, plan: Plan, context_length: int) -> Callable[[list[str]], Tensor]:
+    """Texts to (B, L) token ids. CLIP's own vocabulary ships with open_clip."""
+    if plan.tokenizer is None:
+        return clip.SimpleTokenizer(context_length=context_length)
+    try:
+        return clip.get_tokenizer(plan.tokenizer, context_length=context_length)
+    except Exception as error:  # tokenizers of other text towers come from the hub
+        raise BackboneError(
+            f"{plan.name}: its tokenizer could not be loaded ({type(error).__name__}); where there "
+            f"is no network, keep its files in an open_clip folder: --backbone DIR"
+        ) from None
+
+
+def preprocess_settings(clip: Any, model: Any, plan: Plan) -> dict[str, Any]:
+    """The settings of the inference transform: CLIP's own where the plan says nothing else."""
+    default = clip.transform.PreprocessCfg()
+    settings = clip.transform.merge_preprocess_dict(default, plan.preprocess)
+    settings["size"] = model.visual.image_size
+    settings = {k: list(v) if isinstance(v, tuple) else v for k, v in settings.items()}  # JSON
+    try:
+        inference_transform(clip, settings)
+    except Exception:  # assertions and type errors, where the settings are a file's
+        raise BackboneError(
+            f"{plan.name}: no image transform has the settings {settings}"
+        ) from None
+    return settings
+
+
+def inference_transform(clip: Any, settings: dict[str, Any]) -> Callable[[Image.Image], Tensor]:
+    """An RGB image to (3, H, W): resized, cropped, normalised; nothing random."""
+    return clip.transform.image_transform_v2(
+        clip.transform.PreprocessCfg(**settings), is_train=False
+    )
+
+
+def plan_named(clip: Any, name: str, pretrained: str | None, reading: Reading) -> Plan:
+    """A model name with a published tag, a local file or `random`."""
+    config = clip.get_model_config(name)
+    if pretrained is None:
+        raise BackboneError(
+            f"`{name}` names an architecture and no weights; give --pretrained TAG "
+            f"({_tags(clip, name)}), --pretrained FILE, or --pretrained random for untrained ones"
+        )
+    if pretrained == "random":
+        return Plan(name, "random", config, tokenizer=name)
+    published = clip.get_pretrained_cfg(name, pretrained)
+    if published:
+        quick = bool(published.get("quick_gelu", False))
+        note = f"`{name}` with tag `{pretrained}`: QuickGELU, as the weights were trained"
+        mended = quick and not config.get("quick_gelu", False)
+        return Plan(
+            name=name,
+            weights=pretrained,
+            config={**config, "quick_gelu": True} if mended else config,
+            published=_download(clip, name, pretrained, published),
+            preprocess=published,
+            tokenizer=name,
+            notes=(note,) if mended else (),
+        )
+    if not Path(pretrained).is_file():
+        raise BackboneError(
+            f"`pretrained` {pretrained!r} is neither a file nor a tag of `{name}`; its tags: "
+            f"{_tags(clip, name)}"
+        )
+    return plan_named_file(name, Path(pretrained), config, reading)
+
+
+def _download(clip: Any, name: str, tag: str, published: Mapping[str, Any]) -> str:
+    try:
+        return clip.download_pretrained(published)
+    except Exception as error:  # of any of the libraries between here and the network
+        raise BackboneError(
+            f"the weights of `{name}`, tag `{tag}`, are not in the cache and could not be "
+            f"downloaded ({type(error).__name__}); give a local file: --pretrained FILE, or an "
+            f"open_clip folder or OpenAI's {name}.pt: --backbone PATH"
+        ) from None
+
+
+def published_archives(clip: Any) -> frozenset[str]:
+    """sha256 of the TorchScript archives OpenAI published: their addresses hold them."""
+    urls = (clip.get_pretrained_cfg(*pair).get("url", "") for pair in clip.list_pretrained())
+    return frozenset(url.split("/")[-2] for url in urls if "openaipublic" in url)
+
+
+def unknown_name(clip: Any, name: str) -> str:
+    if Path(name).suffix in (".pt", ".pth", ".bin", ".safetensors") or name.startswith((".", "/")):
+        return f"{name}: no such file or folder"
+    near = difflib.get_close_matches(name, clip.list_models(), n=4, cutoff=0.4)
+    return f"`backbone` {name!r} is no open_clip model, file or folder" + (
+        f"; near it are {', '.join(near)}" if near else ""
+    )
+
+
+def _tags(clip: Any, name: str) -> str:
+    tags = clip.list_pretrained_tags_by_model(name)
+    return ", ".join(tags[:4]) + (", …" if len(tags) > 4 else "") if tags else "it has none"

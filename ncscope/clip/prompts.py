@@ -1,17 +1,165 @@
-"""Zero-shot CLIP: hand-written prompts, nothing learned (Radford et al. 2021, arXiv:2103.00020)."""
+"""Written prompts: templates by data set, a class name in a sentence, and zero-shot CLIP.
+
+Zero-shot CLIP is the first source of features; what every source offers is `PromptedClip`.
+
+Sources: CoOp's zero-shot baseline (adapters, MMRL), and TCP, which has two lists of its own: one
+for its zero-shot features, one whose first four words the learned context replaces.
+
+B batch, C classes, D embedding width, H and W image size. Features come as the towers give them,
+not normalised.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from PIL import Image
 from torch import Tensor
 
 from ncscope.clip.backbone import Backbone
-from ncscope.clip.zoo_prompts import DEFAULT_TEMPLATE, ensembled
+from ncscope.errors import DataError
 
+DEFAULT_TEMPLATE = "a photo of a {}."
+_PLAIN = ("StanfordCars", "SUN397", "Caltech101", "ImageNet")
+TEMPLATES = {
+    **dict.fromkeys(_PLAIN, DEFAULT_TEMPLATE),
+    "OxfordPets": "a photo of a {}, a type of pet.",
+    "OxfordFlowers": "a photo of a {}, a type of flower.",
+    "FGVCAircraft": "a photo of a {}, a type of aircraft.",
+    "DescribableTextures": "{} texture.",
+    "EuroSAT": "a centered satellite photo of {}.",
+    "Food101": "a photo of {}, a type of food.",
+    "UCF101": "a photo of a person doing {}.",
+}
+TCP_ZERO_SHOT = {
+    **TEMPLATES,
+    "FGVCAircraft": "a photo of an aircraft {}.",
+    "DescribableTextures": "a photo of a {}, a type of texture.",
+    "Food101": "a photo of a {}, a type of food.",
+}
+_FOUR = "X X X X {}"  # the words do not matter: the context replaces them
+TCP_PROMPTS = {
+    **dict.fromkeys(TEMPLATES, f"{_FOUR}."),
+    "OxfordPets": f"{_FOUR}, a type of pet.",
+    "OxfordFlowers": f"{_FOUR}, a type of flower.",
+    "FGVCAircraft": f"{_FOUR}, a type of aircraft.",
+    "DescribableTextures": f"{_FOUR} texture.",
+    "StanfordCars": f"{_FOUR}, a type of car",
+    "Food101": f"{_FOUR}, a type of food.",
+    "UCF101": "X X X X person doing {}.",
+}
+IMAGENET_SEVEN = (
+    "itap of a {}.",
+    "a bad photo of the {}.",
+    "a origami {}.",
+    "a photo of the large {}.",
+    "a {} in a video game.",
+    "art of the {}.",
+    "a photo of the small {}.",
+)
 _TEXTS_AT_ONCE = 256  # bounds memory: ImageNet's 1000 prompts at once take gigabytes
+
+
+def class_prompts(classnames: Sequence[str], template: str = DEFAULT_TEMPLATE) -> list[str]:
+    """Put each class name into the template, `_` as a space.
+
+    Raises:
+        DataError: `template` does not contain `{}` exactly once.
+    """
+    if template.count("{}") != 1:
+        raise DataError(
+            f"`template` is {template!r}; expected {{}} exactly once, where the class name goes"
+        )
+    return [template.replace("{}", " ".join(name.replace("_", " ").split())) for name in classnames]
+
+
+def ensembled(
+    encode: Callable[[list[str]], Tensor], classnames: Sequence[str], templates: Sequence[str]
+) -> Tensor:
+    """Return one feature a class: with several templates, the mean of the normalised features.
+
+    One template gives the features as `encode` returns them. Several are averaged as in CLIP
+    (Radford et al. 2021, section 3.1.4): each is brought to length 1 first; the mean is not
+    normalised again, which no cosine sees.
+
+    Args:
+        encode: prompts to (K, D) features.
+
+    Returns:
+        (K, D).
+    """
+    if not templates:
+        raise DataError("`templates` is empty; expected at least one")
+    prompts = [class_prompts(classnames, template) for template in templates]  # refuse all first
+    if len(prompts) == 1:
+        return encode(prompts[0])
+    directions = [torch.nn.functional.normalize(encode(texts), dim=-1) for texts in prompts]
+    return torch.stack(directions).mean(dim=0)
+
+
+_PLAIN += ("ImageNetSketch", "ImageNetV2", "ImageNetA", "ImageNetR")
+
+
+def known_data(name: str | None) -> str | None:
+    """The data set meant by a name, case, `-`, `_`, spaces aside; None for none of the tables."""
+    plain = "".join(letter for letter in (name or "").casefold() if letter not in "-_ ")
+    return {known.casefold(): known for known in TEMPLATES}.get(plain)
+
+
+class PromptedClip(Protocol):
+    """A frozen CLIP with hand-written or learned prompts. Any object with these members will do.
+
+    `ncscope.extract` takes such an object, or a class that makes one: `extract(source,
+    learner=Class)` and `--learner module:Class` call it as `Class(source, backbone)`.
+    """
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """What it is, for the provenance: JSON, with a `warnings` list where there is cause."""
+        ...
+
+    @property
+    def image_digest(self) -> str:
+        """Changes with whatever changes image features: weights, prompts, preprocessing, precision.
+
+        Image features are cached under it.
+        """
+        ...
+
+    @property
+    def device(self) -> torch.device:
+        """Where pixels have to be, and where features come out."""
+        ...
+
+    @property
+    def logit_scale(self) -> Tensor:
+        """The multiplier of the cosine itself, not its logarithm: (), 100 for CLIP."""
+        ...
+
+    @property
+    def preprocess(self) -> Callable[[Image.Image], Tensor]:
+        """The inference transform: an RGB image to (3, H, W). Picklable, for worker processes."""
+        ...
+
+    def text_features(self, classnames: Sequence[str]) -> Tensor:
+        """(C, D), one row a class."""
+        ...
+
+    def image_features(self, pixels: Tensor) -> Tensor:
+        """(B, 3, H, W) preprocessed pixels to (B, D)."""
+        ...
+
+
+class ImageConditioned(PromptedClip, Protocol):
+    """A learner whose text features depend on the image, such as CoCoOp; `--condition per-image`.
+
+    Its `text_features` are those of one named condition (a mean image, none).
+    """
+
+    def text_features_per_image(self, classnames: Sequence[str], image_features: Tensor) -> Tensor:
+        """(B, C, D): the text features that each of (B, D) image features brings about."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)

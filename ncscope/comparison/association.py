@@ -8,10 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ncscope.comparison.correlation import Correlation, correlate
-from ncscope.comparison.points import BASE_TO_NEW
-from ncscope.comparison.rows import Labelled
+from ncscope.comparison.rows import BASE_TO_NEW, Labelled
 from ncscope.comparison.table import Cell, Table, number, span, words
-from ncscope.diagnosis.report_summary import SUMMARY
+from ncscope.diagnosis.summary import SUMMARY
 from ncscope.metrics.accuracy import harmonic_mean
 
 _TITLES = {"base": "base accuracy", "new": "new accuracy", "h": "H", "all": "accuracy"}

@@ -4,7 +4,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ncscope.comparison.points import Point, data_of, labels_of
+from ncscope.comparison.rows import Point, data_of, labels_of
 from ncscope.metrics.accuracy import harmonic_mean
 
 

@@ -5,28 +5,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
-from ncscope.comparison.as_csv import as_csv
-from ncscope.comparison.as_latex import as_latex
-from ncscope.comparison.as_markdown import as_markdown
-from ncscope.comparison.as_text import as_text
 from ncscope.comparison.association import NOTES as CORRELATION_NOTES
 from ncscope.comparison.association import correlation_tables
 from ncscope.comparison.averages import listed
-from ncscope.comparison.build import build_tables
-from ncscope.comparison.find import find_files
-from ncscope.comparison.layouts import H_NOTE, Layout
-from ncscope.comparison.points import taus
-from ncscope.comparison.read import read_outcomes
+from ncscope.comparison.layouts import H_NOTE, Layout, build_tables
+from ncscope.comparison.paired import NOTE as TEST_NOTE
+from ncscope.comparison.paired import find_baseline
+from ncscope.comparison.read import find_files, read_outcomes
 from ncscope.comparison.rows import (
     Duplicates,
     Labelled,
     label_rows,
     merge_splits,
+    taus,
     without_duplicates,
 )  # fmt: skip
-from ncscope.comparison.table import Table
-from ncscope.comparison.versus import NOTE as TEST_NOTE
-from ncscope.comparison.versus import find_baseline
+from ncscope.comparison.table import Table, as_csv, as_latex, as_markdown, as_text
 from ncscope.errors import DataError
 from ncscope.writing import make_folder, write_text
 

@@ -5,12 +5,9 @@ from pathlib import Path
 
 from ncscope.comparison.association import Scatter, correlations, scatters
 from ncscope.comparison.correlation import Correlation
-from ncscope.comparison.gains_html import gains_html
-from ncscope.comparison.marks_svg import Mark, marks_of
-from ncscope.comparison.pictures import weights_html
-from ncscope.comparison.points import taus
-from ncscope.comparison.rows import Labelled, counted
-from ncscope.comparison.scatter import scatter_svg
+from ncscope.comparison.pictures import gains_html, weights_html
+from ncscope.comparison.rows import Labelled, counted, taus
+from ncscope.comparison.scatter import Mark, marks_of, scatter_svg
 from ncscope.comparison.table import Cell, Table
 from ncscope.comparison.table import number as cell_number
 from ncscope.text import in_html

@@ -1,16 +1,167 @@
-"""How accuracy depends on both weights of NPT's terms, as a coloured grid (Figure 5)."""
+"""Figures 4 and 5 as still pictures: gains over a baseline, and accuracy over both weights."""
 
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
 
 from ncscope.comparison.averages import complete_data, over_data
-from ncscope.comparison.points import Point, at_tau, base_to_new_points, taus
-from ncscope.comparison.rows import Labelled, setting_words
-from ncscope.figures import palette
+from ncscope.comparison.paired import pairs, t_interval
+from ncscope.comparison.rows import (
+    Labelled,
+    Point,
+    at_tau,
+    base_to_new_points,
+    data_of,
+    labels_of,
+    setting_words,
+    taus,
+)
+from ncscope.diagnosis.outcome import short_names
+from ncscope.figures import style as palette
 from ncscope.text import in_html
 
+COLOURS = {"base": palette.CLASSES[0], "new": palette.CLASSES[1]}
+_WIDE, _LEFT, _RIGHT, _TOP, _FOOT = 340, 96, 14, 6, 34
+_BAR, _ROW = 8, 26
+_LONGEST = 15  # signs of a name beside its bars
 _COLUMNS = {"base": "base", "new": "new", "h": "H of averages"}
 _APART = ("lcd_weight", "mid_weight", "regulariser")
 Weights = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Gain:
+    """Mean of n paired differences on one data set, shares; positive is better than the baseline.
+
+    `low` and `high` are the 95 % t interval of the mean over seeds; None with one pair.
+    """
+
+    label: str
+    column: str
+    data: str
+    mean: float
+    low: float | None
+    high: float | None
+    n: int
+
+
+def gains(points: Sequence[Point], baseline: str, columns: Sequence[str]) -> list[Gain]:
+    """By row, then by data set in the field's order, then by column; only what has pairs.
+
+    Args:
+        points: of one tau, since bars of several would be averaged.
+    """
+    found = []
+    order = data_of(points)
+    for label in labels_of(points):
+        if label == baseline:
+            continue
+        by_column = {column: pairs(points, label, baseline, column)[:2] for column in columns}
+        for data in order:
+            for column, (differences, names) in by_column.items():
+                own = [d for d, name in zip(differences, names, strict=True) if name == data]
+                if own:
+                    found.append(_gain(label, column, data, own))
+    return found
+
+
+def _gain(label: str, column: str, data: str, differences: Sequence[float]) -> Gain:
+    values = np.asarray(differences)
+    mean, n = float(values.mean()), len(values)
+    if n < 2:
+        return Gain(label, column, data, mean, None, None, n)
+    return Gain(label, column, data, mean, *t_interval(values), n)
+
+
+def gains_svg(found: Sequence[Gain], *, limit: float) -> str:
+    """An <svg> of one row's gains in points; a title at each bar has its numbers.
+
+    Args:
+        limit: largest size shown, in points, so that figures side by side share a scale; what
+            reaches further is cut at the edge.
+    """
+    names = short_names(list(dict.fromkeys(gain.data for gain in found)))
+    high = _TOP + _ROW * len(names) + _FOOT
+    foot = high - _FOOT
+    parts = []
+    for tick in (-limit, -limit / 2, 0.0, limit / 2, limit):
+        x = _across(tick, limit)
+        words = f"{tick:+g}".replace("-", "−") if tick else "0"
+        at = f'x="{x:.1f}" y="{foot + 14}"'
+        parts.append(f'<path class="grid" d="M{x:.1f} {_TOP}V{foot}"/>'
+                     f'<text {at} text-anchor="middle">{words}</text>')  # fmt: skip
+    for place, (data, name) in enumerate(names.items()):
+        top = _TOP + place * _ROW + 4
+        shown = name if len(name) <= _LONGEST else name[: _LONGEST - 1] + "…"
+        parts.append(f'<text x="{_LEFT - 6}" y="{top + 13}" text-anchor="end">'
+                     f"{in_html(shown)}</text>")  # fmt: skip
+        for line, column in enumerate(COLOURS):
+            for gain in found:
+                if gain.data == data and gain.column == column:
+                    parts.append(_bar(gain, top + line * (_BAR + 1), limit))
+    parts.append(f'<text x="{(_WIDE + _LEFT) / 2}" y="{high - 4}" text-anchor="middle">'
+                 "points</text>")  # fmt: skip
+    label = in_html(f"gains on {len(names)} data sets")
+    return (f'<svg viewBox="0 0 {_WIDE} {high}" role="img" aria-label="{label}">'
+            f"{''.join(parts)}</svg>")  # fmt: skip
+
+
+def _bar(gain: Gain, top: float, limit: float) -> str:
+    zero, end = _across(0.0, limit), _across(100 * gain.mean, limit)
+    said = f"{gain.data}, {gain.column}: {100 * gain.mean:+.2f} points, n = {gain.n}"
+    whisker = ""
+    if gain.low is not None and gain.high is not None:
+        said += f", 95 % {100 * gain.low:+.2f} to {100 * gain.high:+.2f}"
+        ends = [_across(100 * value, limit) for value in (gain.low, gain.high)]
+        whisker = (f'<path d="M{ends[0]:.1f} {top + _BAR / 2}H{ends[1]:.1f}" '
+                   f'stroke="{palette.INK}" stroke-width="1.4"/>')  # fmt: skip
+    return (
+        f'<g><title>{in_html(said.replace("-", "−"))}</title><rect x="{min(zero, end):.1f}" '
+        f'y="{top}" width="{abs(end - zero):.1f}" height="{_BAR}" '
+        f'fill="{COLOURS[gain.column]}"/>{whisker}</g>'
+    )
+
+
+def _across(points: float, limit: float) -> float:
+    share = (max(-limit, min(limit, points)) / limit + 1) / 2
+    return _LEFT + share * (_WIDE - _LEFT - _RIGHT)
+
+
+def gains_html(rows: Sequence[Labelled], baseline: str | None) -> str:
+    """Heading, key and figures, all at one scale; empty without a baseline or without pairs."""
+    if baseline is None:
+        return ""
+    found = []
+    for tau in taus(rows):
+        points = base_to_new_points(at_tau(rows, tau))
+        mine = gains(points, baseline, tuple(COLOURS))
+        for label in dict.fromkeys(gain.label for gain in mine):
+            found.append((label, tau, [gain for gain in mine if gain.label == label]))
+    if not found:
+        return ""
+    limit = _round(max(100 * abs(gain.mean) for _, _, some in found for gain in some))
+    key = "".join(f'<li><i style="background:{colour}"></i>{name} classes</li>'
+                  for name, colour in COLOURS.items())  # fmt: skip
+    figures = "".join(
+        f"<figure><figcaption>{in_html(label)}{'' if tau is None else f', tau = {tau:g}'}"
+        f"</figcaption>{gains_svg(some, limit=limit)}</figure>"
+        for label, tau, some in found
+    )
+    return (
+        f"<h2>Gains over {in_html(baseline)}</h2><p>Points of accuracy, the same data set, tau and "
+        "seed in both. A line is the 95 % t interval of the mean over seeds, wide where they are "
+        f'few; it is cut at the edge.</p><ul class="key">{key}</ul>'
+        f'<div class="pairs gains">{figures}</div>'
+    )
+
+
+def _round(largest: float) -> float:
+    """The scale's end: 1, 2 or 5 times a power of ten, with room for the lines."""
+    wanted = max(1.5 * largest, 1e-3)
+    power = 10.0 ** math.floor(math.log10(wanted))
+    return next(k * power for k in (1, 2, 5, 10) if k * power >= wanted * (1 - 1e-9))
 
 
 def weights_html(rows: Sequence[Labelled]) -> str:

@@ -1,19 +1,101 @@
-"""Reads metrics.json files of `analyze` and `tune` into outcomes, checking as it goes."""
+"""Finds and reads metrics.json files of `analyze` and `tune` as outcomes, checking as it goes."""
 
-from collections.abc import Mapping, Sequence
+import json
+import math
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-from ncscope.comparison.fields import number, parse_object, share, wrong
-from ncscope.diagnosis.outcome import (
-    SETTINGS,
-    Outcome,
-    data_identity,
-    without_seed,
-)
+from ncscope.diagnosis.outcome import SETTINGS, Outcome, data_identity, without_seed
 from ncscope.errors import DataError
 
 SPLITS = ("base", "new", "all")
+
+
+def find_files(paths: Iterable[str | Path]) -> list[Path]:
+    """The files given, and every metrics.json at any depth of the folders given, each once.
+
+    Raises:
+        DataError: a path that is not there, or a folder without a metrics.json.
+    """
+    found: dict[Path, Path] = {}
+    for path in map(Path, paths):
+        if path.is_dir():
+            inside = [top / "metrics.json" for top, names in _walked(path)
+                      if "metrics.json" in names]  # fmt: skip
+            if not inside:
+                raise DataError(f"{path}: no metrics.json in it, at any depth; run `ncscope tune` "
+                                f"or `ncscope analyze` first")  # fmt: skip
+        elif path.is_file():
+            inside = [path]
+        else:
+            raise DataError(f"{path}: no such file or folder")
+        for file in sorted(inside):
+            found.setdefault(file.resolve(), file)
+    if not found:
+        raise DataError("nothing to compare: give folders of runs, or their metrics.json")
+    return list(found.values())
+
+
+def _walked(folder: Path) -> Iterator[tuple[Path, list[str]]]:
+    """Every folder below, through links too, each once, with the names of its files."""
+    seen: set[str] = set()
+    for top, inside, names in os.walk(folder, followlinks=True):
+        real = os.path.realpath(top)
+        if real in seen:
+            inside.clear()
+        else:
+            seen.add(real)
+            yield Path(top), names
+
+
+def share(value: object, file: Path, key: str) -> float | None:
+    """A number in [0, 1], or None."""
+    found = number(value, file, key)
+    if found is not None and not 0 <= found <= 1:
+        wrong(file, key, "a share in [0, 1]", value)
+    return found
+
+
+def number(value: object, file: Path, key: str) -> float | None:
+    """A finite number, or None."""
+    if value is None:
+        return None
+    try:
+        if not isinstance(value, bool) and isinstance(value, (int, float)) and math.isfinite(value):
+            return float(value)
+    except OverflowError:  # a whole number beyond the range of floats
+        pass
+    wrong(file, key, "a number or null", value)
+
+
+def wrong(file: Path, key: str, wanted: str, found: object) -> NoReturn:
+    """Refuse a field: which, what was wanted, what was found."""
+    shown = repr(found)
+    shown = shown if len(shown) <= 60 else shown[:59] + "…"
+    raise DataError(f"{file}: {key} must be {wanted}; found {shown}")
+
+
+def parse_object(file: Path) -> dict[str, Any]:
+    """The object that a file holds as strict JSON.
+
+    Raises:
+        DataError: a file that cannot be read or is no JSON object.
+    """
+    try:
+        body = json.loads(file.read_text(encoding="utf-8"), parse_constant=_no_constant)
+    except OSError as error:
+        raise DataError(f"{file}: cannot be read ({error.strerror})") from None
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{file}: not JSON ({type(error).__name__}: {error})") from None
+    if not isinstance(body, dict):
+        raise DataError(f"{file}: not a metrics.json of ncscope: expected an object")
+    return body
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number that metrics.json may hold")
 
 
 def read_outcomes(files: Sequence[Path], *, before: bool = False) -> list[Outcome]:

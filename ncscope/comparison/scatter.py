@@ -1,20 +1,114 @@
-"""Figure 2 as a still picture: a measure across, an accuracy up, a mark a data set.
+"""Figure 2 as a still picture: a measure across, an accuracy up, a mark a data set, and the line.
+
+n runs in G data sets.
 
 Scripts are not needed; the point under the pointer says in a title what run it is.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from ncscope.comparison.association import Scatter
-from ncscope.comparison.marks_svg import Mark
-from ncscope.comparison.regression import Line, fitted, standardised
-from ncscope.figures import palette
+from ncscope.comparison.correlation import is_constant
+from ncscope.comparison.paired import group_weights
+from ncscope.figures import style as palette
 from ncscope.text import in_html, number
 
+_SHAPES = {
+    "circle": "M-3.4 0a3.4 3.4 0 1 0 6.8 0a3.4 3.4 0 1 0 -6.8 0Z",
+    "diamond": "M0 -4.6L4.6 0L0 4.6L-4.6 0Z",
+    "square": "M-3.1 -3.1H3.1V3.1H-3.1Z",
+    "cross": "M-1.3 -4H1.3V-1.3H4V1.3H1.3V4H-1.3V1.3H-4V-1.3H-1.3Z",
+}
+REPLICATES = 1000
 WIDE, HIGH = 340, 250
 _LEFT, _RIGHT, _TOP, _FOOT = 46, 10, 10, 38
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A colour and the name of a shape."""
+
+    colour: str
+    shape: str
+
+    def svg(self, x: float, y: float, said: str = "") -> str:
+        """The mark at a place of a picture; `said` is shown under the pointer."""
+        title = f"<title>{in_html(said)}</title>" if said else ""
+        return (
+            f'<path d="{_SHAPES[self.shape]}" transform="translate({x:.1f} {y:.1f})" '
+            f'fill="{self.colour}" fill-opacity=".8">{title}</path>'
+        )
+
+
+def marks_of(names: Iterable[str]) -> dict[str, Mark]:
+    """A mark for each name, all different up to 32 of them."""
+    return {
+        name: Mark(palette.class_colour(place), palette.class_symbol(place))
+        for place, name in enumerate(names)
+    }
+
+
+@dataclass(frozen=True, eq=False)
+class Line:
+    """`middle` at the places `across`, each (P,); `low` and `high` a 95 % band or None."""
+
+    across: np.ndarray
+    middle: np.ndarray
+    low: np.ndarray | None
+    high: np.ndarray | None
+
+
+def standardised(values: Sequence[float], groups: Sequence[str]) -> np.ndarray:
+    """(n,) values in standard deviations from the mean of their data set.
+
+    NaN for a data set of fewer than three runs, or one in which the value does not differ.
+    """
+    column, names = np.asarray(values, dtype=np.float64), np.array(groups)
+    found = np.full(len(column), np.nan)
+    for name in dict.fromkeys(groups):
+        own = column[names == name]
+        if len(own) >= 3 and not is_constant(own):
+            found[names == name] = (own - own.mean()) / own.std()
+    return found
+
+
+def fitted(first: np.ndarray, second: np.ndarray, groups: Sequence[str], *, seed: int = 0,
+           places: int = 25) -> Line | None:  # fmt: skip
+    """The least-squares line through finite points, and a band from data sets drawn anew.
+
+    None with fewer than three points, or where the first column does not differ; no band for one
+    data set.
+    """
+    kept = np.isfinite(first) & np.isfinite(second)
+    first, second = first[kept], second[kept]
+    if len(first) < 3 or is_constant(first):
+        return None
+    names = [group for group, keep in zip(groups, kept, strict=True) if keep]
+    order = list(dict.fromkeys(names))
+    across = np.linspace(first.min(), first.max(), places)
+    middle = _lines(first, second, np.ones((1, len(first))), across)[0]
+    if len(order) < 2:
+        return Line(across, middle, None, None)
+    member = np.array([order.index(name) for name in names])
+    weights = group_weights(len(order), replicates=REPLICATES, seed=seed)[:, member]
+    low, high = np.nanquantile(_lines(first, second, weights, across), [0.025, 0.975], axis=0)
+    return Line(across, middle, low, high)
+
+
+def _lines(first: np.ndarray, second: np.ndarray, weights: np.ndarray, across: np.ndarray
+           ) -> np.ndarray:  # fmt: skip
+    """(R, P) heights at `across` of the lines fitted with each of R weightings."""
+    total = weights.sum(axis=1, keepdims=True)
+    mean_first = weights @ first[:, None] / total
+    mean_second = weights @ second[:, None] / total
+    off = first - mean_first
+    slope = (weights * off * (second - mean_second)).sum(axis=1, keepdims=True) / (
+        weights * off**2
+    ).sum(axis=1, keepdims=True)
+    return mean_second + slope * (across - mean_first)
 
 
 def scatter_svg(

@@ -5,10 +5,8 @@ import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
-from ncscope.data.files import shown
-from ncscope.data.images import ImageSet
-from ncscope.data.subset import derived_digest, narrowed
-from ncscope.errors import DataError
+from ncscope.data.images import ImageSet, derived_digest, narrowed
+from ncscope.errors import DataError, shown
 
 
 def folded(name: str) -> str:

@@ -1,19 +1,30 @@
 """Training draws: so many shots a class, of base or all classes, balanced or long-tailed.
 
+Few-shot draws take the same images that CoOp's code draws for a seed.
+
 K classes, counted after the cut into base and new.
+
+Dassl's `generate_fewshot_dataset` calls `random.sample` once a class, in the order in which the
+classes first occur in the data, after `random.seed(seed)`. So the draw depends on the order of the
+images. Where CoOp takes that order from a split file or a list, the draw here is its own; where
+CoOp lists folders (ImageNet), it depends on the file system there, and cannot be repeated.
+
+K classes; tau is the share of the largest class that the smallest gets, n_min / n_max <= 1.
 """
 
 import dataclasses
 import random
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from fractions import Fraction
+from math import floor
 
 from ncscope.data.classes import half, match_classes, select_classes
-from ncscope.data.fewshot import few_shot_rows, rows_of_labels
-from ncscope.data.files import shown
-from ncscope.data.images import ImageSet
-from ncscope.data.imbalance import class_sizes, imbalanced_counts, rank_classes
-from ncscope.data.subset import subset
-from ncscope.errors import DataError
+from ncscope.data.images import ImageSet, subset
+from ncscope.errors import DataError, shown
+
+VALIDATION_SHOTS = 4  # CoOp draws at most so many validation images a class
+CLASS_ORDERS = ("index", "frequency", "random")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -43,7 +54,7 @@ def draw_training(
     """Draw training images: few shots of all classes, then base or new, then the long tail.
 
     The order is that of the published protocols. Shots are drawn over *all* classes, so that they
-    are CoOp's for the same seed (`ncscope.data.fewshot` says where that is well defined); the
+    are CoOp's for the same seed (`ncscope.data.draw` says where that is well defined); the
     half is cut next, with labels from 0; the profile runs over the K classes that are left. Each
     class keeps the first of its drawn images: a smaller `tau` trains on a part of what a larger
     one does.
@@ -144,3 +155,104 @@ def _counts_by_name(
             )
         got[label] = counts[name]
     return got
+
+
+def few_shot_rows(
+    labels: Sequence[int], *, shots: int | None, stream: random.Random
+) -> dict[int, list[int]]:
+    """Draw up to `shots` rows of each label; labels and rows in the order CoOp has them in.
+
+    A class with fewer images gives all of them, in the order of the data. None draws them all, in
+    a random order. Rows of unknown label (-1) are not drawn.
+    """
+    if shots is not None and shots < 1:
+        raise DataError(f"`shots` is {shots}; expected at least 1, or None for all images")
+    return {
+        label: rows if shots is not None and len(rows) < shots else stream.sample(rows, wanted)
+        for label, rows in rows_of_labels(labels).items()
+        for wanted in [len(rows) if shots is None else shots]
+    }
+
+
+def rows_of_labels(labels: Sequence[int]) -> dict[int, list[int]]:
+    """The rows of each label in the order in which labels first occur, those of -1 left out."""
+    rows_of: dict[int, list[int]] = {}
+    for row, label in enumerate(labels):
+        if label >= 0:
+            rows_of.setdefault(label, []).append(row)
+    return rows_of
+
+
+def draw_validation(
+    train: ImageSet, val: ImageSet, *, shots: int | None = 16, seed: int = 1
+) -> ImageSet:
+    """Draw min(shots, 4) validation images a class, CoOp's for the same seed.
+
+    CoOp draws them after the training images, from the same random stream: so `train`, whole, is
+    needed. `shots=None` takes all of `val`. Cut base or new classes afterwards.
+    """
+    if shots is None:
+        return val
+    stream = random.Random(seed)
+    few_shot_rows(train.labels, shots=shots, stream=stream)
+    drawn = few_shot_rows(val.labels, shots=min(shots, VALIDATION_SHOTS), stream=stream)
+    return subset(val, [row for rows in drawn.values() for row in rows])
+
+
+def imbalanced_counts(num_classes: int, *, most: int, tau: float) -> list[int]:
+    """Return max(floor(most * tau^(k / (K - 1))), 1) for k = 0..K-1, from head to tail.
+
+    The exponential profile of Cui et al. 2019 (arXiv:1901.05555). `tau` is taken as the decimal
+    number it is written as, and the floor is exact: 16 images at 0.25 end with 4, not with 3.
+    A single class gets `most`.
+
+    Raises:
+        DataError: no classes, `most` below 1, `tau` outside 0 < tau <= 1.
+    """
+    if num_classes < 1 or most < 1:
+        raise DataError(f"{most} images for each of {num_classes} classes; expected at least 1")
+    if not 0 < tau <= 1:
+        raise DataError(
+            f"`tau` is {tau}; expected 0 < tau <= 1, the smallest class over the largest"
+        )
+    last = max(num_classes - 1, 1)
+    return [max(_floor_of_power(most, tau, k, last), 1) for k in range(num_classes)]
+
+
+def rank_classes(order: str, sizes: Sequence[int], *, seed: int) -> tuple[int, ...]:
+    """Return the labels 0..K-1 from head to tail.
+
+    Args:
+        order: `index`, as the labels are; `frequency`, by `sizes` descending, ties in label order;
+            `random`, a permutation that depends on `seed` and the number of classes alone.
+        sizes: K numbers, how many images each class has.
+
+    Raises:
+        DataError: an unknown `order`.
+    """
+    labels = range(len(sizes))
+    if order == "index":
+        return tuple(labels)
+    if order == "frequency":
+        return tuple(sorted(labels, key=lambda label: (-sizes[label], label)))
+    if order == "random":
+        # a stream of its own, so that the draw of the images does not depend on the class order
+        return tuple(random.Random(f"class order {seed}").sample(labels, len(labels)))
+    raise DataError(f"`class_order` is {order!r}; expected one of {', '.join(CLASS_ORDERS)}")
+
+
+def class_sizes(labels: Sequence[int], num_classes: int) -> list[int]:
+    """How many images each of the K classes has; images of unknown class (-1) do not count."""
+    found = Counter(labels)
+    return [found[label] for label in range(num_classes)]
+
+
+def _floor_of_power(most: int, tau: float, k: int, last: int) -> int:
+    """floor(most * tau^(k / last)), decided in whole numbers where floats are too coarse."""
+    value = most * tau ** (k / last)
+    nearest = round(value)
+    if abs(value - nearest) > 1e-9 * most:
+        return floor(value)
+    share = Fraction(repr(float(tau)))  # the decimal number: 0.1 is a tenth
+    reached = (most**last) * share.numerator**k >= (nearest**last) * share.denominator**k
+    return nearest if reached else nearest - 1

@@ -8,17 +8,14 @@ from the data set's folder on; nothing of a pickle is imported or called.
 from pathlib import Path
 from typing import Any
 
-from ncscope.data.data_open_known import find_known
-from ncscope.data.files import shown
 from ncscope.data.folders import Listing
 from ncscope.data.images import ImageSet
 from ncscope.data.known import KnownData
-from ncscope.data.lists import listed_images
-from ncscope.data.split_file import Row, checked_row, names_of_labels, read_json
-from ncscope.errors import DataError
-from ncscope.pickles.objects import MalformedError, StorageRef
-from ncscope.pickles.pickles_objects import Record
-from ncscope.pickles.pickles_reading import Bounded, read_pickle
+from ncscope.data.lists import Row, checked_row, listed_images, names_of_labels, read_json
+from ncscope.data.open_known import find_known
+from ncscope.errors import DataError, shown
+from ncscope.pickles.objects import MalformedError, Record, StorageRef
+from ncscope.pickles.reading import Bounded, read_pickle
 
 
 def open_few_shot(

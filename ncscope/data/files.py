@@ -104,8 +104,3 @@ def _inspect(path: Path) -> tuple[bool, str]:
     digest = hashlib.sha256(f"{len(content)}\n".encode())
     digest.update(content)
     return True, digest.hexdigest()
-
-
-def shown(names: Sequence[str], *, most: int = 5) -> str:
-    """The first names of a list, for a message."""
-    return ", ".join(names[:most]) + (", …" if len(names) > most else "")

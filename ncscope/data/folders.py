@@ -1,19 +1,27 @@
 """Folders of images: one folder a class, or `train/`, `val/`, `test/` holding class folders.
 
-`ncscope.data.parts` has the other names of parts, such as `Training/` or `validation/`.
+Also what people call the parts of divided data, and which one is read.
+
+`ncscope.data.folders` has the other names of parts, such as `Training/` or `validation/`.
 """
 
 import os
 import re
 import unicodedata
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ncscope.data.files import shown
-from ncscope.data.parts import choose_part, note_of_part, parts_called
-from ncscope.errors import DataError
+from ncscope.errors import DataError, shown
 
 _STRAY = {"thumbs.db", "desktop.ini", "__macosx"}
+PARTS = ("test", "val", "train")  # in the order in which an unnamed part is chosen
+_CALLED = {
+    "train": ("train", "training"),
+    "val": ("val", "valid", "validation", "dev"),
+    "test": ("test", "testing", "eval", "evaluation"),
+}
+_PART = {word: part for part, words in _CALLED.items() for word in words}
 
 
 @dataclass(frozen=True)
@@ -110,3 +118,42 @@ def _files(folder: Path) -> tuple[list[Path], list[Path]]:
         found += [Path(where) / name for name in names if not stray(name)]
         links += [link for name in folders if (link := Path(where) / name).is_symlink()]
     return found, links
+
+
+def part_of(text: str) -> str | None:
+    """The part that a folder's name or a table's word stands for, whatever its case, or None."""
+    return _PART.get(text.strip().casefold())
+
+
+def parts_called(where: str, texts: Iterable[str]) -> dict[str, str]:
+    """The word that stands for each part.
+
+    Raises:
+        DataError: two words stand for one part, such as `eval` and `test`.
+    """
+    found: dict[str, str] = {}
+    for text in sorted(texts):
+        part = part_of(text)
+        if part is not None and found.setdefault(part, text) != text:
+            raise DataError(
+                f"{where}: {found[part]!r} and {text!r} both stand for the part {part}; keep one, "
+                f"or call them all alike"
+            )
+    return found
+
+
+def choose_part(name: str, wanted: str | None, present: Sequence[str]) -> str | None:
+    """The part to read: the one asked for, else the first of PARTS; None if there are none."""
+    if wanted is None:
+        return next((part for part in PARTS if part in present), None)
+    if wanted in present:
+        return wanted
+    found = f"it has {', '.join(sorted(present))}" if present else "it is not divided into parts"
+    raise DataError(f"{name}: no part `{wanted}`; {found}")
+
+
+def note_of_part(name: str, wanted: str | None, chosen: str | None) -> tuple[str, ...]:
+    """Says that another part than `test` is read where none was asked for."""
+    if wanted is not None or chosen in (None, "test"):
+        return ()
+    return (f"no part `test` in {name}; took `{chosen}`",)

@@ -7,11 +7,9 @@ sorted. A few-shot draw of ImageNet is therefore not CoOp's: its few-shot files 
 import os
 from pathlib import Path
 
-from ncscope.data.files import shown
 from ncscope.data.folders import Listing, stray
 from ncscope.data.known import KnownData
-from ncscope.data.lists import brief
-from ncscope.errors import DataError
+from ncscope.errors import DataError, brief, shown
 
 
 def list_imagenet(known: KnownData, home: Path, *, part: str | None) -> Listing:

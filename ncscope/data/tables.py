@@ -1,8 +1,8 @@
-"""Tables of images: a `.csv` with columns `path` and `label` or `classname`, optionally `split`.
+"""Tables in files: images with their labels, and training images of each class.
 
 Paths are relative to the file's folder and stay inside it; an absolute path is taken as it is.
 `label` is an integer from 0, or -1 where the class is not known. With both columns, `label` gives
-the order and `classname` the names. `ncscope.data.parts` has the words that `split` takes.
+the order and `classname` the names. `ncscope.data.folders` has the words that `split` takes.
 """
 
 import csv
@@ -10,10 +10,8 @@ import unicodedata
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-from ncscope.data.files import shown
-from ncscope.data.folders import Listing, natural
-from ncscope.data.parts import choose_part, note_of_part, part_of, parts_called
-from ncscope.errors import DataError
+from ncscope.data.folders import Listing, choose_part, natural, note_of_part, part_of, parts_called
+from ncscope.errors import DataError, shown
 
 _MOST_CLASSES = 100_000  # a larger label is a mistake (a file size, an identifier), not a class
 
@@ -172,3 +170,56 @@ def _inside(root: Path, line: int, row: dict[str, str]) -> Path:
             f"it (or absolute), without `..`"
         )
     return root.parent / path
+
+
+def read_class_counts(path: str | Path) -> dict[str, int]:
+    """Read how many training images each class gets, for `draw_training(counts=...)`.
+
+    Raises:
+        DataError: no such file, other columns, a name twice, a count that is no number from 1.
+    """
+    try:
+        with Path(path).open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file, strict=True)
+            reader.fieldnames = [name.strip().lower() for name in reader.fieldnames or []]
+            rows = [(reader.line_num, row) for row in reader]  # blank lines are passed over
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path}: cannot be read as a UTF-8 .csv table ({error})") from None
+    if not {"classname", "count"} <= set(reader.fieldnames) or not rows:
+        found = ", ".join(map(repr, reader.fieldnames)) or "nothing"
+        raise DataError(f"{path}: expected columns `classname` and `count` and rows; got {found}")
+    counts: dict[str, int] = {}
+    for line, row in rows:
+        name, text = (row["classname"] or "").strip(), (row["count"] or "").strip()
+        if not name or name in counts:
+            raise DataError(f"{path}: row {line}: class name {name!r} is empty or occurs twice")
+        if not text.isdecimal() or len(text) > 9 or int(text) < 1:
+            raise DataError(
+                f"{path}: row {line}: count {text[:40]!r}; expected a whole number from 1"
+            )
+        counts[name] = int(text)
+    return counts
+
+
+def read_counts(path: str | Path) -> list[int]:
+    """One whole number a line, in class order; blank lines are passed over.
+
+    Raises:
+        DataError: no such file, or a line that is no whole number >= 0, by its number.
+    """
+    path = Path(path)
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: cannot be read as text ({error})") from None
+    counts = []
+    for number, line in enumerate(lines, start=1):
+        entry = line.strip()
+        if not entry:
+            continue
+        if not (entry.isascii() and entry.isdigit()):
+            raise DataError(
+                f"{path}, line {number}: expected a whole number of training images, got {entry!r}"
+            )
+        counts.append(int(entry))
+    return counts

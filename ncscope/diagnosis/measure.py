@@ -12,14 +12,18 @@ import torch
 
 from ncscope.diagnosis.classes import class_rows, groups
 from ncscope.diagnosis.intervals import intervals
-from ncscope.diagnosis.memory import give_back
-from ncscope.diagnosis.notes import cautions, conventions, no_number
-from ncscope.diagnosis.per_image import with_per_image_text
+from ncscope.diagnosis.notes import cautions, conventions, no_number, self_check, warnings_of
 from ncscope.diagnosis.prepare import Prepared, prepare
-from ncscope.diagnosis.report_summary import bounds, summarise
-from ncscope.diagnosis.report_training import Training
-from ncscope.diagnosis.self_check import self_check, warnings_of
-from ncscope.diagnosis.sides import ImageSide, image_side, sample_uniformity, text_numbers
+from ncscope.diagnosis.sides import (
+    ImageSide,
+    image_side,
+    sample_uniformity,
+    text_numbers,
+    with_per_image_text,
+)
+from ncscope.diagnosis.summary import bounds, summarise
+from ncscope.diagnosis.sweeps import give_back
+from ncscope.diagnosis.training import Training
 from ncscope.errors import ShapeError
 from ncscope.features.bundle import Features
 from ncscope.features.processes import ALONE, Spread

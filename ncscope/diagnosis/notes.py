@@ -1,6 +1,11 @@
 """What a reader must know beside the numbers: conventions in force, cautions, what has no number.
 
+Also whether the features classify as well as the run's own log.txt says they do.
+
 K classes, D embedding width.
+
+That is the one check of a whole chain (checkpoint, backbone, transform, class order, images) that a
+run carries with it.
 """
 
 import math
@@ -11,6 +16,8 @@ import torch
 import ncscope.metrics as metrics
 from ncscope.diagnosis.prepare import Prepared
 from ncscope.diagnosis.sides import UNIFORMITY_SAMPLES, ImageSide
+
+TOLERANCE = 0.3  # points of per cent: what half precision and another machine make of a run
 
 
 def conventions(prepared: Prepared, side: ImageSide | None, grouped_by: str) -> dict[str, Any]:
@@ -96,3 +103,65 @@ def _twins(text: torch.Tensor, names: tuple[str, ...]) -> list[str]:
     shown = "; ".join(f"{names[a]} and {names[b]}" for a, b in pairs[:3])
     more = "; …" if len(pairs) > 3 else ""
     return [f"{len(pairs)} pairs of classes have the same text feature: {shown}{more}"]
+
+
+def self_check(record: dict[str, Any]) -> dict[str, Any] | None:
+    """Compare the accuracy of a measured run with the one in its log.txt.
+
+    Args:
+        record: the run's entry in metrics.json; `provenance.learner.run` is what log.txt says.
+
+    Returns:
+        `logged` and `found` in per cent, `agrees` (None where they are of different data), and
+        `says`, the same as a sentence. None where either accuracy is absent.
+    """
+    learner = record["provenance"].get("learner")
+    run = learner.get("run") if isinstance(learner, dict) else None
+    run = run if isinstance(run, dict) else {}
+    logged, top1 = run.get("accuracy"), record["summary"]["accuracy"]["top1"]
+    if not isinstance(logged, int | float) or isinstance(logged, bool) or top1 is None:
+        return None
+    found = 100 * top1
+    other = _other_data(run, record)
+    agrees = None if other else abs(found - logged) <= TOLERANCE
+    if other:
+        says = f"{found:.2f} % here is not compared with {logged:.2f} % in log.txt, {other}"
+    elif agrees:
+        says = f"reproduces {logged:.2f} % (log) with {found:.2f} %"
+    else:
+        says = (
+            f"does not reproduce {logged:.2f} % (log): {found:.2f} % here, more than {TOLERANCE} "
+            f"points off; check backbone, transform, class order and images, and whether the "
+            f"method decides by more than these features"
+        )
+    return {
+        "logged": float(logged),
+        "found": found,
+        "tolerance": TOLERANCE,
+        "agrees": agrees,
+        "says": says,
+    }
+
+
+def warnings_of(check: dict[str, Any]) -> list[str]:
+    """What a reader of the numbers must know of the comparison; nothing where it went well."""
+    return [] if check["agrees"] else [check["says"]]
+
+
+def _other_data(run: dict[str, Any], record: dict[str, Any]) -> str | None:
+    """In which way the log's accuracy is of other images or classes; None if it is not."""
+    provenance = record["provenance"]
+    part = provenance.get("part", "all")
+    if part in ("train", "val"):
+        return f"which is of the test images: these are part {part}"
+    subset, split = run.get("subsample"), provenance.get("split")
+    halves = ("base", "new")
+    if subset in halves and split in halves and subset != split:
+        return f"which is of the {subset} classes: these are the {split} ones"
+    for name, here, what in (
+        ("classes", record["classes"], "classes"),
+        ("images", record["samples"], "images"),
+    ):
+        if isinstance(logged := run.get(name), int) and logged != here:
+            return f"which is of {logged} {what}: here are {here}"
+    return None

@@ -1,18 +1,66 @@
-"""Records as text, CSV and JSON, written so that no reader ever sees half a file."""
+"""Records as tables: text, CSV, Markdown and LaTeX; every cell is text, never markup.
+
+K classes.
+"""
 
 import csv
 import io
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from ncscope.diagnosis.report_summary import SUMMARY
-from ncscope.diagnosis.summary import GLOSSARY
+from ncscope.diagnosis.classes import COLUMNS, GROUP_ROWS
+from ncscope.diagnosis.summary import GLOSSARY, SUMMARY
+from ncscope.errors import DataError
+from ncscope.text import clean, in_latex, in_markdown, run_names
 from ncscope.writing import write_text
 
+Rows = Sequence[Sequence[str]]  # the first row has the heads, the first column names the rows
 _CSV = ("source", "data", "scope", "name", "measure", "value", "low", "high")
+
+
+def as_csv(rows: Rows) -> str:
+    """Comma-separated values."""
+    stream = io.StringIO()
+    csv.writer(stream, lineterminator="\n").writerows([[clean(c) for c in row] for row in rows])
+    return stream.getvalue()
+
+
+def as_markdown(rows: Rows) -> str:
+    """A Markdown table, numbers to the right."""
+    heads, *body = [[in_markdown(cell) for cell in row] for row in rows]
+    rule = ["---", *["---:"] * (len(heads) - 1)]
+    return "".join(f"| {' | '.join(row)} |\n" for row in (heads, rule, *body))
+
+
+def as_latex(rows: Rows) -> str:
+    r"""A `tabular`; needs `\usepackage{booktabs}`."""
+    heads, *body = [[in_latex(cell) for cell in row] for row in rows]
+    columns = "l" + "r" * (len(heads) - 1)
+    # a bracket at the start of a line would be read as an argument of the line break before it
+    lines = [("{}" if row[0].startswith("[") else "") + " & ".join(row) + r" \\" for row in body]
+    return "\n".join([
+        r"% \usepackage{booktabs}", rf"\begin{{tabular}}{{{columns}}}", r"\toprule",
+        " & ".join(heads) + r" \\", r"\midrule", *lines, r"\bottomrule", r"\end{tabular}", "",
+    ])  # fmt: skip
+
+
+FORMATS: dict[str, Callable[[Rows], str]] = {
+    "csv": as_csv, "md": as_markdown, "tex": as_latex,
+}  # fmt: skip
+
+
+def written_as(rows: Rows, form: str) -> str:
+    """The table in one of the formats `csv`, `md` and `tex`.
+
+    Raises:
+        DataError: another format.
+    """
+    if form not in FORMATS:
+        raise DataError(f"tables are written as {', '.join(FORMATS)}; got {form!r}")
+    return FORMATS[form](rows)
 
 
 def text_table(records: list[dict[str, Any]]) -> str:
@@ -112,3 +160,46 @@ def _shown(value: float | None) -> str:
     if value is None or not math.isfinite(value):
         return "-"
     return f"{value:.4f}" if abs(value) < 1000 else f"{value:.4g}"
+
+
+def report_tables(records: list[dict[str, Any]], form: str) -> dict[str, str]:
+    """Every table of the runs in one format, by the name of a file without its suffix.
+
+    `summary` has a column a run; `classes-RUN` and `groups-RUN` are one a run, numbered.
+
+    Raises:
+        DataError: an unknown format.
+    """
+    found = {"summary": written_as(summary_rows(records, run_names(records)), form)}
+    for place, record in enumerate(records, start=1):
+        for name, rows in (("classes", class_rows(record)), ("groups", group_rows(record))):
+            if len(rows) > 1:
+                found[f"{name}-{place}"] = written_as(rows, form)
+    return found
+
+
+def class_rows(record: dict[str, Any]) -> Rows:
+    """A row a class, with the columns that have a value."""
+    rows = record["per_class"]
+    keys = [key for key in COLUMNS if any(row.get(key) is not None for row in rows)]
+    heads = ["class", *(COLUMNS[key].title for key in keys)]
+    return [heads, *([row["name"], *(_word(row.get(key)) for key in keys)] for row in rows)]
+
+
+def group_rows(record: dict[str, Any]) -> Rows:
+    """A row a number, a column for each of head, medium and tail; heads only without groups."""
+    groups = {name: values for name, values in (record["groups"] or {}).items() if values}
+    rows = [
+        [title, *(_word(values.get(key)) for values in groups.values())]
+        for key, (title, _) in GROUP_ROWS.items()
+        if any(values.get(key) is not None for values in groups.values())
+    ]
+    return [["", *groups], *rows]
+
+
+def _word(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        return f"{value:.4f}" if 1e-3 <= abs(value) < 1e3 or value == 0 else f"{value:.4g}"
+    return str(value)

@@ -1,30 +1,126 @@
 """The features of one prompt learner on one data set, and the file they are kept in.
 
+N samples, C classes, D width.
+
 N samples, C classes, D width. Features are kept as the towers give them, not normalised: some
 measures look at lengths.
+
+N pairs, D width.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ncscope._checks import HALF
+from ncscope._checks import HALF, check_finite
 from ncscope.errors import ShapeError
 from ncscope.features.arrays import read_arrays, write_arrays
-from ncscope.features.checks import (
-    as_labels,
-    as_rows,
-    as_scale,
-    check_names,
-    check_sizes,
-    is_large,
-)  # fmt: skip
 
+LARGE_BYTES = 1 << 30  # images above this stay as they are stored: never copied, read in blocks
 _ARRAYS = ("image", "label", "text", "logit_scale", "text_frozen")
+
+
+def is_large(rows: Tensor | None) -> bool:
+    """Whether images are too many to be copied into another dtype, and may be a memory map."""
+    return rows is not None and rows.numel() * rows.element_size() > LARGE_BYTES
+
+
+def as_rows(name: str, rows: Tensor, *, per_image: bool = False) -> Tensor:
+    """Require finite floating rows, (C, D) or where allowed (N, C, D); half becomes float32.
+
+    Large images stay as they are.
+    """
+    _check_tensor(name, rows)
+    wanted = "a floating (C, D) or (N, C, D) tensor" if per_image else "a floating 2-D tensor"
+    if rows.ndim not in ((2, 3) if per_image else (2,)) or not rows.is_floating_point():
+        raise ShapeError(f"`{name}` must be {wanted}; got {rows.dtype} {tuple(rows.shape)}")
+    if rows.numel() == 0:
+        raise ShapeError(f"`{name}` is empty; got {tuple(rows.shape)}")
+    check_finite(name, rows)
+    if name == "image" and is_large(rows):
+        return rows
+    return rows.float() if rows.dtype in HALF else rows
+
+
+def as_labels(label: Tensor, *, num_samples: int | None, num_classes: int) -> Tensor:
+    """Require (N,) integers in -1..C-1 and return them as int64."""
+    _check_tensor("label", label)
+    integers = not (label.is_floating_point() or label.is_complex() or label.dtype == torch.bool)
+    if label.ndim != 1 or not integers:
+        raise ShapeError(
+            f"`label` must be an integer (N,) tensor; got {label.dtype} {tuple(label.shape)}"
+        )
+    if num_samples is None:
+        raise ShapeError("`label` is given without `image`; expected both or neither")
+    if len(label) != num_samples:
+        raise ShapeError(f"`label` has {len(label)} entries for {num_samples} samples")
+    label = label.long()
+    outside = ((label < -1) | (label >= num_classes)).nonzero().flatten().tolist()
+    if outside:
+        row = outside[0]
+        raise ShapeError(
+            f"`label` must lie in 0..{num_classes - 1}, or be -1 where unknown; row {row} is "
+            f"{int(label[row])} ({len(outside)} of {len(label)} rows are outside)"
+        )
+    return label
+
+
+def as_scale(logit_scale: Tensor) -> Tensor:
+    """Require one finite positive number: the multiplier itself, not its logarithm."""
+    _check_tensor("logit_scale", logit_scale)
+    if logit_scale.ndim != 0 or not logit_scale.is_floating_point():
+        raise ShapeError(
+            f"`logit_scale` must be one floating number of shape (); "
+            f"got {logit_scale.dtype} {tuple(logit_scale.shape)}"
+        )
+    if not (torch.isfinite(logit_scale) and logit_scale > 0):
+        raise ShapeError(f"`logit_scale` must be finite and above 0; got {logit_scale.item()}")
+    return logit_scale.float() if logit_scale.dtype in HALF else logit_scale
+
+
+def check_names(classnames: Sequence[object]) -> None:
+    """Require class names to be strings."""
+    for row, name in enumerate(classnames):
+        if not isinstance(name, str):
+            raise ShapeError(f"`classnames` must be strings; entry {row} is {name!r}")
+
+
+def check_sizes(
+    image: Tensor | None, text: Tensor | None, text_frozen: Tensor | None, num_names: int
+) -> None:
+    """Require one N, one C and one D throughout."""
+    if image is None and text is None:
+        raise ShapeError("neither `image` nor `text` is given; expected at least one")
+    for name, rows in (("text", text), ("text_frozen", text_frozen)):
+        if rows is not None and rows.shape[-2] != num_names:
+            raise ShapeError(
+                f"`{name}` has {rows.shape[-2]} rows for {num_names} class names; "
+                f"expected one row a class; got {tuple(rows.shape)}"
+            )
+    if image is not None and text is not None:
+        if image.shape[-1] != text.shape[-1]:
+            raise ShapeError(
+                f"`image` is {image.shape[-1]} wide and `text` {text.shape[-1]}; expected one D. "
+                f"Are they of one model?"
+            )
+        if text.ndim == 3 and len(text) != len(image):
+            raise ShapeError(
+                f"`text` has features for {len(text)} images and `image` {len(image)} rows"
+            )
+    known = image if image is not None else text
+    if text_frozen is not None and known is not None and text_frozen.shape[-1] != known.shape[-1]:
+        raise ShapeError(
+            f"`text_frozen` is {text_frozen.shape[-1]} wide; expected D = {known.shape[-1]}"
+        )
+
+
+def _check_tensor(name: str, value: object) -> None:
+    if not isinstance(value, Tensor):
+        raise ShapeError(f"`{name}` must be a torch tensor; got {type(value).__name__}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,3 +262,24 @@ def _with_warnings(provenance: dict[str, Any], notes: list[str]) -> dict[str, An
         return provenance
     warnings = list(provenance.get("warnings", []))
     return {**provenance, "warnings": warnings + [n for n in notes if n not in warnings]}
+
+
+def as_pairs(features: Features) -> Features:
+    """Label image i with text i, where both have N rows: each pair becomes a class.
+
+    NC1 and CDNV stay undefined (one image a class); the two modalities' geometry is measured.
+
+    Raises:
+        ShapeError: a side is missing, or they differ in length.
+    """
+    image, text = features.image, features.text
+    if image is None or text is None or text.ndim != 2 or len(image) != len(text):
+        found = {
+            n: None if v is None else tuple(v.shape) for n, v in (("image", image), ("text", text))
+        }
+        raise ShapeError(
+            f"pairs need as many images as texts, (N, D) each; "
+            f"got `image` {found['image']} and `text` {found['text']}"
+        )
+    label = torch.arange(len(image), device=image.device)
+    return replace(features, label=label)

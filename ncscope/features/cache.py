@@ -1,4 +1,4 @@
-"""Image features kept on disk under what made them: model, transform, precision, images.
+"""Image features of a set, kept on disk under what made them: model, transform, precision, images.
 
 The files are our own tensors; what is damaged is not trusted but made again.
 """
@@ -6,6 +6,7 @@ The files are our own tensors; what is damaged is not trusted but made again.
 import hashlib
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -13,8 +14,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ncscope.errors import DataError
-from ncscope.features.forward import ImageFeatures
+from ncscope.clip.prompts import PromptedClip
+from ncscope.data.images import ImageSet
+from ncscope.errors import DataError, shown
+from ncscope.features.forward import ImageFeatures, check_bad, encode_images
+from ncscope.features.processes import ALONE, Spread, from_one
 from ncscope.writing import replacing
 
 _FORMAT = "ncscope image features 1"
@@ -68,3 +72,46 @@ def _content(rows: Tensor, kept: Tensor) -> str:
     for value in (rows, kept):
         digest.update(value.reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
+
+
+def kept_or_encoded(
+    learner: PromptedClip,
+    images: ImageSet,
+    *,
+    folder: Path | None,
+    batch_size: int,
+    workers: int | None,
+    skip_bad: bool,
+    progress: Callable[[int, int], object] | None,
+    spread: Spread = ALONE,
+) -> tuple[ImageFeatures, list[str]]:
+    """Image features from the cache, or from the model and into the cache; and notes.
+
+    Of several processes each encodes its share, all get all features, and the first keeps them.
+
+    Raises:
+        DataError: unreadable images without `skip_bad`, or nothing else.
+    """
+    path = folder and cache_path(folder, model=learner.image_digest, images=images.digest)
+    found = read_cached(path, num_images=len(images)) if path else None
+    found = from_one(found and found.rows, found and found.kept, spread)
+    notes: list[str] = []
+    if found is not None:
+        encoded = ImageFeatures(*found)
+    else:
+        encoded = encode_images(
+            learner,
+            images,
+            batch_size=batch_size,
+            workers=workers,
+            skip_bad=skip_bad,
+            progress=progress,
+            spread=spread,
+        )
+        notes = keep(path, encoded) if path and spread.first else []
+    bad = sorted(set(range(len(images))) - set(encoded.kept.tolist()))
+    check_bad(images, bad, skip_bad=skip_bad)
+    if bad:
+        names = shown([images.items[i] for i in bad])
+        notes.append(f"left out {len(bad)} unreadable image(s): {names}")
+    return encoded, notes

@@ -5,25 +5,24 @@ N samples, C classes, D width.
 
 import platform
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from ncscope.clip.backbone import Backbone
-from ncscope.clip.base import PromptedClip
+from ncscope.clip.prompts import PromptedClip
 from ncscope.data.images import ImageSet
 from ncscope.data.objects import Indexed
 from ncscope.features.bundle import Features
-from ncscope.features.cache import cache_folder
-from ncscope.features.encoded import kept_or_encoded
+from ncscope.features.cache import cache_folder, kept_or_encoded
 from ncscope.features.learned_text import (
     frozen_text,
     in_trained_order,
     text_after_images,
     text_before_images,
 )
-from ncscope.features.preview import Preview
 from ncscope.features.processes import ALONE, Spread, own_device
 from ncscope.features.sources import (
     filled_options,
@@ -36,7 +35,22 @@ from ncscope.features.sources import (
 from ncscope.features.third_party import LearnerClass
 from ncscope.toy.model import name_warnings
 from ncscope.writing import __version__
-from ncscope.zoo.learner_options import LearnerOptions
+from ncscope.zoo.settings import LearnerOptions
+
+
+@dataclass(frozen=True, eq=False)
+class Preview:
+    """The picture of row i of the image features, a `PIL.Image.Image` in RGB.
+
+    `load` loads image j of the data set, `kept` says which j each row is. DataError where the
+    file cannot be read any more.
+    """
+
+    load: Callable[[int], Any]
+    kept: tuple[int, ...]
+
+    def __call__(self, row: int) -> Any:
+        return self.load(self.kept[row])
 
 
 def extract(
@@ -66,7 +80,7 @@ def extract(
 
     Args:
         source: `zero-shot`, a checkpoint or a folder of its run, or any object with the members
-            of `ncscope.clip.base.PromptedClip`.
+            of `ncscope.clip.prompts.PromptedClip`.
         data: a folder of class folders, or of parts holding them, a `.csv`, `eurosat:/data` and
             the like (CoOp's layout), `toy:NAME[@DOMAIN]`, an `ImageSet`, or an object: `images_of`.
         backbone, pretrained, trust_backbone: as for `load_backbone`; or a loaded `Backbone`;

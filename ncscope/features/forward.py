@@ -13,11 +13,10 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from ncscope.clip.base import PromptedClip
+from ncscope.clip.prompts import PromptedClip
 from ncscope.data.images import ImageSet, refusal_of_bad
 from ncscope.errors import DataError, ShapeError
-from ncscope.features.gather import in_order
-from ncscope.features.processes import ALONE, Spread, exchanged
+from ncscope.features.processes import ALONE, Spread, exchanged, in_order
 
 Batch = tuple[Tensor | None, list[int], list[int]]  # pixels (B, 3, H, W), images in it, bad ones
 

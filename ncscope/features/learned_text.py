@@ -9,16 +9,12 @@ import torch
 from torch import Tensor
 
 from ncscope.clip.backbone import Backbone
-from ncscope.clip.base import PromptedClip
-from ncscope.clip.prompts import ZeroShot
-from ncscope.clip.zoo_prompts import DEFAULT_TEMPLATE
+from ncscope.clip.prompts import DEFAULT_TEMPLATE, PromptedClip, ZeroShot
 from ncscope.data.classes import reorder_classes
 from ncscope.data.images import ImageSet
 from ncscope.features.forward import ImageFeatures
-from ncscope.features.gather import in_order
-from ncscope.features.processes import ALONE, Spread
-from ncscope.zoo.learners.condition import conditioned
-from ncscope.zoo.learners.learner import Learner, folded
+from ncscope.features.processes import ALONE, Spread, in_order
+from ncscope.zoo.learners.learner import Learner, conditioned, folded
 from ncscope.zoo.towers import NO_VOCABULARY
 
 

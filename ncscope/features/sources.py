@@ -5,23 +5,19 @@ from dataclasses import replace
 from pathlib import Path
 
 from ncscope.clip.backbone import Backbone, load_backbone
-from ncscope.clip.base import PromptedClip
-from ncscope.clip.prompts import ZeroShot
-from ncscope.clip.templates import TEMPLATES, known_data
-from ncscope.clip.zoo_prompts import DEFAULT_TEMPLATE
+from ncscope.clip.prompts import DEFAULT_TEMPLATE, TEMPLATES, PromptedClip, ZeroShot, known_data
 from ncscope.data.classes import folded, reorder_classes, select_classes
-from ncscope.data.data_open_known import open_known
 from ncscope.data.images import ImageSet, open_images
 from ncscope.data.known import is_named, name_of_known, parse_known
-from ncscope.data.object_labels import Indexed, own_classnames
-from ncscope.data.objects import images_of
+from ncscope.data.objects import Indexed, images_of, own_classnames
+from ncscope.data.open_known import open_known
 from ncscope.errors import BackboneError, DataError
 from ncscope.features.third_party import LearnerClass, check_learner, make_learner
 from ncscope.toy.images import toy_images
 from ncscope.toy.model import load_toy_clip
 from ncscope.toy.tasks import find_task
-from ncscope.zoo.learner_options import LearnerOptions
 from ncscope.zoo.load import load_learner
+from ncscope.zoo.settings import LearnerOptions
 
 
 def open_source(

@@ -12,7 +12,7 @@ from typing import Any
 from torch import Tensor
 
 from ncscope.clip.backbone import Backbone
-from ncscope.clip.base import PromptedClip
+from ncscope.clip.prompts import PromptedClip
 from ncscope.errors import CheckpointError, NcscopeError
 
 LearnerClass = Callable[[str, Backbone | None], PromptedClip]
@@ -65,7 +65,7 @@ def make_learner(learner: LearnerClass, source: str, backbone: Backbone | None) 
 
 
 def check_learner(learner: Any) -> None:
-    """Refuse an object without the members of `ncscope.clip.base.PromptedClip`.
+    """Refuse an object without the members of `ncscope.clip.prompts.PromptedClip`.
 
     Raises:
         CheckpointError: names all that are missing, or the first that is of another kind.
@@ -75,7 +75,7 @@ def check_learner(learner: Any) -> None:
     if missing:
         raise CheckpointError(
             f"{name} lacks {', '.join(f'`{member}`' for member in missing)}; a learner has the "
-            f"members of ncscope.clip.base.PromptedClip"
+            f"members of ncscope.clip.prompts.PromptedClip"
         )
     scale = learner.logit_scale
     for member, fits, wanted in (

@@ -1,21 +1,34 @@
-"""The interactive figures, one function each: simplex view, heat map of cosines, bars, angles.
+"""The interactive figures, one function each: of one run, of its training, of many runs.
 
 K classes, N samples, D width. Backgrounds are transparent and colours fit light and dark grounds.
 `layout.meta` has the caption as plain sentences and, where it depends on the ground, the colour
 scale for a dark one; traces of the two forms are marked `meta: "raw"` or `"centred"`.
+
+Each reads a run's folder, or what was read from one.
 """
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 import plotly.graph_objects as go
 from torch import Tensor
 
+from ncscope.diagnosis.training import TrainingLog, Trajectory, read_log, read_trajectory
 from ncscope.features.bundle import Features
-from ncscope.figures import bars, gap, group_bars, heat, scene, side_by_side
+from ncscope.figures import bars, heat, scene
+from ncscope.figures import bars as group_bars
+from ncscope.figures import distributions as gap
 from ncscope.figures import distributions as histogram
+from ncscope.figures import scene as side_by_side
+from ncscope.figures import study as gradients
+from ncscope.figures import study as scatter
+from ncscope.figures import study as surface
+from ncscope.figures import training as curves
+from ncscope.figures import training as motion
 from ncscope.figures.points import Points, points_of
 from ncscope.figures.projection import Basis
+from ncscope.metrics.objective import PullPush
 
 Figure = go.Figure
 Classes = Sequence[int] | Literal["all"] | None
@@ -154,3 +167,95 @@ def figure_of(parts: tuple[list[dict[str, Any]], dict[str, Any]]) -> Figure:
     """A figure of traces and a layout given as plain dictionaries."""
     traces, layout = parts
     return go.Figure(data=traces, layout={"template": "none", **layout})
+
+
+def measure_scatter(
+    rows: Sequence[Mapping[str, Any]], *, x: str, y: str = "accuracy", group: str | None = None,
+    label: str | None = None, level: float = 0.95, title: str = "Measure against accuracy",
+) -> Figure:  # fmt: skip
+    """One column against another, a point a row, with the least-squares line, the interval of its
+    mean, and Pearson's r (the paper's Figure 2).
+
+    Args:
+        x, y: columns of numbers; rows without both are left out, and counted in the caption.
+        group: column that gives the colour and the legend.
+        label: column that hover cards show.
+        level: of both intervals. They take rows as independent: runs that share a data set or a
+            seed are not, and `ncscope compare` says what remains then.
+
+    Raises:
+        DataError: no row has both numbers, or a level outside 0..1.
+    """
+    return figure_of(scatter.scatter_parts(
+        rows, x=x, y=y, group=group, label=label, level=level, title=title
+    ))  # fmt: skip
+
+
+def sensitivity_surface(
+    rows: Sequence[Mapping[str, Any]], *, x: str = "lcd_weight", y: str = "mid_weight",
+    z: str = "accuracy", title: str = "Sensitivity to the weights",
+) -> Figure:  # fmt: skip
+    """A result over a grid of two weights as a surface (the paper's Figure 5).
+
+    Rows with the same weights are averaged; combinations that were not run are holes. Values lie
+    in their order, not to scale, as weights often go through powers of ten and 0.
+
+    Raises:
+        DataError: no row has all three numbers, or one of the weights does not vary.
+    """
+    return figure_of(surface.surface_parts(rows, x=x, y=y, z=z, title=title))
+
+
+def gradient_bars(
+    parts: PullPush, names: Sequence[str], counts: Sequence[int], *,
+    title: str = "Pull and push at the text features",
+) -> Figure:  # fmt: skip
+    """What cross-entropy does to each class's text feature, from head to tail classes.
+
+    Args:
+        parts: `ncscope.metrics.pull_push` of training images.
+        names: K class names.
+        counts: K numbers of training images.
+
+    Raises:
+        ShapeError: names or counts that do not fit.
+    """
+    return figure_of(gradients.gradient_parts(parts, names, counts, title=title))
+
+
+def simplex_motion(
+    run: Trajectory | str | Path, *, classes: Classes = None, centred: bool = True,
+    axes: Literal["last", "all"] = "last", limits: Mapping[str, float] | None = None,
+    title: str = "Simplex view over training",
+) -> Figure:  # fmt: skip
+    """The simplex view at every evaluation of a training run, on fixed axes, with a slider.
+
+    Args:
+        run: a run's folder, its `trajectory.safetensors`, or one that was read.
+        classes, centred: as for `simplex`.
+        axes: fitted to the last step, whose picture is then that of `simplex`, or to all steps.
+        limits: half the side of the drawn cube, by form, to draw runs at one scale.
+
+    Raises:
+        DataError: no trajectory there, or a damaged one.
+    """
+    trajectory = run if isinstance(run, Trajectory) else read_trajectory(run)
+    parts, frames = motion.motion_parts(
+        trajectory, classes=classes, centred=centred, axes=axes, limits=limits, title=title
+    )
+    figure = figure_of(parts)
+    figure.frames = frames
+    return figure
+
+
+def training_curves(run: TrainingLog | str | Path, *, title: str = "Training") -> Figure:
+    """Losses by step, and accuracy and measures of each split by evaluation, in panels.
+
+    Args:
+        run: a run's folder, its `log.jsonl`, or a log that was read.
+
+    Raises:
+        DataError: no log there, a damaged one, or one with nothing to draw.
+    """
+    log = run if isinstance(run, TrainingLog) else read_log(run)
+    return figure_of(curves.curve_parts(log, title=title))

@@ -3,30 +3,62 @@
 K classes.
 """
 
+import json
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ncscope.diagnosis.columns import COLUMNS
+from ncscope.diagnosis.classes import COLUMNS
 from ncscope.diagnosis.measure import Run
-from ncscope.errors import DataError, ShapeError
+from ncscope.diagnosis.training import Training, Trajectory
+from ncscope.errors import DataError, NcscopeError, ShapeError
 from ncscope.figures import figures
-from ncscope.figures.gallery_scenes import scenes
-from ncscope.figures.gallery_training import training_plots
-from ncscope.figures.matrices import cluster_order
-from ncscope.figures.plot import Plot, plot_of
-from ncscope.figures.points import Points, points_of
-from ncscope.figures.projection import finite_rows
-from ncscope.headings import run_names, same_classes
+from ncscope.figures import figures as run_figures
+from ncscope.figures.points import Points, cluster_order, points_of, spread_classes
+from ncscope.figures.projection import EXACT, Basis, finite_rows, project
+from ncscope.figures.scene import drawn_classes, shared_basis, view_limit
+from ncscope.figures.training import motion_limits
 from ncscope.metrics.rows import pairwise_cosines
+from ncscope.text import run_names, same_classes
 
 NAMED = 16  # more names than this do not fit beside a small heat map
 _COUNTS = ("train_count", "count")
 _BARS = (("accuracy", "ncc_accuracy"), ("cosine_centred", "nearest_cosine"), _COUNTS)
 CELLS = 3_000_000  # bytes of heat-map cells a page may have, over all runs
+
+
+@dataclass(frozen=True, eq=False)
+class Plot:
+    """One figure of a page: JSON for plotly, without title and buttons, which the page has."""
+
+    run: str
+    title: str
+    caption: tuple[tuple[str | None, str], ...]  # with the form a sentence speaks of
+    kind: str  # "scene", "square", "square named", "wide" or "curves": how much room it gets
+    json: dict[str, Any]
+    figure: Any  # the `plotly.graph_objects.Figure` itself, with its title and buttons
+
+
+def plot_of(figure: Any, run: str, kind: str) -> Plot:
+    """A figure as a page has it: title, caption and buttons are the page's own."""
+    content = json.loads(figure.to_json(validate=False))
+    layout = content["layout"]
+    meta = layout["meta"]
+    for part in ("title", "updatemenus", "template", "sliders", "height"):
+        layout.pop(part, None)
+    layout["margin"] |= {"t": 8}
+    if kind.startswith("square"):
+        layout["margin"] |= {"l": 4, "r": 4, "t": 4, "b": 4}
+    for frame in content.get("frames", []):  # the page has its own slider, and words beside it
+        frame.pop("layout", None)
+        layout.pop("annotations", None)
+        layout["margin"] |= {"b": 0}
+    caption = tuple((form, words) for form, words in meta.pop("caption"))
+    return Plot(run, meta.pop("title"), caption, kind, content, figure)
 
 
 def plots_of(runs: Sequence[Run]) -> dict[str, list[Plot]]:
@@ -141,3 +173,95 @@ def _cosines(rows: Tensor, columns: Tensor, *, centred: bool) -> Tensor:
     kept = pairwise_cosines(finite_rows(rows[there]), finite_rows(columns[there]), centred=centred)
     found[there[:, None], there] = kept
     return found
+
+
+def scenes(points: Sequence[Points], names: Sequence[str], *, shared: bool) -> list[Plot]:
+    """Up to four classes exactly; all of them on principal axes where there are more."""
+    most = 2000 if len(points) <= 2 else 800
+    plots = []
+    exact = [_evenly(one) for one in points]
+    if shared:
+        exact = [exact[0] if _all_drawable(one, exact[0]) else own
+                 for one, own in zip(points, exact, strict=True)]  # fmt: skip
+    limits = _limits(points, exact, [None] * len(points), most)
+    for one, classes, name in zip(points, exact, names, strict=True):
+        size = len(one.names)
+        title = "All classes" if size <= EXACT else f"{len(classes)} classes"
+        figure = figures.simplex(one, classes=classes, max_points=most, limits=limits, title=title)
+        plots.append(plot_of(figure, name, "scene"))
+    if any(len(one.names) > EXACT for one in points):
+        plots += _overviews(points, names, most, shared=shared)
+    return plots
+
+
+def _overviews(
+    points: Sequence[Points], names: Sequence[str], most: int, *, shared: bool
+) -> list[Plot]:
+    """All classes of every run; on axes fitted to all runs together where they can be."""
+    drawn = [drawn_classes(one, "all") for one in points]
+    together = shared and len(points) > 1 and all(classes == drawn[0] for classes in drawn)
+    basis = shared_basis(points, drawn[0]) if together else None
+    limits = _limits(points, drawn, [basis] * len(points), most) if together else None
+    plots = []
+    for one, name in zip(points, names, strict=True):
+        figure = figures.simplex(
+            one, classes="all", max_points=most, basis=basis, limits=limits, title="All classes"
+        )
+        plots.append(plot_of(figure, name, "scene"))
+    return plots
+
+
+def _evenly(points: Points) -> list[int]:
+    """Up to four drawable classes, evenly spaced through the class list."""
+    drawable = drawn_classes(points, "all")
+    return [drawable[place] for place in spread_classes(len(drawable), EXACT)]
+
+
+def _all_drawable(points: Points, classes: Sequence[int]) -> bool:
+    return bool(points.vectors[list(classes)].isfinite().all())
+
+
+def _limits(
+    points: Sequence[Points], drawn: Sequence[Sequence[int]], bases: Sequence[Basis | None],
+    most: int,
+) -> dict[str, float]:  # fmt: skip
+    """Half the side of the cube that holds every run's view, by form: one scale for all runs."""
+    found = {"centred": 0.0, "raw": 0.0}
+    for one, classes, given in zip(points, drawn, bases, strict=True):
+        basis = shared_basis([one], classes) if given is None else given
+        for form in found:
+            view = project(one, basis, classes, centred=form == "centred", max_points=most)
+            found[form] = max(found[form], view_limit(view))
+    return found
+
+
+def training_plots(trainings: Sequence[Training | None], names: Sequence[str]) -> list[Plot]:
+    """Motions of all runs first, side by side, then their curves; nothing for runs without."""
+    plots = _motions(
+        [
+            (one.trajectory, name)
+            for one, name in zip(trainings, names, strict=True)
+            if one is not None and one.trajectory is not None and len(one.trajectory.names) > 1
+        ]
+    )
+    for one, name in zip(trainings, names, strict=True):
+        if one is not None and one.log is not None:
+            try:
+                figure = run_figures.training_curves(one.log, title="Curves")
+            except NcscopeError:  # a log of other things is no reason to have no page
+                continue
+            plots.append(plot_of(figure, name, "curves"))
+    return plots
+
+
+def _motions(moved: Sequence[tuple[Trajectory, str]]) -> list[Plot]:
+    """The simplex view over the steps of each run, all at one scale."""
+    chosen = [spread_classes(len(one.names), EXACT) for one, _ in moved]
+    each = [motion_limits(one, classes=own) for (one, _), own in zip(moved, chosen, strict=True)]
+    limits = {form: max(own[form] for own in each) for form in ("centred", "raw")} if each else {}
+    plots = []
+    for (one, name), classes in zip(moved, chosen, strict=True):
+        title = f"{len(classes)} classes over the training"
+        figure = run_figures.simplex_motion(one, classes=classes, limits=limits, title=title)
+        plots.append(plot_of(figure, name, "scene"))
+    return plots

@@ -10,8 +10,8 @@ import numpy as np
 from torch import Tensor
 
 from ncscope.errors import ShapeError
-from ncscope.figures import palette
-from ncscope.figures.matrices import Cells, cells, cluster_order
+from ncscope.figures import style as palette
+from ncscope.figures.points import Cells, cells, cluster_order
 from ncscope.figures.scene import Parts
 from ncscope.figures.style import Words, axis, base_layout, form_buttons, mark_form
 from ncscope.text import in_plot, number

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from ncscope.figures import palette
+from ncscope.figures import style as palette
 from ncscope.figures.points import Points, stratified_rows
 from ncscope.figures.projection import View
 from ncscope.text import in_plot

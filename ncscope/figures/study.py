@@ -1,4 +1,4 @@
-"""A measure against accuracy over many runs, with the least-squares line and its interval.
+"""Figures of a study: a measure against accuracy, a result over two weights, pull and push.
 
 n rows of a plain table.
 """
@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from ncscope.errors import DataError
-from ncscope.figures import palette
+from ncscope.errors import DataError, ShapeError
+from ncscope.figures import style as palette
 from ncscope.figures.scene import Parts
 from ncscope.figures.style import axis, base_layout
+from ncscope.metrics.objective import PullPush
 from ncscope.text import clean, in_plot, number, percent
 
 _PLACES = 60  # points of the drawn line
@@ -23,7 +24,7 @@ def scatter_parts(
     rows: Sequence[Mapping[str, Any]], *, x: str, y: str, group: str | None, label: str | None,
     level: float, title: str,
 ) -> Parts:  # fmt: skip
-    """Traces and layout of `ncscope.figures.study_figures.measure_scatter`."""
+    """Traces and layout of `ncscope.figures.figures.measure_scatter`."""
     if not 0 < level < 1:
         raise DataError(f"`level` is {level}; expected a share between 0 and 1")
     kept = [row for row in rows if _number(row.get(x)) and _number(row.get(y))]
@@ -110,3 +111,124 @@ def _points(
 
 def _number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def surface_parts(
+    rows: Sequence[Mapping[str, Any]], *, x: str, y: str, z: str, title: str
+) -> Parts:
+    """Traces and layout of `ncscope.figures.figures.sensitivity_surface`."""
+    cells = _cells(rows, x, y, z)
+    across, up = (sorted({key[k] for key in cells}) for k in (0, 1))
+    if len(across) < 2 or len(up) < 2:
+        raise DataError(
+            f"a surface needs two values or more of both {x!r} and {y!r}; found {len(across)} and "
+            f"{len(up)}"
+        )
+    means = [[_mean(cells.get((first, second))) for first in across] for second in up]
+    words = [[_words((first, second), cells, x, y, z) for first in across] for second in up]
+    best = max(cells, key=lambda key: float(np.mean(cells[key])))
+    missing = len(across) * len(up) - len(cells)
+    most = max(map(len, cells.values()))
+    said = f"{len(across)} × {len(up)} values, spaced by their order, not by their size."
+    said += f" A height is the mean of up to {most} rows." if most > 1 else ""
+    said += f" {missing} combinations were not run: holes." if missing else ""
+    said += f" Marked: the highest mean, {number(float(np.mean(cells[best])))}."
+    layout = base_layout(title, [(None, said)], top=8)
+    layout["margin"] |= {"l": 0, "r": 0, "b": 0}
+    layout["scene"] = {
+        "xaxis": _axis(x, across), "yaxis": _axis(y, up),
+        "zaxis": {"title": {"text": in_plot(z, 40)}, "color": palette.INK,
+                  "gridcolor": palette.FAINT, "showbackground": False},
+        "camera": {"eye": {"x": -1.5, "y": -1.5, "z": 0.9}}, "bgcolor": "rgba(0,0,0,0)",
+    }  # fmt: skip
+    surface = {
+        "type": "surface", "x": list(range(len(across))), "y": list(range(len(up))), "z": means,
+        "text": words, "hovertemplate": "%{text}<extra></extra>", "connectgaps": False,
+        "colorscale": palette.scale(palette.MANY), "showscale": False, "opacity": 0.9,
+    }  # fmt: skip
+    top = {
+        "type": "scatter3d", "mode": "markers", "showlegend": False, "name": "highest",
+        "x": [across.index(best[0])], "y": [up.index(best[1])],
+        "z": [float(np.mean(cells[best]))], "text": [_words(best, cells, x, y, z)],
+        "hovertemplate": "highest<br>%{text}<extra></extra>",
+        "marker": {"size": 5, "color": palette.CLASSES[4]},
+    }  # fmt: skip
+    return [surface, top], layout
+
+
+def _cells(
+    rows: Sequence[Mapping[str, Any]], x: str, y: str, z: str
+) -> dict[tuple[float, float], list[float]]:
+    """Values of `z` by the pair of weights; rows without all three numbers are passed over."""
+    found: dict[tuple[float, float], list[float]] = {}
+    for row in rows:
+        values = [row.get(key) for key in (x, y, z)]
+        if all(
+            isinstance(v, int | float) and not isinstance(v, bool) and math.isfinite(v)
+            for v in values
+        ):
+            first, second, height = (float(v) for v in values if v is not None)
+            found.setdefault((first, second), []).append(height)
+    if not found:
+        raise DataError(f"none of {len(rows)} rows has numbers for {x!r}, {y!r} and {z!r}")
+    return found
+
+
+def _mean(values: list[float] | None) -> float | None:
+    return None if values is None else round(float(np.mean(values)), 6)
+
+
+def _words(
+    key: tuple[float, float], cells: Mapping[tuple[float, float], list[float]],
+    x: str, y: str, z: str,
+) -> str:  # fmt: skip
+    values = cells.get(key)
+    where = f"{in_plot(x, 40)} {key[0]:g}, {in_plot(y, 40)} {key[1]:g}"
+    if values is None:
+        return f"{where}<br>not run"
+    spread = f" ± {np.std(values, ddof=1):.3g} ({len(values)} rows)" if len(values) > 1 else ""
+    return f"{where}<br>{in_plot(z, 40)} {np.mean(values):.4g}{spread}"
+
+
+def _axis(name: str, values: Sequence[float]) -> dict[str, Any]:
+    return {
+        "title": {"text": in_plot(name, 40)}, "tickvals": list(range(len(values))),
+        "ticktext": [f"{value:g}" for value in values], "color": palette.INK,
+        "gridcolor": palette.FAINT, "showbackground": False,
+    }  # fmt: skip
+
+
+def gradient_parts(
+    parts: PullPush, names: Sequence[str], counts: Sequence[int], *, title: str
+) -> Parts:
+    """Traces and layout of `ncscope.figures.figures.gradient_bars`."""
+    size = len(parts.pull)
+    if not len(names) == len(counts) == size:
+        raise ShapeError(
+            f"`names` has {len(names)} and `counts` {len(counts)} entries; expected K = {size}"
+        )
+    order = sorted(range(size), key=lambda k: -counts[k])
+    shown = [f"{in_plot(names[k], 24)} ({counts[k]})" for k in order]
+    sides = (
+        ("pull of its own images", parts.pull_strength.tolist(), palette.TEXT_SIDE),
+        ("push of the others", parts.push_strength.tolist(), palette.IMAGE_SIDE),
+    )
+    traces = [
+        {
+            "type": "bar", "name": name, "x": shown, "y": [values[k] for k in order],
+            "marker": {"color": colour}, "hovertemplate": "%{x}: %{y:.3g}",
+        }
+        for name, values, colour in sides
+    ]  # fmt: skip
+    tail = [k for k in order if counts[k] == min(counts)]
+    words = "Length of both parts of the gradient of cross-entropy at each text feature; "
+    words += "classes by number of training images, which stands in brackets."
+    if len(tail) > 1:
+        alike = number(float(parts.push_alignment(parts.pull.new_tensor(tail).long())))
+        words += f" The pushes on the {len(tail)} smallest classes have a mean cosine of {alike}."
+    layout = base_layout(title, [(None, words)], top=20)
+    layout["barmode"] = "group"
+    layout["xaxis"] = {**axis(), "type": "category", "showgrid": False}
+    layout["yaxis"] = {**axis("length"), "rangemode": "tozero"}
+    layout["legend"] |= {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"}
+    return traces, layout

@@ -13,13 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ncscope.errors import NcscopeError
-from ncscope.grids.children import terminated_as_interrupted
-from ncscope.grids.flock import is_open
-from ncscope.grids.lock import acquire
+from ncscope.grids.children import end_with_sweep, terminated_as_interrupted
+from ncscope.grids.lock import acquire, is_open
 from ncscope.grids.run import State, has_state, is_done, lock_of, log_of, set_aside
-from ncscope.grids.spec import Planned
-from ncscope.grids.spec_values import Option
-from ncscope.grids.sweep_child import end_with_sweep
+from ncscope.grids.spec import Option, Planned
 from ncscope.tuning.recipe import RECIPES
 
 if TYPE_CHECKING:
@@ -61,7 +58,7 @@ def _joins(options: Any) -> bool:
 
 def do_batch(runs: Sequence[Planned], folder: Path, *, stale: float) -> list[State | None]:
     """Do the runs of a task that nobody else does; None for one that must be done by itself."""
-    from ncscope.tuning.tune_together import tune_together
+    from ncscope.tuning.together import tune_together
 
     states: dict[str, State | None] = {}
     mine: dict[str, TuneOptions] = {}
@@ -111,7 +108,7 @@ def _tune_options(run: Planned) -> "TuneOptions":
 
 def _machine(options: Any) -> Any:
     from ncscope.features.cache import cache_folder
-    from ncscope.tuning.tune_tests import Machine
+    from ncscope.tuning.data import Machine
 
     said = {key: options[key] for key in _MACHINE if key in options}
     return Machine(**said, cache=cache_folder("auto"))

@@ -1,14 +1,56 @@
-"""The processes that a sweep starts: none once it is to end, and then all of them are ended."""
+"""The processes that a sweep starts, and what makes them end with it.
+
+`python -m ncscope.grids.children tune ...` is `ncscope tune ...`, and `... torchrun` is torchrun;
+they are started by a sweep. A sweep that is killed can tell nobody, and processes of torchrun are
+not among its own: so each looks every second whether the sweep and its own parent still live.
+
+Of a failure torchrun says nothing: its processes have said what was wrong, and its own words would
+bury theirs under its stack.
+"""
 
 import contextlib
+import os
+import runpy
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from ncscope.grids.lock import began, is_alive
+
+_VARIABLE = "NCSCOPE_SWEEP"
+_EVERY = 1.0  # seconds
 _PATIENCE = 40.0  # seconds to end in: torchrun gives its processes 30
+
+
+def of_this_sweep() -> dict[str, str]:
+    """What tells the processes that this one starts that it is their sweep."""
+    return {_VARIABLE: f"{os.getpid()} {began(os.getpid()) or ''}"}
+
+
+def end_with_sweep() -> None:
+    """End this process when its sweep or its parent has ended, also if that was before."""
+    sweep, _, since = os.environ.get(_VARIABLE, "").partition(" ")
+    if not sweep:
+        return
+    parent, noted = os.getppid(), int(since) if since else None
+
+    def look() -> None:
+        if os.getppid() != parent or not is_alive(int(sweep), noted):
+            print("ncscope: the sweep has ended, and this run of it does", file=sys.stderr)
+            sys.stderr.flush()
+            os._exit(1)
+
+    def watch() -> None:
+        while True:
+            time.sleep(_EVERY)
+            look()
+
+    look()
+    threading.Thread(target=watch, daemon=True).start()
 
 
 class StoppedError(Exception):
@@ -75,3 +117,21 @@ def terminated_as_interrupted() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def _torchrun(words: Sequence[str]) -> None:
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.run import main
+
+    try:
+        main(list(words))
+    except ChildFailedError:
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    end_with_sweep()
+    if sys.argv[1:2] == ["torchrun"]:
+        _torchrun(sys.argv[2:])
+    else:
+        runpy.run_module("ncscope_cli.main", run_name="__main__", alter_sys=True)

@@ -1,25 +1,107 @@
 """A lock file, so that of several processes, on several machines, one does a run.
 
+Such a lock belongs to an open file, and to every process that inherited it. Some file servers have
+none: there nothing is locked, and what it guards is left to chance.
+
+A process number alone says little: containers begin at small ones, and they are used again.
+
 The file is made only where there is none and says whose it is; its owner touches it while it works.
 A lock whose process is gone, or that nobody touched for long, is taken over.
 """
 
 import contextlib
+import fcntl
+import functools
 import json
 import os
 import secrets
+import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, BinaryIO
 
 from ncscope.errors import DataError
-from ncscope.grids.alive import began, is_alive, machine
-from ncscope.grids.flock import alone
 
 BEAT = 10.0  # seconds between touches
 STALE = 120.0  # seconds without one after which a lock on another machine is taken over
+
+
+@contextlib.contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """One process at a time, for moments; the file is made where there is none, and stays."""
+    with path.open("ab") as file:
+        with contextlib.suppress(OSError):
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def open_alone(path: Path) -> BinaryIO | None:
+    """The file to append to; None where another process, or what one started, has it so.
+
+    Raises:
+        OSError: it cannot be opened.
+    """
+    file = path.open("ab")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        return None
+    except OSError:
+        pass
+    return file
+
+
+def is_open(path: Path) -> bool:
+    """Whether somebody has the file by `open_alone`."""
+    try:
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # no such file, or no such locks
+        return False
+    return False
+
+
+@functools.cache
+def machine() -> str:
+    """Host name; with it, where the system tells, what differs after a start and in a container."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        space = Path("/proc/self/ns/pid").readlink()
+    except OSError:
+        return socket.gethostname()
+    return f"{socket.gethostname()} {boot} {space}"
+
+
+def began(pid: int) -> int | None:
+    """When a process of this machine began, in the system's ticks; None where it does not tell."""
+    words = _stat(pid)
+    return int(words[19]) if len(words) > 19 else None
+
+
+def is_alive(pid: int, since: object) -> bool:
+    """Whether the process that began then still runs; one that has ended unnoticed does not."""
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        pass
+    words = _stat(pid)
+    return words[:1] != ["Z"] and (since is None or not words or began(pid) == since)
+
+
+def _stat(pid: int) -> list[str]:
+    """The fields of /proc/PID/stat from the state on; empty where there is no such file."""
+    try:
+        words = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return []
+    return words.rpartition(")")[2].split()
 
 
 class RunLock:

@@ -13,18 +13,53 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from ncscope.grids.children import Children
-from ncscope.grids.flock import is_open, open_alone
-from ncscope.grids.gpus import VARIABLE
-from ncscope.grids.lock import acquire, is_held
+from ncscope.errors import DataError
+from ncscope.grids.children import Children, of_this_sweep
+from ncscope.grids.lock import acquire, is_held, is_open, open_alone
 from ncscope.grids.spec import Planned
-from ncscope.grids.sweep_child import of_this_sweep
 
+VARIABLE = "CUDA_VISIBLE_DEVICES"
 State = Literal["done", "was done", "elsewhere", "failed"]
-_TUNE = ("-m", "ncscope.grids.sweep_child", "tune")
+_TUNE = ("-m", "ncscope.grids.children", "tune")
 _PER_NODE = "--nproc-per-node"
-_TORCHRUN = ("-m", "ncscope.grids.sweep_launch", "--standalone", _PER_NODE)
+_TORCHRUN = ("-m", "ncscope.grids.children", "torchrun", "--standalone", _PER_NODE)
 COMMAND = (sys.executable, *_TUNE)
+
+
+def visible_gpus() -> list[str]:
+    """As that variable names them: those in it, else all of the machine; none where unknown.
+
+    torch is not asked: it takes seconds and memory that the runs want.
+    """
+    said = os.environ.get(VARIABLE)
+    if said is not None:
+        names = [part.strip() for part in said.split(",")]
+        return [name for name in names if name not in ("", "-1")]
+    try:
+        done = subprocess.run(
+            ["nvidia-smi", "-L"], capture_output=True, text=True, timeout=30, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return []
+    count = sum(line.startswith("GPU ") for line in done.stdout.splitlines())
+    return [str(index) for index in range(count)]
+
+
+def shares(gpus: Sequence[str], *, jobs: int, each: int) -> list[str | None]:
+    """What each of `jobs` runs at a time sees; None, all of it, where there is nothing to share.
+
+    Runs that are more than there are GPUs for take turns in sharing them.
+
+    Raises:
+        DataError: one run wants more than there are.
+    """
+    if 0 < len(gpus) < each:
+        names = ", ".join(gpus)
+        raise DataError(f"`gpus` is {each}; expected {len(gpus)} or fewer: {VARIABLE} are {names}")
+    if jobs == 1 or len(gpus) < 2:
+        return [None] * jobs
+    parts = [gpus[i : i + each] for i in range(0, len(gpus) - each + 1, each)]
+    return [",".join(parts[i % len(parts)]) for i in range(jobs)]
 
 
 def command_on(gpus: int) -> tuple[str, ...]:

@@ -9,10 +9,9 @@ from typing import Any
 
 from ncscope.errors import DataError, NcscopeError
 from ncscope.grids.children import terminated_as_interrupted
-from ncscope.grids.experiments_sweep import Swept, sweep
-from ncscope.grids.ready import spec_path
 from ncscope.grids.run import command_on
-from ncscope.grids.spec import Planned, read_spec
+from ncscope.grids.spec import Planned, read_spec, spec_path
+from ncscope.grids.sweep import Swept, sweep
 
 
 @dataclass(frozen=True)

@@ -13,15 +13,10 @@ from ncscope.metrics.accuracy import (
     class_mean_accuracy,
     confidence_bins,
     ece,
+    frequency_groups,
     harmonic_mean,
     per_class_accuracy,
     top1,
-)
-from ncscope.metrics.alignment import (
-    alignment,
-    modality_gap,
-    modality_gap_samples,
-    uniformity,
 )
 from ncscope.metrics.bootstrap import (
     Interval,
@@ -30,18 +25,10 @@ from ncscope.metrics.bootstrap import (
     resample_classes,
     resample_within_classes,
 )
-from ncscope.metrics.bounds import (
-    delta_lcd_ceiling,
-    delta_lcd_floor,
-    etf_distance_ceiling,
-    etf_distance_floor,
-    rankin_bound,
-    welch_bound,
-)
 from ncscope.metrics.conventions import CONVENTIONS, under_convention
-from ncscope.metrics.cpt import cpt_cc, cpt_clusters, cpt_rs, cpt_tetf
 from ncscope.metrics.decision import decisions, nc4, ncc_mismatch, ncc_predictions
 from ncscope.metrics.duality import (
+    alignment,
     cka_distance,
     class_balanced_mean,
     cosine_table,
@@ -49,10 +36,23 @@ from ncscope.metrics.duality import (
     delta_mid,
     delta_mid_batch,
     matched_cosines,
+    modality_gap,
+    modality_gap_samples,
     self_duality,
     unc3,
+    uniformity,
 )
-from ncscope.metrics.frames import etf_gram, nearest_etf, simplex_etf
+from ncscope.metrics.frames import (
+    delta_lcd_ceiling,
+    delta_lcd_floor,
+    etf_distance_ceiling,
+    etf_distance_floor,
+    etf_gram,
+    nearest_etf,
+    rankin_bound,
+    simplex_etf,
+    welch_bound,
+)
 from ncscope.metrics.geometry import (
     cosine_summary,
     delta_lcd,
@@ -62,19 +62,23 @@ from ncscope.metrics.geometry import (
     gnc2,
     gram_distance,
     max_angle,
+    one_vs_rest_distance,
 )
-from ncscope.metrics.groups import frequency_groups
-from ncscope.metrics.margin import one_vs_rest_distance
 from ncscope.metrics.moments import ClassMoments, MomentsAccumulator, class_moments
 from ncscope.metrics.objective import (
+    PullPush,
     anchored,
+    cpt_cc,
+    cpt_clusters,
+    cpt_rs,
+    cpt_tetf,
     dispersion,
     dot_regression,
     log_collapse,
     orthogonality,
+    pull_push,
     push_pull,
 )
-from ncscope.metrics.pull_push import PullPush, pull_push
 from ncscope.metrics.rows import centre_rows, normalise_rows, off_diagonal, pairwise_cosines
 from ncscope.metrics.spectrum import effective_rank, hierarchy_retention, participation_ratio
 from ncscope.metrics.sweep import SampleAccumulator, SampleMeasures

@@ -3,12 +3,15 @@
 K classes, D embedding width. Vectors are used as given: l2-normalise text features first
 (`normalise_rows`) for this library's convention; image class means are not re-normalised.
 A simplex ETF of K vectors needs D >= K - 1: with ViT-B/16's D = 512, the 1000 ImageNet classes
-cannot reach 0 on any measure in this file (floors: `ncscope.metrics.bounds`).
+cannot reach 0 on any measure in this file (floors: `ncscope.metrics.frames`).
+
+K classes, D embedding width. Slow (one small quadratic programme a class), so not in reports.
 """
 
 import math
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -159,3 +162,27 @@ def _log_riesz(squared: Tensor, exponent: int) -> tuple[Tensor, Tensor]:
     # var = E[v^2] - E[v]^2, as a log; equal angles leave rounding noise, cut off at zero variance
     ratio = (2 * log_mean - log_second).clamp_max(0)
     return log_mean, log_second + torch.log(-torch.expm1(ratio))
+
+
+def one_vs_rest_distance(rows: Tensor, *, centred: bool = False) -> Tensor:
+    """Distance (K,) of each normalised row of (K, D) from the convex hull of the others.
+
+    In [0, 2], higher is better separated; K/(K-1) at a simplex ETF (Jiang et al., ICML 2024).
+    Exact: the nearest point of a hull is a non-negative least-squares problem once a row of ones
+    is added, whose solution, scaled to sum one, is the nearest point. Not differentiable.
+    """
+    directions = normalise_rows(class_rows("rows", rows, centred=centred)).detach()
+    points = directions.double().cpu().numpy()
+    if not np.isfinite(points).all():
+        return directions.new_full((len(points),), torch.nan)
+    distances = [_hull_distance(points, index) for index in range(len(points))]
+    return directions.new_tensor(distances)
+
+
+def _hull_distance(points: np.ndarray, index: int) -> float:
+    from scipy.optimize import nnls  # a quarter of a second to import, for this measure only
+
+    offsets = np.delete(points, index, axis=0) - points[index]  # (K-1, D): hull seen from the row
+    system = np.vstack([offsets.T, np.ones(len(offsets))])
+    weights, _ = nnls(system, np.append(np.zeros(points.shape[1]), 1.0))
+    return float(np.linalg.norm(weights @ offsets) / weights.sum())

@@ -1,20 +1,30 @@
-"""Terms of the NPT objective, L = L_CE + w1 L_LC + w2 L_MI, beside `delta_lcd` and `delta_mid`.
+"""Terms of training objectives beside `delta_lcd` and `delta_mid`: NPT's forms and CPT's losses.
+
+NPT trains L = L_CE + w1 L_LC + w2 L_MI; CPT (arXiv:2605.11939) clustered ETF, centre and residual.
+Also what cross-entropy itself does to each class's text feature: its own images pull, others push.
 
 N samples of a batch, K classes, D embedding width. After arXiv:2306.15955, whose formulas are not
 available to this project: the definitions are its own, and every one is a mean, so that a weight
 means the same on 10 classes and on 1000. L_LC is `delta_lcd(text, power=2)`. Sample-level terms are
 means over the classes present of the mean over each class's samples; label -1 is ignored. All are
 differentiable. Only cosines enter, `dispersion` apart, so nothing needs normalising first.
+
+N samples, K classes, D embedding width, M clusters. From a note about the paper: the cluster count
+is not stated in what this project has. Weights there: 0.25 / 0.15 / 0.10.
+
+N samples, K classes, D embedding width. The gradient reading behind the paper's remarks on class
+imbalance (arXiv:2306.15955, Remarks 1-3; the formulas are this project's own).
 """
 
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from torch import Tensor
 
-from ncscope._checks import check_paired_rows
+from ncscope._checks import check_finite, check_paired_rows
 from ncscope.errors import ShapeError
-from ncscope.metrics.duality import class_balanced_mean, labelled_rows
+from ncscope.metrics.duality import class_balanced_mean, delta_mid_batch, labelled_rows
 from ncscope.metrics.frames import nearest_etf
 from ncscope.metrics.rows import class_rows, normalise_rows, off_diagonal
 
@@ -143,3 +153,116 @@ def _cosines(
         samples = samples - image_mean
     samples = normalise_rows(samples)
     return samples @ normalise_rows(rows).to(samples.dtype).T, targets
+
+
+def cpt_clusters(frozen: Tensor, num_clusters: int, *, seed: int = 0) -> Tensor:
+    """Cluster index (K,) of each row of the (K, D) frozen prototypes: K-means on unit rows.
+
+    Once before training; the map stays fixed. Clusters are numbered by their first class.
+    """
+    from sklearn.cluster import KMeans  # slow to import, and only this option needs it
+
+    rows = normalise_rows(class_rows("frozen", frozen, centred=False))
+    if not 1 <= num_clusters <= len(rows):
+        raise ShapeError(f"`num_clusters` must lie in 1..K = {len(rows)}; got {num_clusters}")
+    check_finite("frozen", rows)  # a row of length 0 is NaN by now
+    found = KMeans(num_clusters, random_state=seed, n_init="auto").fit_predict(
+        rows.detach().double().cpu().numpy()
+    )
+    order: dict[int, int] = {}
+    renumbered = [order.setdefault(int(cluster), len(order)) for cluster in found]
+    return torch.tensor(renumbered, device=frozen.device)
+
+
+def cpt_tetf(text: Tensor, clusters: Tensor, *, printed: bool = False) -> Tensor:
+    """L_TETF: each cluster's prototypes towards a simplex ETF of their own; text (K, D).
+
+    (1/M) sum over m of ||C_m + (1 1^T - I)/(k_m - 1)||_F^2, less k_m: as printed, the diagonal
+    stays inside and a perfect ETF gives k_m (`printed=True`). Clusters of one class are skipped.
+    For one cluster it is K(K-1) `delta_lcd(power=2)`. Scalar >= 0, 0 ideal; a sum, so its
+    size grows with k_m^2. NaN if every cluster is a single class. Differentiable.
+    """
+    rows = normalise_rows(class_rows("text", text, centred=False))
+    if clusters.shape != rows.shape[:1]:
+        raise ShapeError(
+            f"`clusters` must be (K,) with K = {len(rows)}; got {tuple(clusters.shape)}"
+        )
+    terms = []
+    for cluster in torch.unique(clusters):
+        members = rows[clusters == cluster]
+        size = len(members)
+        if size > 1:
+            gap = members @ members.T + 1 / (size - 1)
+            terms.append(off_diagonal(gap).square().sum() + (size if printed else 0))
+    return torch.stack(terms).mean() if terms else rows.new_full((), torch.nan)
+
+
+def cpt_cc(features: Tensor, labels: Tensor, text: Tensor) -> Tensor:
+    """L_CC: class-balanced mean of ||f_i - g_y||^2, both normalised; = 2 `delta_mid_batch`.
+
+    In [0, 4], 0 ideal. Differentiable.
+    """
+    return 2 * delta_mid_batch(features, labels, text)
+
+
+def cpt_rs(text: Tensor, frozen: Tensor) -> Tensor:
+    """L_RS: mean over k of ||g_k - frozen_k||_1, both (K, D) and normalised. >= 0, 0 unchanged."""
+    check_paired_rows("text", text, "frozen", frozen)
+    rows = normalise_rows(text)
+    return (rows - normalise_rows(frozen).to(rows.dtype)).abs().sum(dim=1).mean()
+
+
+@dataclass(frozen=True, eq=False)
+class PullPush:
+    """The two parts of the negative gradient of the mean cross-entropy at (K, D) text features.
+
+    -dL/dg_k = pull_k + push_k, `pull` = (s/N) sum over y_i = k of (1 - p_ik) f_i and `push` =
+    -(s/N) sum over y_j != k of p_jk f_j. A tail class has few terms in the first and nearly all
+    images in the second.
+    """
+
+    pull: Tensor  # (K, D)
+    push: Tensor  # (K, D)
+
+    @property
+    def pull_strength(self) -> Tensor:
+        """(K,) lengths of the pulls, >= 0."""
+        return self.pull.norm(dim=1)
+
+    @property
+    def push_strength(self) -> Tensor:
+        """(K,) lengths of the pushes, >= 0."""
+        return self.push.norm(dim=1)
+
+    def push_alignment(self, classes: Tensor) -> Tensor:
+        """Mean cosine between the pushes on some classes, in [-1, 1].
+
+        Near 1 the classes are driven the same way, which makes their text features parallel:
+        minority collapse. NaN for fewer than two classes.
+        """
+        directions = normalise_rows(self.push[classes])
+        return off_diagonal(directions @ directions.T).mean()
+
+
+def pull_push(
+    features: Tensor, labels: Tensor, text: Tensor, *, logit_scale: float | Tensor = 100.0
+) -> PullPush:
+    """Take apart the gradient of cross-entropy at the text features.
+
+    Args:
+        features: (N, D), l2-normalised here; label -1 is ignored.
+        text: (K, D), l2-normalised here; the gradient is that at the normalised rows.
+        logit_scale: s, the multiplier of the cosine.
+
+    Raises:
+        ShapeError: shapes that do not fit.
+    """
+    samples, targets = labelled_rows(features, labels, text)
+    samples = normalise_rows(samples)
+    rows = normalise_rows(class_rows("text", text, centred=False)).to(samples.dtype)
+    shares = (logit_scale * samples @ rows.T).softmax(dim=1)  # (N, K)
+    own = torch.zeros_like(shares).scatter(1, targets.unsqueeze(1), 1.0)
+    factor = logit_scale / len(samples)
+    pull = factor * (own * (1 - shares)).T @ samples
+    push = -factor * ((1 - own) * shares).T @ samples
+    return PullPush(pull, push)

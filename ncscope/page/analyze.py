@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from ncscope.diagnosis.measure import Run, measure
-from ncscope.diagnosis.report_training import read_training
+from ncscope.diagnosis.training import read_training
 from ncscope.errors import DataError
-from ncscope.features.bundle import Features, read_features
-from ncscope.features.pairs import as_pairs
+from ncscope.features.bundle import Features, as_pairs, read_features
 from ncscope.features.processes import ALONE, Spread
 from ncscope.page.report import Report
 

@@ -16,14 +16,13 @@ from plotly.offline import get_plotlyjs
 
 from ncscope.diagnosis.measure import Run
 from ncscope.diagnosis.verdict import comparison, verdict
-from ncscope.figures.gallery import plots_of
-from ncscope.figures.plot import Plot
-from ncscope.headings import page_title, run_names, same_classes, sizes
-from ncscope.page import cards_html, facts_html
+from ncscope.figures.gallery import Plot, plots_of
+from ncscope.page import measures as cards_html
 from ncscope.page import tables as classes_html
+from ncscope.page import tables as facts_html
 from ncscope.page.measures import measures_table
 from ncscope.page.thumbnails import Thumbnails, drawn_rows, thumbnails_of
-from ncscope.text import in_html, in_script
+from ncscope.text import in_html, in_script, page_title, run_names, same_classes, sizes
 from ncscope.writing import __version__, write_text
 
 _ASSETS = Path(__file__).with_name("assets")

@@ -10,7 +10,7 @@ from typing import Any
 
 from ncscope.diagnosis import tables
 from ncscope.diagnosis.measure import Run
-from ncscope.diagnosis.table_rows import report_tables
+from ncscope.diagnosis.tables import report_tables
 from ncscope.writing import make_folder, write_text
 
 

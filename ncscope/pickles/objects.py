@@ -1,11 +1,14 @@
-"""Where a torch file says its tensors are, checked before a byte of them is read.
+"""What stands for the classes, objects and tensors that a pickle names.
+
+Where a torch file says its tensors are is checked before a byte of them is read.
 
 The sizes, strides and offsets in a file are claims. A description is made only of those that stay
 inside their storage and ask for no more elements than it has.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 _MAX_DIMS = 16
 _MAX_COUNT = 2**40
@@ -99,3 +102,24 @@ def describe_tensor(
 
 def _is_count(value: object) -> bool:
     return type(value) is int and 0 <= value <= _MAX_COUNT
+
+
+@dataclass(frozen=True, eq=False)
+class Name:
+    """A class or function the file names, as text. It is never looked up."""
+
+    text: str
+
+
+@dataclass(frozen=True, eq=False)
+class Opaque:
+    """Stands where the file wants an object of a class that is not read."""
+
+    name: str
+
+
+@dataclass(eq=False)
+class Record:
+    """An object of a class the reader asked for by its last name, as plain attributes."""
+
+    attributes: dict[Any, Any] = field(default_factory=dict)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ncscope.toy import styles
+from ncscope.toy import surfaces as styles
 from ncscope.toy.shapes import BANK, REACH, distance_bank
 from ncscope.toy.surfaces import FINE, TILE, VARIANTS, background_bank, texture_bank
 from ncscope.toy.world import COLOURS, TEXTURES, Scenes
@@ -38,7 +38,7 @@ def render(scenes: Scenes, *, camera: Camera | None = None) -> Tensor:
 
     Args:
         camera: changes the pictures of a batch, (N, P, P, 3) in about 0..1, before they are
-            rounded (`ncscope.toy.camera`).
+            rounded (`ncscope.toy.images`).
 
     Returns:
         (N, P, P, 3) uint8, RGB.

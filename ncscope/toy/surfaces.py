@@ -1,20 +1,41 @@
-"""Surface patterns and backgrounds, as periodic tables that the renderer looks up.
+"""What the renderer looks up and does to a picture: patterns, backgrounds, and the four styles.
+
+Patterns and backgrounds are periodic tables; styles are the domains.
 
 A texture table says how much of an object's second colour shows at a point; TILE samples span
 TILE / FINE pixels, so that a stripe is as wide on a small object as on a large one. A background
 table is a picture of TILE x TILE pixels, of which a scene shows a window.
+
+Each takes the ground and the body of a batch of scenes, how much the body covers, and the
+distance from its outline in pixels, and gives pictures (N, P, P, 3) in about 0..1.
+N scenes, P pixels a side.
 """
 
 from functools import cache
 
 import numpy as np
+import torch
+from torch import Tensor
 
-from ncscope.toy.seeds import stream
-from ncscope.toy.world import BACKGROUNDS, TEXTURES
+from ncscope.toy.world import BACKGROUNDS, TEXTURES, Scenes, stream
 
 TILE = 96
 FINE = 6  # texture samples a pixel
 VARIANTS = 6  # pictures of each background
+_PALETTE = {
+    "cloth": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
+    "grass": ((0.16, 0.38, 0.10), (0.45, 0.70, 0.25)),
+    "sand": ((0.74, 0.62, 0.40), (0.94, 0.85, 0.63)),
+    "water": ((0.10, 0.34, 0.58), (0.50, 0.76, 0.88)),
+    "snow": ((0.78, 0.84, 0.92), (0.99, 0.99, 1.00)),
+    "brick": ((0.62, 0.25, 0.18), (0.82, 0.78, 0.72)),
+    "wood": ((0.38, 0.22, 0.10), (0.66, 0.44, 0.24)),
+    "sky": ((0.36, 0.60, 0.92), (0.96, 0.97, 1.00)),
+    "stone": ((0.34, 0.34, 0.36), (0.66, 0.65, 0.63)),
+    "lava": ((0.14, 0.04, 0.04), (1.00, 0.50, 0.08)),
+    "forest": ((0.04, 0.14, 0.06), (0.20, 0.38, 0.16)),
+    "tiles": ((0.86, 0.90, 0.90), (0.48, 0.58, 0.64)),
+}
 
 
 @cache
@@ -79,22 +100,6 @@ def _background(name: str, generator: np.random.Generator) -> np.ndarray:
     return (dark + (light - dark) * pattern) * tint
 
 
-_PALETTE = {
-    "cloth": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
-    "grass": ((0.16, 0.38, 0.10), (0.45, 0.70, 0.25)),
-    "sand": ((0.74, 0.62, 0.40), (0.94, 0.85, 0.63)),
-    "water": ((0.10, 0.34, 0.58), (0.50, 0.76, 0.88)),
-    "snow": ((0.78, 0.84, 0.92), (0.99, 0.99, 1.00)),
-    "brick": ((0.62, 0.25, 0.18), (0.82, 0.78, 0.72)),
-    "wood": ((0.38, 0.22, 0.10), (0.66, 0.44, 0.24)),
-    "sky": ((0.36, 0.60, 0.92), (0.96, 0.97, 1.00)),
-    "stone": ((0.34, 0.34, 0.36), (0.66, 0.65, 0.63)),
-    "lava": ((0.14, 0.04, 0.04), (1.00, 0.50, 0.08)),
-    "forest": ((0.04, 0.14, 0.06), (0.20, 0.38, 0.16)),
-    "tiles": ((0.86, 0.90, 0.90), (0.48, 0.58, 0.64)),
-}
-
-
 def _pattern(name: str, generator: np.random.Generator) -> np.ndarray:
     """The pattern of a background, (TILE, TILE) in about 0..1, periodic."""
     axis = np.arange(TILE)
@@ -143,3 +148,66 @@ def _band_noise(
 def noise_bank() -> np.ndarray:
     """Standard normal noise to cut windows from, (TILE, TILE, 3) float32."""
     return stream("world", "noise").standard_normal((TILE, TILE, 3)).astype(np.float32)
+
+
+def photo(scenes: Scenes, ground: Tensor, body: Tensor, cover: Tensor, distance: Tensor) -> Tensor:
+    """Textured ground, a soft shadow, shading towards the outline, light from one side, noise."""
+    pixels = ground.shape[1]
+    ground = ground * (1 - 0.35 * torch.sigmoid(-(distance - 1.5)))
+    body = body * (0.82 + 0.18 * torch.sigmoid(-0.5 * (distance + 3)))
+    picture = ground + (body - ground) * cover
+    axis = torch.linspace(-1, 1, pixels)
+    angle = _chance(scenes, "light_angle") * 6.2832
+    ramp = torch.cos(angle) * axis.view(1, 1, -1, 1) + torch.sin(angle) * axis.view(1, -1, 1, 1)
+    picture = picture * (1 + 0.22 * _chance(scenes, "light") * ramp)
+    return picture.add_(noise(scenes, pixels), alpha=0.02)
+
+
+def cartoon(
+    scenes: Scenes, ground: Tensor, body: Tensor, cover: Tensor, distance: Tensor
+) -> Tensor:
+    """Nearly flat ground, strong colours and a black outline; the same for every scene."""
+    del scenes
+    mean = ground.mean(dim=(1, 2), keepdim=True)
+    ground = (mean + 0.45 * (ground - mean) + 0.06).clamp(0, 1)
+    picture = ground + (body - ground) * cover
+    grey = picture.mean(dim=-1, keepdim=True)
+    picture = grey + 1.25 * (picture - grey)
+    return picture * (1 - torch.sigmoid(4 * (1.1 - distance.abs())))
+
+
+def sketch(scenes: Scenes, ground: Tensor, body: Tensor, cover: Tensor, distance: Tensor) -> Tensor:
+    """Paper with the ground in pencil, a coloured outline and a faint fill."""
+    grey = ground.mean(dim=-1, keepdim=True)
+    paper = torch.tensor([0.96, 0.95, 0.90])
+    tinted = paper + 0.22 * (ground.mean(dim=(1, 2), keepdim=True) - paper)
+    page = tinted + 0.55 * (grey - grey.mean(dim=(1, 2), keepdim=True))
+    picture = page + (body - page) * cover * 0.34
+    outline = torch.sigmoid(4 * (1.0 - distance.abs()))
+    picture = picture + (body * 0.75 - picture) * outline
+    return picture.add_(noise(scenes, ground.shape[1]), alpha=0.015)
+
+
+def night(scenes: Scenes, ground: Tensor, body: Tensor, cover: Tensor, distance: Tensor) -> Tensor:
+    """A photo in blue dusk, with much noise."""
+    dusk = torch.tensor([0.42, 0.46, 0.60])
+    day = photo(scenes, ground, body, cover, distance)
+    return (day * dusk).add_(noise(scenes, ground.shape[1]), alpha=0.025)
+
+
+def noise(scenes: Scenes, pixels: int) -> Tensor:
+    """Standard normal noise, (N, P, P, 3): a window of a table, of each scene's own choice."""
+    return torch.from_numpy(noise_bank()).view(-1, 3)[window(scenes, "noise", pixels)]
+
+
+def window(scenes: Scenes, name: str, pixels: int) -> Tensor:
+    """Flat indices (N, P, P) of a window that wraps around in a TILE x TILE table."""
+    x, y = (_chance(scenes, f"{name}_{a}").view(-1, 1).mul(TILE).long() for a in "xy")
+    along = torch.arange(pixels)
+    row, column = (y + along) % TILE, (x + along) % TILE
+    return row.unsqueeze(2) * TILE + column.unsqueeze(1)
+
+
+def _chance(scenes: Scenes, name: str) -> Tensor:
+    """One column of jitter, (N, 1, 1, 1) in [0, 1)."""
+    return torch.from_numpy(scenes.chance(name)).view(-1, 1, 1, 1)

@@ -1,21 +1,28 @@
-"""The tasks of the toy suite: which classes, under which names, and how hard.
+"""The tasks of the toy suite: which classes, under which names, how hard, and the list of them.
 
 A class is a name and the factors it fixes, one of which is that there is a single object unless
 the task counts; everything else about its scenes is random. The order of a task's classes is
 shuffled by its name; the first half are the base classes, the rest the new ones. `camera` is the
-strength of the task's own camera (`ncscope.toy.camera`), which sets how far zero-shot accuracy is
+strength of the task's own camera (`ncscope.toy.images`), which sets how far zero-shot accuracy is
 from its ceiling. The strengths were set once, on the `difficulty` seeds.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from ncscope.data.classes import half
 from ncscope.errors import DataError
 from ncscope.toy.captions import plural
-from ncscope.toy.seeds import stream
-from ncscope.toy.world import FACTORS, STYLES, unseen_colour, unseen_texture
+from ncscope.toy.world import FACTORS, STYLES, stream, unseen_colour, unseen_texture
 
 Classes = Mapping[str, Mapping[str, int]]  # name -> factor -> index of its value
+_A, _OBJECT, _ON, _OF = (
+    "a photo of a {}.",
+    "a photo of a {} object.",
+    "a photo of a thing on {}.",
+    "a photo of {}.",
+)
+_HEAD = ("task", "classes", "base + new", "told apart by", "prompt template", "for instance")
 
 
 @dataclass(frozen=True)
@@ -131,12 +138,6 @@ def _task(name: str, about: str, classes: Classes, template: str, camera: float)
     return Task(name, about, ordered, template, camera)
 
 
-_A, _OBJECT, _ON, _OF = (
-    "a photo of a {}.",
-    "a photo of a {} object.",
-    "a photo of a thing on {}.",
-    "a photo of {}.",
-)
 TASKS: dict[str, Task] = {
     task.name: task
     for task in (
@@ -167,3 +168,34 @@ def find_task(name: str) -> tuple[Task, str | None]:
     if at and domain not in STYLES:
         raise DataError(f"no toy domain `{domain}`; there are {', '.join(STYLES)}")
     return TASKS[wanted], domain or None
+
+
+def task_lines() -> list[str]:
+    """A head, one line a task (classes, halves, granularity, template, names) and the domains."""
+    rows = [_HEAD, *map(_row, TASKS.values())]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+    others = ", ".join(f"@{style}" for style in STYLES[1:])
+    return [*lines, f"toy:NAME is in the style of a {STYLES[0]}; toy:NAME{others} are others."]
+
+
+def granularity(task: Task) -> str:
+    """What tells a task's classes apart: one factor, a pair of them, or a pair on one shape."""
+    values: dict[str, set[int]] = {}
+    for fixed in task.classes.values():
+        for factor, value in fixed.items():
+            values.setdefault(factor, set()).add(value)
+    apart = " + ".join(factor for factor, found in values.items() if len(found) > 1)
+    one = len(values.get("shape", ())) == 1
+    return f"{apart}, one shape" if one else apart
+
+
+def _row(task: Task) -> tuple[str, ...]:
+    size = len(task.classes)
+    base = len(half(size, "base"))
+    halves = f"{base} + {size - base}"
+    names = ", ".join(task.classnames[:2])
+    return (f"toy:{task.name}", str(size), halves, granularity(task), task.template, names)

@@ -1,15 +1,30 @@
 """What a toy scene is made of: eight factors, their values, and how a scene is drawn.
 
+Random streams have names, so that no two purposes ever share an image.
+
+A stream is named by a path of words and numbers, of which the first is its space. The spaces are
+disjoint by construction and each has one purpose:
+
+- `pretraining`: the images and captions the toy CLIP is trained on
+- `difficulty`: the images on which the camera strengths of the tasks were set, once
+- `tuning`: for choosing learning rates and weights; never report a number from it
+- `reporting`: everything a result is reported on (what `toy_images` draws by default)
+- `world`: the fixed surfaces, cameras and class orders, the same for every user seed
+
 A scene is a row of uniform numbers. Everything about its picture follows from that row, so images
 do not depend on how many are drawn with them or on the size of a rendering batch.
 N scenes.
 """
 
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
+from ncscope.errors import DataError
+
+SPACES = ("pretraining", "difficulty", "tuning", "reporting", "world")
 SHAPES = tuple(
     "circle square triangle star heart cross diamond pentagon hexagon crescent ring arrow oval "
     "drop flower gear house tree fish mushroom cloud bolt leaf hourglass boat cup key".split()
@@ -40,7 +55,6 @@ SIZES = ("small", "medium", "large")
 PLACES = ("centre", "left", "right", "top", "bottom")
 BACKGROUNDS = tuple("cloth grass sand water snow brick wood sky stone lava forest tiles".split())
 STYLES = ("photo", "cartoon", "sketch", "night")  # also the four domains
-
 FACTORS: dict[str, tuple[str, ...]] = {
     "shape": SHAPES,
     "colour": tuple(COLOURS),
@@ -51,7 +65,6 @@ FACTORS: dict[str, tuple[str, ...]] = {
     "background": BACKGROUNDS,
     "style": STYLES,
 }
-
 _SHARED_JITTER = (
     "hue saturation value second radius aspect texture_x texture_y tile tile_x tile_y light "
     "light_angle noise_x noise_y noise_level square square_x square_y square_size square_tone"
@@ -61,6 +74,17 @@ JITTER = (
     *(f"{name}{i}" for i in range(len(COUNTS)) for name in ("x", "y", "rotation")),
 )
 ROW = len(FACTORS) + len(JITTER)  # uniform numbers a scene
+
+
+def stream(space: str, *path: str | int) -> np.random.Generator:
+    """The random generator of one purpose: numpy's PCG64 seeded by the CRC-32 of its path.
+
+    CRC-32 and PCG64 are the same on every machine and in every version, Python's `hash` is not.
+    """
+    if space not in SPACES:
+        raise DataError(f"unknown seed space `{space}`; expected one of {', '.join(SPACES)}")
+    name = "/".join([space, *map(str, path)])
+    return np.random.Generator(np.random.PCG64(zlib.crc32(name.encode())))
 
 
 @dataclass(frozen=True, eq=False)

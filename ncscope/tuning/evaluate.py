@@ -14,9 +14,8 @@ from torch import Tensor
 import ncscope.metrics as metrics
 from ncscope.data.images import ImageSet
 from ncscope.features.forward import encode_images
-from ncscope.features.gather import own_parts, put_together
-from ncscope.features.processes import ALONE, Spread
-from ncscope.tuning.classification import logits_of
+from ncscope.features.processes import ALONE, Spread, own_parts, put_together
+from ncscope.tuning.losses import logits_of
 from ncscope.zoo.learners.learner import Learner
 
 ByFeature = Callable[[list[str], Tensor], Tensor]

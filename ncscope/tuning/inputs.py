@@ -1,4 +1,6 @@
-"""What the image side of a training step starts from: frozen features kept once, or pixels.
+"""What a training step starts from: which images, as frozen features kept once or as pixels.
+
+N training images, K classes, B images of a batch.
 
 N training images, V views of each, B images of a batch, D embedding width, S image size.
 """
@@ -17,11 +19,39 @@ from ncscope.data.images import ImageSet
 from ncscope.errors import DataError
 from ncscope.features.cache import cache_path, keep, read_cached
 from ncscope.features.forward import ImageFeatures, encode_images
-from ncscope.features.gather import from_one, own_parts, put_together
-from ncscope.features.processes import ALONE, Spread
+from ncscope.features.processes import ALONE, Spread, from_one, own_parts, put_together
 from ncscope.tuning.augment import PixelSource, Views, stacked
 
+SAMPLERS = ("plain", "balanced")
 _PIXELS_KEPT = 4 * 2**30  # bytes of pixels that are held in memory; more are decoded every time
+
+
+def epoch_batches(
+    labels: Tensor, *, batch_size: int, seed: int, epoch: int, sampler: str = "plain"
+) -> list[Tensor]:
+    """The image numbers of each batch, on the CPU.
+
+    Args:
+        batch_size: B; 0 is all images at once, in their order.
+        sampler: `plain` shows every image once an epoch, the last batch with what is left over;
+            `balanced` draws as many with replacement, every class equally often on average.
+
+    Raises:
+        DataError: an unknown sampler.
+    """
+    if sampler not in SAMPLERS:
+        raise DataError(f"`sampler` is {sampler!r}; expected one of {', '.join(SAMPLERS)}")
+    count = len(labels)
+    if sampler == "plain" and batch_size in (0, count):
+        return [torch.arange(count)]
+    generator = torch.Generator().manual_seed(2_000_003 * seed + epoch)
+    if sampler == "plain":
+        order = torch.randperm(count, generator=generator)
+    else:
+        sizes = torch.bincount(labels.cpu())
+        weights = (1 / sizes.clamp_min(1).double())[labels.cpu()]
+        order = torch.multinomial(weights, count, replacement=True, generator=generator)
+    return list(order.split(batch_size or count))
 
 
 class Inputs(Protocol):

@@ -1,13 +1,82 @@
-"""The optimiser of a run and its state as plain tensors."""
+"""From the gradients of the objective's terms, each by itself or summed up, to moved prompts.
+
+The optimiser of a run and its state as plain tensors.
+"""
+
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from ncscope.errors import DataError
+from ncscope.tuning.losses import without_conflict
+from ncscope.tuning.objective import REGULARISERS
 from ncscope.tuning.recipe import Recipe
 
+Term = tuple[float, Tensor]  # weight and value
 OPTIMIZERS = ("sgd", "adam", "adamw")
+
+
+def term_gradients(
+    terms: Mapping[str, Term], leaves: Sequence[Tensor], *, apart: bool
+) -> dict[str, list[Tensor]]:
+    """Gradients of each term by name, without its weight; or of their weighted sum, under ""."""
+    if apart:
+        return {name: _of(value, leaves) for name, (_, value) in terms.items()}
+    total = sum(weight * value for weight, value in terms.values())
+    assert isinstance(total, Tensor)
+    return {"": _of(total, leaves)}
+
+
+def combined(
+    weights: Mapping[str, float],
+    each: Mapping[str, list[Tensor]],
+    norms: Mapping[str, Tensor],
+    *,
+    relative: bool,
+    prograd: bool,
+) -> list[Tensor]:
+    """What the leaves are moved along, from the terms' own gradients and their norms.
+
+    Args:
+        relative: a regulariser's weight states its gradient's norm over that of cross-entropy's.
+        prograd: the term `general` only takes away what of cross-entropy's gradient opposes it.
+    """
+    one = norms["ce"].new_ones(())
+    factors = {name: weight * one for name, weight in weights.items()}
+    if relative:
+        for name in REGULARISERS:
+            if name in factors:
+                factors[name] = factors[name] * norms["ce"] / norms[name].clamp_min(1e-30)
+    if prograd:
+        each = {**each, "ce": without_conflict(each["ce"], each["general"])}
+        factors["general"] = 0 * one
+    return [
+        torch.stack([factors[name] * each[name][i] for name in each]).sum(dim=0)
+        for i in range(len(each["ce"]))
+    ]
+
+
+def added(total: Sequence[Tensor] | None, new: Sequence[Tensor], share: float) -> list[Tensor]:
+    """The total so far, None at first, and `share` of new gradients."""
+    scaled = [share * gradient for gradient in new]
+    return scaled if total is None else [a + b for a, b in zip(total, scaled, strict=True)]
+
+
+def norm(gradients: Sequence[Tensor]) -> Tensor:
+    """Euclidean norm over all leaves."""
+    return torch.cat([gradient.flatten() for gradient in gradients]).norm()
+
+
+def _of(value: Tensor, leaves: Sequence[Tensor]) -> list[Tensor]:
+    """Gradients, 0 where a leaf has no part in the value."""
+    if not value.requires_grad:
+        return [torch.zeros_like(leaf) for leaf in leaves]
+    found = torch.autograd.grad(
+        value, leaves, retain_graph=True, allow_unused=True, materialize_grads=True
+    )
+    return list(found)
 
 
 def new_optimiser(recipe: Recipe, leaves: list[Tensor]) -> Optimizer:

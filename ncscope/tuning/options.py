@@ -4,13 +4,11 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from ncscope.errors import DataError
-from ncscope.tuning.applies import TAKEN_BY, check_applies
-from ncscope.tuning.batches import SAMPLERS
-from ncscope.tuning.classification import LOSSES
-from ncscope.tuning.inputs import parsed_views
+from ncscope.tuning.inputs import SAMPLERS, parsed_views
+from ncscope.tuning.losses import LOSSES
 from ncscope.tuning.objective import Objective
 from ncscope.tuning.optimiser import OPTIMIZERS
-from ncscope.tuning.recipe import Recipe
+from ncscope.tuning.recipe import TAKEN_BY, Recipe, check_applies
 
 _RECIPE = {field.name for field in fields(Recipe)}
 

@@ -9,14 +9,13 @@ from torch import Tensor
 
 import ncscope.metrics as metrics
 from ncscope.clip.backbone import Backbone
-from ncscope.clip.prompts import ZeroShot
-from ncscope.clip.zoo_prompts import DEFAULT_TEMPLATE
+from ncscope.clip.prompts import DEFAULT_TEMPLATE, ZeroShot
 from ncscope.data.draw import Draw
 from ncscope.data.images import ImageSet
 from ncscope.errors import BackboneError
 from ncscope.features.processes import Spread, own_device
 from ncscope.features.sources import default_templates, open_backbone, toy_defaults
-from ncscope.tuning.data import Parts, draw_and_test
+from ncscope.tuning.data import Machine, Parts, draw_and_test, open_tests
 from ncscope.tuning.evaluate import TestSplit
 from ncscope.tuning.initial import depth_limit
 from ncscope.tuning.inputs import (
@@ -28,11 +27,9 @@ from ncscope.tuning.inputs import (
 from ncscope.tuning.losses import WITH_FROZEN_IMAGES, WITH_FROZEN_TEXT
 from ncscope.tuning.options import TuneOptions
 from ncscope.tuning.recipe import METHODS, Recipe, recipe_of
-from ncscope.tuning.resumed import loaded_trainee
 from ncscope.tuning.step import Frozen, Setting
-from ncscope.tuning.trainee import Trainee, new_trainee
-from ncscope.tuning.tune_tests import Machine, open_tests
-from ncscope.zoo.learner_options import LearnerOptions
+from ncscope.tuning.trainee import Trainee, loaded_trainee, new_trainee
+from ncscope.zoo.settings import LearnerOptions
 
 
 @dataclass(frozen=True, eq=False)

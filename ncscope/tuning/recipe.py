@@ -1,16 +1,31 @@
 """How each method is trained: the authors' recipes, and one for the embedded toy.
 
+Also which options of a prompt which methods have, so that none is passed over in silence.
+
 Authors' values are those of their published configurations for ViT-B/16, 16 shots, base-to-new or
 cross-dataset (and domain generalisation); all of them use momentum 0.9, weight decay 0.0005, a
 cosine schedule and one epoch at 1e-5 first.
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from ncscope.errors import DataError
 
 WORDS = "a photo of a"
+_EACH = "online"
+_WRITTEN = ("coop", "kgcoop", "prograd")
+_WITH_DEPTH = ("ivlp", "maple", "promptsrc")
+_TEXT = (*_WRITTEN, "cocoop", "tcp", *_WITH_DEPTH)
+TAKEN_BY: dict[str, tuple[str, ...]] = {
+    "ctx": _TEXT,
+    "ctx_init": _TEXT,
+    "ctx_vision": ("vpt", "ivlp", "promptsrc"),
+    "depth": ("vpt", *_WITH_DEPTH),
+    "csc": _WRITTEN,
+    "class_token_position": _WRITTEN,
+}
 
 
 @dataclass(frozen=True)
@@ -41,8 +56,6 @@ class Recipe:
     warmup_lr: float = 1e-5
     gpa: tuple[float, float] = (15.0, 1.0)
 
-
-_EACH = "online"
 
 AUTHORS: dict[str, Recipe] = {
     "coop": Recipe(0.002, 32, 50, ctx=16, ctx_init=None),
@@ -115,3 +128,24 @@ def learning_rate(recipe: Recipe, epoch: int) -> float:
     if after < 0:
         return recipe.warmup_lr
     return 0.5 * recipe.lr * (1 + math.cos(math.pi * after / recipe.epochs))
+
+
+def check_applies(method: str, said: Mapping[str, object]) -> None:
+    """Refuse an option that the method does not have.
+
+    Args:
+        method: its name, or a checkpoint, whose prompts are as they are.
+        said: options by name; None and False are not said.
+
+    Raises:
+        DataError: names the option and the methods that have it.
+    """
+    for name, methods in TAKEN_BY.items():
+        if said.get(name) in (None, False) or method in methods:
+            continue
+        if method not in METHODS:
+            raise DataError(
+                f"`{name}` has no effect on {method!r}: no method has this name, and a "
+                f"checkpoint's prompts are as they are"
+            )
+        raise DataError(f"`{name}` has no effect on {method}; it is for {', '.join(methods)}")

@@ -12,8 +12,8 @@ from ncscope.clip.prompts import ZeroShot
 from ncscope.diagnosis.measure import Run, measure
 from ncscope.diagnosis.outcome import SETTINGS
 from ncscope.features.bundle import Features
-from ncscope.tuning.classification import logits_of
 from ncscope.tuning.evaluate import Pair, TestSplit, split_features
+from ncscope.tuning.losses import logits_of
 from ncscope.tuning.options import TuneOptions
 from ncscope.tuning.plan import Plan
 from ncscope.tuning.save import Right, right_by_class

@@ -9,6 +9,7 @@ from typing import Any
 
 from ncscope.features.bundle import Features
 from ncscope.page.report import Report
+from ncscope.tuning.data import Machine, target_splits
 from ncscope.tuning.evaluate import TestSplit
 from ncscope.tuning.options import TuneOptions, config_of
 from ncscope.tuning.plan import Plan
@@ -17,7 +18,6 @@ from ncscope.tuning.save import write_checkpoint, write_dassl_log
 from ncscope.tuning.state import check_resumable
 from ncscope.tuning.train import Run, Trained
 from ncscope.tuning.trainee import Trainee
-from ncscope.tuning.tune_tests import Machine, target_splits
 from ncscope.writing import write_text
 from ncscope.zoo.learners.learner import Learner
 

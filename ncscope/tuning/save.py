@@ -1,8 +1,9 @@
-"""A tuned learner on disk: its tensors under the authors' keys, and a log in the format of Dassl's.
+"""A tuned learner on disk: tensors under the authors' keys, a log as Dassl writes it, an export.
 
 The folder is what the zoo expects of a run, so that every command that takes a checkpoint takes it.
 """
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from ncscope.checkpoint.inspect import inspect
+from ncscope.errors import DataError
 from ncscope.tuning.trainee import PUBLISHED, RESIDUAL_SCALE, Trainee
 from ncscope.writing import replacing, write_text
 
@@ -29,6 +32,21 @@ _SECTION = {
     "taskres": "TaskRes",
     "clip-adapter": "CLIPADAPTER",
 }
+_FIXED = ("base_text_features",)
+_FOLDERS = {
+    "CoOp": "prompt_learner",
+    "CoCoOp": "prompt_learner",
+    "ProGrad": "prompt_learner",
+    "KgCoOp": "prompt_learner",
+    "TCP": "prompt_learner",
+    "TaskRes": "prompt_learner",
+    "VPT": "prompt_learner",
+    "MaPLe": "MultiModalPromptLearner",
+    "IVLP": "VLPromptLearner",
+    "PromptSRC": "VLPromptLearner",
+    "CLIP-Adapter": "clip_adapter",
+}
+FORMATS = ("dassl",)
 
 
 def checkpoint_tensors(trainee: Trainee) -> dict[str, Tensor]:
@@ -41,9 +59,6 @@ def checkpoint_tensors(trainee: Trainee) -> dict[str, Tensor]:
     if context is not None and names is not None and not trainee.settings.stored:
         tensors[f"{prefix}tokenized_prompts"] = _token_ids(trainee, names, context.shape[-2])
     return {key: value.contiguous() for key, value in tensors.items()}
-
-
-_FIXED = ("base_text_features",)
 
 
 def _token_ids(trainee: Trainee, names: Sequence[str], count: int) -> Tensor:
@@ -171,3 +186,35 @@ def right_by_class(logits: Tensor, labels: Tensor, classnames: Sequence[str]) ->
     total = torch.bincount(labels, minlength=len(classnames)).tolist()
     right = torch.bincount(labels[hit], minlength=len(classnames)).tolist()
     return list(zip(classnames, right, total, strict=True))
+
+
+def export(run: str | Path, out: str | Path, *, format: str = "dassl") -> Path:
+    """Write `OUT/<registered name>/model.pth.tar-<epoch>` and `OUT/log.txt`; returns the file.
+
+    The authors' `load_model` reads `state_dict` and `epoch` and fills in what is there
+    (`strict=False`); towers are not part of the file, so a backbone with changed towers loses them.
+
+    Args:
+        run: the folder of a tuned run, or its checkpoint.
+
+    Raises:
+        DataError: another format, or a method that has no such layout here.
+        CheckpointError: no checkpoint there.
+    """
+    if format not in FORMATS:
+        raise DataError(f"`format` is {format!r}; expected {', '.join(FORMATS)}")
+    seen = inspect(run)
+    method = (seen.method or "").split(" (")[0]
+    if method not in _FOLDERS:
+        raise DataError(f"{run}: {seen.method or 'of no known method'}; cannot be exported")
+    epoch = (seen.log.max_epoch if seen.log else None) or 1
+    target = Path(out) / _FOLDERS[method] / f"model.pth.tar-{epoch}"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    tensors = seen.checkpoint.tensors
+    content = {"state_dict": tensors, "epoch": epoch, "optimizer": None, "scheduler": None}
+    with replacing(target) as temporary:
+        torch.save({**content, "val_result": None}, temporary)
+    for log in seen.located.logs[-1:]:
+        if log.parent.resolve() != Path(out).resolve():
+            shutil.copyfile(log, Path(out) / "log.txt")
+    return target

@@ -1,5 +1,11 @@
 """One training step: features, loss terms, and the gradients that move the prompts.
 
+On several processes, started by torchrun, each has a share, and what is exchanged is said here.
+
+Every process takes its share of each batch through the towers. Features are then gathered with
+their gradients, so that every loss, class-balanced ones too, is of the whole batch: the result is
+that of one process up to rounding. Prompts are small, so their gradients travel as one tensor.
+
 B images of a batch, K classes, D embedding width.
 """
 
@@ -10,16 +16,58 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ncscope.features.processes import ALONE, Spread
-from ncscope.tuning.classification import classification_loss, logits_of
-from ncscope.tuning.gradients import Term, added, combined, norm, term_gradients
+from ncscope.features import processes
+from ncscope.features.processes import ALONE, Spread, everyones
 from ncscope.tuning.inputs import Inputs
-from ncscope.tuning.losses import own_terms
+from ncscope.tuning.losses import classification_loss, logits_of, own_terms
 from ncscope.tuning.objective import Objective, Reference, regularisers
+from ncscope.tuning.optimiser import Term, added, combined, norm, term_gradients
 from ncscope.tuning.running import RunningMeans
-from ncscope.tuning.spread import equally, gathered, share, sizes_of, summed
 from ncscope.tuning.trainee import Trainee
 from ncscope.zoo.learners.learner import Learner
+
+
+def share(rows: Tensor, spread: Spread) -> Tensor:
+    """This process's part of a batch: every world-th image, from its rank on."""
+    return rows[spread.rank :: spread.world]
+
+
+def gathered(rows: Tensor, sizes: Sequence[int], spread: Spread) -> Tensor:
+    """The rows of all processes, rank after rank, with gradients to this process's own.
+
+    Args:
+        sizes: rows of each process.
+    """
+    if spread.world == 1:
+        return rows
+    most = max(sizes)
+    padded = torch.cat([rows, rows.new_zeros(most - len(rows), *rows.shape[1:])])
+    parts = everyones(padded.detach(), spread)
+    kept = [part[:size] for part, size in zip(parts, sizes, strict=True)]
+    kept[spread.rank] = rows  # the others' gradients are summed afterwards
+    return torch.cat(kept)
+
+
+def sizes_of(count: int, spread: Spread) -> list[int]:
+    """How many of `count` images each process takes."""
+    return [len(range(rank, count, spread.world)) for rank in range(spread.world)]
+
+
+def summed(gradients: list[Tensor], spread: Spread) -> list[Tensor]:
+    """Add up the processes' gradients."""
+    if spread.world == 1:
+        return gradients
+    flat = processes.added(torch.cat([gradient.flatten() for gradient in gradients]), spread)
+    parts = flat.split([gradient.numel() for gradient in gradients])
+    return [part.view_as(g) for part, g in zip(parts, gradients, strict=True)]
+
+
+def equally(rows: Tensor, spread: Spread) -> Tensor:
+    """What every process computes in full: the same values, a share of the gradient each."""
+    if spread.world == 1:
+        return rows
+    part = rows / spread.world
+    return part + (rows - part).detach()
 
 
 @dataclass(frozen=True, eq=False)

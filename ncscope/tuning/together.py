@@ -7,6 +7,7 @@ n context tokens, W token width, D embedding width.
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -14,17 +15,24 @@ from torch import Tensor
 from ncscope.clip.class_tokens import with_context
 from ncscope.clip.text_tower import encode_prompts, text_tower
 from ncscope.errors import DataError
-from ncscope.tuning.batches import epoch_batches
+from ncscope.features.processes import ALONE
+from ncscope.tuning.data import Machine
+from ncscope.tuning.inputs import epoch_batches
+from ncscope.tuning.log import Log
 from ncscope.tuning.optimiser import new_optimiser, take_step
+from ncscope.tuning.options import TuneOptions
+from ncscope.tuning.plan import Plan, make_plan
 from ncscope.tuning.recipe import learning_rate
-from ncscope.tuning.running import RunningMeans
+from ncscope.tuning.run import Tuned, finish, start
+from ncscope.tuning.running import RunningMeans, Trajectory
 from ncscope.tuning.step import loss_terms
-from ncscope.tuning.train import Run, Trained, check_finite
-from ncscope.tuning.trajectory import Trajectory
-from ncscope.tuning.tuning_log import Log
+from ncscope.tuning.train import Run, Trained, check_finite, train
+from ncscope.writing import make_folder
 from ncscope.zoo.learners.parts import class_source
+from ncscope.zoo.settings import LearnerOptions
 
 _METHODS = ("coop", "kgcoop")
+MOST = 64  # runs of one pass, which bounds memory
 
 
 def can_join(run: Run) -> bool:
@@ -112,3 +120,48 @@ def _check(runs: Sequence[Run]) -> None:
                 f"{len(first.setting.classnames)}; expected one method, recipe and class list, a "
                 f"context before the name, and all images at every step"
             )
+
+
+def tune_together(
+    chosen: Sequence[TuneOptions],
+    folders: Sequence[Path | None],
+    machine: Machine,
+    *,
+    targets: Sequence[str] = (),
+) -> list[Tuned]:
+    """Run all; each writes its own folder, as if `tune` had been called for it.
+
+    Runs that can be joined must have one recipe and one class list; those of several tasks are
+    called for task by task.
+    """
+    plans = [
+        make_plan(options, machine, spread=ALONE, learner=LearnerOptions()) for options in chosen
+    ]
+    for folder in folders:
+        if folder is not None:
+            make_folder(folder)
+    started = [
+        start(options, plan, machine, targets=targets, folder=folder)
+        for options, plan, folder in zip(chosen, plans, folders, strict=True)
+    ]
+    runs = [one.run(evaluated=False) for one in started]
+    joined = [i for i, run in enumerate(runs) if can_join(run)]
+    done: dict[int, Tuned] = {}
+    for group in _groups(joined, plans):
+        trained = train_together([runs[i] for i in group])
+        for i, result in zip(group, trained, strict=True):
+            done[i] = finish(started[i], result, sharing=len(group))
+    for i, run in enumerate(runs):
+        if i not in done:
+            done[i] = finish(started[i], train(run))
+    return [done[i] for i in range(len(runs))]
+
+
+def _groups(joined: Sequence[int], plans: Sequence[Plan]) -> list[list[int]]:
+    """Runs of one recipe, method and class list, at most MOST at once."""
+    groups: dict[object, list[int]] = {}
+    for i in joined:
+        plan = plans[i]
+        key = (plan.setting.trainee.method, plan.recipe, plan.setting.classnames)
+        groups.setdefault(key, []).append(i)
+    return [group[j : j + MOST] for group in groups.values() for j in range(0, len(group), MOST)]

@@ -4,26 +4,46 @@ A run follows from its configuration and seed alone: batches and views are drawn
 epoch, so that one that is killed and goes on from its last state ends in the same weights.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ncscope.errors import NcscopeError
-from ncscope.tuning.batches import epoch_batches
+from ncscope.errors import DataError, NcscopeError
 from ncscope.tuning.evaluate import Pair, quick_measures, split_features
-from ncscope.tuning.memory import enough_memory
-from ncscope.tuning.ongoing import Ongoing, Run
+from ncscope.tuning.inputs import epoch_batches
+from ncscope.tuning.log import Log
 from ncscope.tuning.optimiser import take_step
 from ncscope.tuning.recipe import learning_rate
-from ncscope.tuning.state import NAME
+from ncscope.tuning.running import Trajectory
+from ncscope.tuning.state import NAME, Ongoing, Run
 from ncscope.tuning.step import step_gradients
-from ncscope.tuning.trajectory import Trajectory
-from ncscope.tuning.tuning_log import Log
 
+_SIGNS = ("out of memory", "can't allocate memory")  # a device's, and the CPU allocator's words
 _RUN_AWAY = 1e6  # prompts are about 1; features of weights up to here are numbers still
+
+
+@contextmanager
+def enough_memory() -> Iterator[None]:
+    """Turn what torch raises without memory into a refusal.
+
+    Raises:
+        DataError: out of memory, with the options that help.
+    """
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:  # torch's own error for devices is a RuntimeError
+        words = str(error)
+        short = isinstance(error, MemoryError | torch.cuda.OutOfMemoryError)
+        if not short and not any(sign in words for sign in _SIGNS):
+            raise
+        raise DataError(
+            "out of memory in training; give a smaller --batch-size or a larger --accumulate, or "
+            "on CUDA --precision bf16"
+        ) from None
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,24 +1,30 @@
 """A prompt learner with parameters: the zoo's loader of its method, fed with tensors in training.
 
+They are fresh, or somebody's checkpoint that is trained on.
+
 There is one implementation of every method. Training rebuilds the learner from its tensors at
 every step, so that what is trained is what a checkpoint of it will give.
 """
 
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from ncscope.checkpoint.methods import plain_method
 from ncscope.clip.backbone import Backbone
-from ncscope.clip.prompts import ZeroShot
-from ncscope.clip.zoo_prompts import DEFAULT_TEMPLATE
+from ncscope.clip.prompts import DEFAULT_TEMPLATE, ZeroShot
+from ncscope.errors import CheckpointError, DataError
 from ncscope.tuning.initial import initial_tensors
-from ncscope.tuning.recipe import Recipe
+from ncscope.tuning.recipe import METHODS, Recipe
 from ncscope.zoo.learners import LEARNERS
-from ncscope.zoo.learners.learner import Learner
-from ncscope.zoo.settings import Settings
-from ncscope.zoo.wording import parts, tail
+from ncscope.zoo.learners.learner import Learner, folded
+from ncscope.zoo.load import read_learner
+from ncscope.zoo.resolve import parts, tail
+from ncscope.zoo.settings import LearnerOptions, Settings
 
 # as the zoo names what the command line calls so
 PUBLISHED = {
@@ -36,6 +42,10 @@ PUBLISHED = {
 }
 RESIDUAL_SCALE = 0.5  # TaskRes, the authors' usual value
 _FIXED_WORDS = ("maple", "ivlp", "promptsrc")  # words of the initial prompt beyond the context stay
+_TRAINED = re.compile(
+    r"(prompt_learner\.)?(ctx|proj\..*|compound_prompts_text\..*|compound_prompt_projections\..*"
+    r"|meta_net\..*)|image_encoder\.VPT|.*\.VPT_shallow|fc\.[02]\.weight|text_feature_residuals"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,3 +129,59 @@ def _fixed(
         return {}
     rows = ZeroShot(backbone, (template,)).text_features(list(classnames))
     return {"base_text_features": torch.nn.functional.normalize(rows, dim=-1).clone()}
+
+
+def loaded_trainee(
+    source: str | Path,
+    backbone: Backbone,
+    classnames: Sequence[str],
+    *,
+    options: LearnerOptions,
+    template: str,
+) -> Trainee:
+    """The learner in a checkpoint with its prompts as parameters.
+
+    Args:
+        classnames: of the training data; a class-specific learner must have been trained on them.
+
+    Raises:
+        DataError: neither a method that is trained here nor a checkpoint.
+        CheckpointError: another method's checkpoint, or of other classes.
+    """
+    if not Path(source).exists():
+        raise DataError(
+            f"`method` is {str(source)!r}; expected one of {', '.join(METHODS)}, or a checkpoint"
+        )
+    known = replace(options, template=options.template or template)
+    read = read_learner(source, backbone=backbone, options=known)
+    names = {published: name for name, published in PUBLISHED.items()}
+    method = names.get(plain_method(read.settings.method))
+    if method is None:
+        raise CheckpointError(
+            f"{source}: {read.settings.method} is not trained here; expected one of "
+            f"{', '.join(PUBLISHED.values())}"
+        )
+    learned = {key: value for key, value in read.tensors.items() if _TRAINED.fullmatch(key)}
+    settings = read.settings
+    if method == "cocoop":
+        settings = replace(settings, condition="per-image")
+    trainee = Trainee(
+        method,
+        read.backbone,
+        settings,
+        trained=as_leaves(learned, backbone.device),
+        fixed={key: value for key, value in read.tensors.items() if key not in learned},
+    )
+    _check_classes(trainee, classnames, source)
+    return trainee
+
+
+def _check_classes(trainee: Trainee, classnames: Sequence[str], source: str | Path) -> None:
+    known = trainee.settings.classnames
+    if trainee.takes_new_classes or known is None:
+        return
+    if {folded(name) for name in known} != {folded(name) for name in classnames}:
+        raise CheckpointError(
+            f"{source}: its parameters belong to {len(known)} classes, which are not the "
+            f"{len(classnames)} of the training data; tune a method that takes any class"
+        )

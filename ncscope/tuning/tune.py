@@ -7,15 +7,14 @@ from ncscope.clip.backbone import Backbone
 from ncscope.errors import DataError
 from ncscope.features.cache import cache_folder
 from ncscope.features.processes import join, leave
-from ncscope.tuning.data import Data, named_data
+from ncscope.tuning.data import Data, Machine, named_data
 from ncscope.tuning.log import tensorboard, weights_and_biases
 from ncscope.tuning.options import TuneOptions
 from ncscope.tuning.plan import make_plan
 from ncscope.tuning.run import Listener, Tuned, finish, start
 from ncscope.tuning.train import train
-from ncscope.tuning.tune_tests import Machine
 from ncscope.writing import make_folder
-from ncscope.zoo.learner_options import LearnerOptions
+from ncscope.zoo.settings import LearnerOptions
 
 
 def tune(
@@ -93,7 +92,7 @@ def tune(
             for the embedded toy. What is None below takes the recipe's value.
         epochs, batch_size, lr, optimizer, views, ctx, ctx_vision, ctx_init, depth, csc,
             class_token_position: see `ncscope.tuning.recipe.Recipe`.
-        loss, adjustment: see `ncscope.tuning.classification`; sampler: `plain` or `balanced`.
+        loss, adjustment: see `ncscope.tuning.losses`; sampler: `plain` or `balanced`.
         regulariser, lcd_weight, lcd_form, mid_weight, mid_form, centred, relative_weights,
             cpt_weights, cpt_clusters, anchor: see `ncscope.tuning.objective.Objective`.
         accumulate: parts that a batch is computed in.

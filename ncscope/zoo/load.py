@@ -1,4 +1,8 @@
-"""From a checkpoint to a learner that gives features: inspection, backbone and settings."""
+"""From a checkpoint to a learner that gives features: inspection, backbone and settings.
+
+Until 9 October 2021 Dassl squashed images to the square instead of resizing the shorter edge and
+cropping the centre; CoOp's released checkpoints are of that time.
+"""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -7,23 +11,22 @@ from typing import Any
 from torch import Tensor
 
 from ncscope.checkpoint.class_names import ClassNames, recover_class_names
-from ncscope.checkpoint.inspect import Inspection
+from ncscope.checkpoint.inspect import Inspection, inspect
 from ncscope.checkpoint.locate import locate
-from ncscope.checkpoint.method_notes import NOT_LEARNERS
+from ncscope.checkpoint.methods import NOT_LEARNERS, plain_method
 from ncscope.checkpoint.reading import read_checkpoint
-from ncscope.checkpoint.trainers import plain_method
-from ncscope.checkpoint.zoo_inspect import inspect
-from ncscope.clip.backbone import Backbone
-from ncscope.clip.base import PromptedClip
+from ncscope.clip.backbone import Backbone, import_open_clip
+from ncscope.clip.plan import inference_transform
+from ncscope.clip.prompts import PromptedClip
 from ncscope.clip.text_tower import text_tower
 from ncscope.errors import BackboneError, CheckpointError
-from ncscope.zoo.choose_backbone import choose_backbone
-from ncscope.zoo.learner_options import LearnerOptions
 from ncscope.zoo.learners import LEARNERS, REFUSED
 from ncscope.zoo.learners.learner import Learner
-from ncscope.zoo.logged_transform import with_transform
 from ncscope.zoo.resolve import resolve
-from ncscope.zoo.settings import Settings
+from ncscope.zoo.settings import LearnerOptions, Settings
+from ncscope.zoo.towers import choose_backbone
+
+TRANSFORMS = ("current", "squash")
 
 
 def load_learner(
@@ -152,3 +155,24 @@ def _teacher(options: LearnerOptions, *, device: str, precision: str) -> Prompte
         raise BackboneError(
             f"teacher {options.teacher}: {error} (from Python a teacher may be a loaded learner)"
         ) from None
+
+
+def with_transform(
+    backbone: Backbone, *, asked: str | None, logged: str | None
+) -> tuple[Backbone, str]:
+    """The backbone with the transform that the caller or else log.txt names, and who named it.
+
+    Raises:
+        CheckpointError: an unknown transform.
+    """
+    if asked is not None and asked not in TRANSFORMS:
+        raise CheckpointError(f"`transform` is {asked!r}; expected {' or '.join(TRANSFORMS)}")
+    origin = "option" if asked else "log.txt" if logged else "default"
+    if (asked or logged) != "squash":
+        return backbone, origin
+    settings = {**backbone.description["preprocess"], "resize_mode": "squash"}
+    return replace(
+        backbone,
+        preprocess=inference_transform(import_open_clip(), settings),
+        description={**backbone.description, "preprocess": settings},
+    ), origin

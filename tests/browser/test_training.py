@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from ncscope.diagnosis.measure import measure
-from ncscope.diagnosis.report_training import read_training
+from ncscope.diagnosis.training import read_training
 from ncscope.page.page import write_page
 from ncscope.page.report import Report
 from tests.browser.driving import draw, draw_one, open_tab

@@ -32,8 +32,8 @@ from pathlib import Path
 import ncscope, ncscope_cli.main, torch
 from ncscope.tuning.state import read_state
 from ncscope.clip.backbone import load_backbone
-from ncscope.checkpoint.zoo_inspect import inspect
-from ncscope.zoo.learner_options import LearnerOptions
+from ncscope.checkpoint.inspect import inspect
+from ncscope.zoo.settings import LearnerOptions
 from ncscope.zoo.load import load_learner
 clip = load_backbone("clip")
 done, events = {}, []

@@ -4,8 +4,8 @@ import pytest
 from typer.testing import CliRunner
 
 from ncscope.errors import NcscopeError
-from ncscope.grids import experiments_sweep as library
-from ncscope.grids.ready import FOLDER, ready_names
+from ncscope.grids import sweep as library
+from ncscope.grids.spec import FOLDER, ready_names
 from ncscope_cli.main import app
 from ncscope_cli.sweep import EXAMPLE
 
@@ -33,7 +33,7 @@ def test_the_example_of_the_help_is_a_grid_and_can_be_looked_at_without_running(
 
 def test_failures_are_counted_and_named_where_they_are_told(spec, tmp_path, monkeypatch):
     def fails(runs, *, out, jobs, together, command, progress):
-        assert (jobs, together, command[2]) == (1, True, "ncscope.grids.sweep_child")
+        assert (jobs, together, command[2]) == (1, True, "ncscope.grids.children")
         assert len(runs) == 24
         ended = [library.Swept(runs[0], "done", out), library.Swept(runs[1], "failed", out / "l")]
         for one in ended:
@@ -69,7 +69,8 @@ def test_several_gpus_are_torchruns(spec, tmp_path, monkeypatch):
     assert not said["together"]
     assert said["command"][1:6] == (
         "-m",
-        "ncscope.grids.sweep_launch",
+        "ncscope.grids.children",
+        "torchrun",
         "--standalone",
         "--nproc-per-node",
         "2",

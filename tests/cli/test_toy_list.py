@@ -1,7 +1,7 @@
 import pytest
 from typer.testing import CliRunner
 
-from ncscope.toy.listing import task_lines
+from ncscope.toy.tasks import task_lines
 from ncscope_cli.main import app
 
 

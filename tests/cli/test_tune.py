@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ncscope.checkpoint.zoo_inspect import inspect
+from ncscope.checkpoint.inspect import inspect
 from ncscope.tuning.recipe import AUTHORS
 from ncscope_cli.main import main
 from tests.pictures import save_pictures

@@ -1,6 +1,6 @@
 import pytest
 
-from ncscope.data.data_open_known import open_known
+from ncscope.data.open_known import open_known
 from ncscope.errors import DataError
 from tests.data.coop_trees import known, write_tree
 

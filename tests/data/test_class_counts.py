@@ -1,6 +1,6 @@
 import pytest
 
-from ncscope.data.class_counts import read_class_counts
+from ncscope.data.tables import read_class_counts
 from ncscope.errors import DataError
 
 

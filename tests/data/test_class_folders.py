@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from ncscope.data.data_open_known import open_known
-from ncscope.data.split_file import list_split
+from ncscope.data.lists import list_split
+from ncscope.data.open_known import open_known
 from ncscope.errors import DataError
 from tests.data.coop_trees import known, picture, write_tree
 

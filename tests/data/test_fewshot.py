@@ -6,9 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ncscope.data.draw import draw_training
-from ncscope.data.fewshot import draw_validation, few_shot_rows
-from ncscope.data.split_file import list_split
+from ncscope.data.draw import draw_training, draw_validation, few_shot_rows
+from ncscope.data.lists import list_split
 from tests.data.label_sets import image_set, pairs, shuffled_labels
 
 SPLITS = Path(__file__).parents[2].parent / "shared" / "data" / "coop_splits"

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from ncscope.data.data_open_known import open_known
 from ncscope.data.draw import draw_training
 from ncscope.data.fewshot_file import open_few_shot
+from ncscope.data.open_known import open_known
 from ncscope.errors import DataError
 from tests.data.coop_trees import known, write_pickle, write_tree
 

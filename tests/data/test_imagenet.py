@@ -2,7 +2,7 @@ import shutil
 
 import pytest
 
-from ncscope.data.data_open_known import open_known
+from ncscope.data.open_known import open_known
 from ncscope.errors import DataError
 from tests.data.coop_trees import NAMES, known, picture, write_tree
 

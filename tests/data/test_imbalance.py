@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ncscope.data.imbalance import imbalanced_counts, rank_classes
+from ncscope.data.draw import imbalanced_counts, rank_classes
 from ncscope.errors import DataError
 
 

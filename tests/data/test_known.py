@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from ncscope.data.data_open_known import open_known
 from ncscope.data.known import parse_known
+from ncscope.data.open_known import open_known
 from ncscope.errors import DataError
 from tests.data.coop_trees import known, write_tree
 

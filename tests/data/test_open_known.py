@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from ncscope.data.data_open_known import open_known
 from ncscope.data.draw import draw_training
 from ncscope.data.known import KNOWN
+from ncscope.data.open_known import open_known
 from ncscope.errors import DataError
 from tests.data.coop_trees import NAMES, write_tree
 

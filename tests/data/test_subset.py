@@ -6,8 +6,7 @@ from PIL import Image
 from ncscope.data.classes import select_classes
 from ncscope.data.draw import draw_training
 from ncscope.data.files import FileLoader
-from ncscope.data.images import ImageSet
-from ncscope.data.subset import Subset, subset
+from ncscope.data.images import ImageSet, Subset, subset
 from ncscope.errors import DataError
 from tests.data.label_sets import image_set, name_of
 

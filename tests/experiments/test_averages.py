@@ -7,9 +7,8 @@ import pytest
 
 from ncscope.comparison.averages import complete_data, mean_of_h, notes_on, over_data, over_seeds
 from ncscope.comparison.layouts import ablation, base_to_new, transfer
-from ncscope.comparison.points import BASE_TO_NEW, Point, averaged, transfer_points
 from ncscope.comparison.read import read_outcomes
-from ncscope.comparison.rows import label_rows
+from ncscope.comparison.rows import BASE_TO_NEW, Point, averaged, label_rows, transfer_points
 from ncscope.metrics.accuracy import harmonic_mean
 from tests.experiments.cases import analysed, tuned
 

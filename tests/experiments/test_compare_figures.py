@@ -6,10 +6,8 @@ import pytest
 from scipy import stats
 
 from ncscope.comparison.compare import compare
-from ncscope.comparison.gains import gains
-from ncscope.comparison.gains_html import gains_html
-from ncscope.comparison.pictures import weights_html
-from ncscope.comparison.points import Point
+from ncscope.comparison.pictures import gains, gains_html, weights_html
+from ncscope.comparison.rows import Point
 from tests.experiments.cases import tuned
 
 

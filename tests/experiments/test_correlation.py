@@ -6,9 +6,15 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from ncscope.comparison.correlation import correlate
-from ncscope.comparison.ranks import is_constant, partial_spearman, pearson, ranks, spearman
-from ncscope.comparison.regression import fitted, standardised
+from ncscope.comparison.correlation import (
+    correlate,
+    is_constant,
+    partial_spearman,
+    pearson,
+    ranks,
+    spearman,
+)
+from ncscope.comparison.scatter import fitted, standardised
 from ncscope.errors import DataError
 
 

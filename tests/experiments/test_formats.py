@@ -4,16 +4,23 @@ import re
 
 import pytest
 
-from ncscope.comparison.as_csv import as_csv
-from ncscope.comparison.as_latex import as_latex
-from ncscope.comparison.as_markdown import as_markdown
-from ncscope.comparison.as_text import as_text
 from ncscope.comparison.association import Scatter
 from ncscope.comparison.html import as_html
-from ncscope.comparison.marks_svg import Mark, marks_of
-from ncscope.comparison.scatter import scatter_svg
-from ncscope.comparison.table import Cell, Table, number, percent, probability, span, words
-from ncscope.markup import in_latex
+from ncscope.comparison.scatter import Mark, marks_of, scatter_svg
+from ncscope.comparison.table import (
+    Cell,
+    Table,
+    as_csv,
+    as_latex,
+    as_markdown,
+    as_text,
+    number,
+    percent,
+    probability,
+    span,
+    words,
+)
+from ncscope.text import in_latex
 
 TABLE = Table(
     "Average",

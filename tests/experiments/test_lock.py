@@ -15,8 +15,7 @@ import pytest
 
 from ncscope.errors import DataError
 from ncscope.grids import lock
-from ncscope.grids.alive import machine
-from ncscope.grids.lock import acquire, is_held
+from ncscope.grids.lock import acquire, is_held, machine
 
 ROOT = Path(__file__).parents[2]
 

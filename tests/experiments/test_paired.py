@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from ncscope.comparison.paired import group_weights, paired
-from ncscope.comparison.points import Point
-from ncscope.comparison.versus import find_baseline, versus
+from ncscope.comparison.paired import find_baseline, group_weights, paired, versus
+from ncscope.comparison.rows import Point
 from ncscope.errors import DataError
 
 

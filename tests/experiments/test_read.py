@@ -2,8 +2,7 @@ import json
 
 import pytest
 
-from ncscope.comparison.find import find_files
-from ncscope.comparison.read import read_outcomes
+from ncscope.comparison.read import find_files, read_outcomes
 from ncscope.diagnosis.outcome import data_identity, is_domain_of, short_names, without_seed
 from ncscope.errors import DataError
 from tests.experiments.cases import TUNE, analysed, run, tuned, write

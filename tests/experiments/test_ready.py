@@ -9,8 +9,7 @@ from ncscope.comparison.rows import label_rows, without_duplicates
 from ncscope.data.known import parse_known
 from ncscope.errors import DataError
 from ncscope.grids.batch import _tune_options, tasks_of
-from ncscope.grids.ready import ready_names, spec_path
-from ncscope.grids.spec import read_about, read_spec
+from ncscope.grids.spec import read_about, read_spec, ready_names, spec_path
 from ncscope.toy.tasks import find_task
 from tests.experiments.cases import run as case
 from tests.experiments.cases import write

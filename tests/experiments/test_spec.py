@@ -6,9 +6,7 @@
 import pytest
 
 from ncscope.errors import DataError
-from ncscope.grids.ready import spec_path
-from ncscope.grids.spec import read_spec, run_name
-from ncscope.grids.spec_values import OPTIONS
+from ncscope.grids.spec import OPTIONS, read_spec, run_name, spec_path
 from tests.experiments.grids import GRID, spec
 
 

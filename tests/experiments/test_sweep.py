@@ -14,10 +14,9 @@ import pytest
 from ncscope.errors import DataError
 from ncscope.grids import run as sweep_run
 from ncscope.grids.children import Children
-from ncscope.grids.experiments_sweep import sweep
-from ncscope.grids.gpus import shares, visible_gpus
-from ncscope.grids.run import command_on, do_run, environment
+from ncscope.grids.run import command_on, do_run, environment, shares, visible_gpus
 from ncscope.grids.spec import read_spec
+from ncscope.grids.sweep import sweep
 from tests.experiments.grids import GRID, spec
 
 ROOT = Path(__file__).parents[2]
@@ -89,7 +88,7 @@ def test_what_was_cut_off_goes_on_where_a_state_was_kept_and_is_moved_aside_wher
 
 def test_processes_side_by_side_share_a_grid(tmp_path, command):
     path, out = spec(tmp_path, GRID), tmp_path / "out"
-    code = ("import sys; from ncscope.grids.experiments_sweep import sweep;"
+    code = ("import sys; from ncscope.grids.sweep import sweep;"
             "sweep(sys.argv[1], out=sys.argv[2], jobs=2, together=False,"
             "command=sys.argv[3:])")  # fmt: skip
     words = [sys.executable, "-c", code, str(path), str(out), *command]
@@ -122,7 +121,7 @@ def test_no_jobs_are_refused(tmp_path):
 
 def test_a_grid_killed_three_times_is_done_with_only_the_cut_runs_begun_again(tmp_path, command):
     path, out = spec(tmp_path, GRID), tmp_path / "out"
-    code = ("import sys; from ncscope.grids.experiments_sweep import sweep;"
+    code = ("import sys; from ncscope.grids.sweep import sweep;"
             "sweep(sys.argv[1], out=sys.argv[2], jobs=2, together=False,"
             "command=sys.argv[3:])")  # fmt: skip
     env = {**os.environ, "FAKE_SECONDS": "0.3", "PYTHONPATH": str(ROOT)}

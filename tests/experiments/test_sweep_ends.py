@@ -13,15 +13,13 @@ from pathlib import Path
 
 import pytest
 
+from ncscope.grids import sweep as sweep_worker
 from ncscope.grids import sweep as sweeping
-from ncscope.grids import sweep_worker
-from ncscope.grids.alive import is_alive
 from ncscope.grids.children import Children, StoppedError
-from ncscope.grids.experiments_sweep import sweep
-from ncscope.grids.flock import is_open
+from ncscope.grids.lock import is_alive, is_open
 from ncscope.grids.run import how_it_ended, is_done, log_of
 from ncscope.grids.spec import read_spec
-from ncscope.grids.sweep_worker import Worker
+from ncscope.grids.sweep import Worker, sweep
 
 ROOT = Path(__file__).parents[2]
 # Stand in for `ncscope tune`: one that ends with the sweep, as the real one, and one that does not.
@@ -33,7 +31,7 @@ out.mkdir(exist_ok=True)
 with open(out.parent / "ran.txt", "a") as file:
     file.write(f"{os.getpid()}\\n")
 if "ENDS" in os.environ:
-    from ncscope.grids.sweep_child import end_with_sweep
+    from ncscope.grids.children import end_with_sweep
     end_with_sweep()
 time.sleep(float(os.environ.get("FAKE_SECONDS", "0")))
 (out / "metrics.json").write_text("{}")
@@ -46,7 +44,7 @@ sys.exit(subprocess.Popen(sys.argv[1:], start_new_session=True).wait())
 SWEEP = """
 import sys
 from ncscope.grids.children import terminated_as_interrupted
-from ncscope.grids.experiments_sweep import sweep
+from ncscope.grids.sweep import sweep
 with terminated_as_interrupted():
     try:
         sweep(sys.argv[1], out=sys.argv[2], together=False, command=sys.argv[3:])

@@ -9,16 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from ncscope.grids.experiments_sweep import sweep
-from ncscope.grids.flock import is_open
+from ncscope.grids.lock import is_open
 from ncscope.grids.run import command_on, log_of
 from ncscope.grids.spec import read_spec
+from ncscope.grids.sweep import sweep
 
 ROOT = Path(__file__).parents[2]
 GRID = '[grid]\nmethod = "vpt"\ndata = "toy:{data}"\n[fixed]\nrecipe = "toy"\nepochs = 5000\n'
 SWEEP = """
 import sys
-from ncscope.grids.experiments_sweep import sweep
+from ncscope.grids.sweep import sweep
 from ncscope.grids.run import command_on
 sweep(sys.argv[1], out=sys.argv[2], command=command_on(2))
 """

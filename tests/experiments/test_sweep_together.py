@@ -19,10 +19,10 @@ import ncscope
 from ncscope.comparison.compare import compare
 from ncscope.grids import sweep as sweeping
 from ncscope.grids.batch import do_batch
-from ncscope.grids.experiments_sweep import sweep
 from ncscope.grids.lock import acquire
 from ncscope.grids.spec import read_spec
-from ncscope.tuning import tune_together as library
+from ncscope.grids.sweep import sweep
+from ncscope.tuning import together as library
 
 ROOT = Path(__file__).parents[2]
 GRID = """
@@ -99,7 +99,7 @@ def test_where_training_together_fails_each_run_is_left_to_itself(
 
 
 def start(spec, out):
-    code = ("import sys; from ncscope.grids.experiments_sweep import sweep;"
+    code = ("import sys; from ncscope.grids.sweep import sweep;"
             "sweep(sys.argv[1], out=sys.argv[2])")  # fmt: skip
     env = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'cli'}", "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(

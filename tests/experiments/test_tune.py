@@ -12,14 +12,14 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 import ncscope
-from ncscope.checkpoint.zoo_inspect import inspect
+from ncscope.checkpoint.inspect import inspect
 from ncscope.toy.model import load_toy_clip
 from ncscope.tuning import record as tune_record
 from ncscope.tuning import train
 from ncscope.tuning.evaluate import split_features
-from ncscope.tuning.export import export
 from ncscope.tuning.recipe import METHODS, TOY
-from ncscope.zoo.learner_options import LearnerOptions
+from ncscope.tuning.save import export
+from ncscope.zoo.settings import LearnerOptions
 from tests.pictures import SORTED, save_pictures
 
 FILES = {

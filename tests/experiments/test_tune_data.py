@@ -10,9 +10,9 @@ import pytest
 from torchvision.datasets import ImageFolder
 
 import ncscope
-from ncscope.data.data_open_known import open_known
 from ncscope.data.draw import draw_training
 from ncscope.data.images import open_images
+from ncscope.data.open_known import open_known
 from ncscope.errors import DataError
 from ncscope.toy.model import load_toy_clip
 from tests.data.coop_trees import known, write_pickle, write_tree

@@ -6,14 +6,13 @@ import torch
 from ncscope.errors import DataError, NcscopeError
 from ncscope.features.processes import ALONE
 from ncscope.toy.model import load_toy_clip
+from ncscope.tuning.data import Machine
 from ncscope.tuning.options import TuneOptions
 from ncscope.tuning.plan import make_plan
 from ncscope.tuning.run import start
-from ncscope.tuning.together import train_together
+from ncscope.tuning.together import train_together, tune_together
 from ncscope.tuning.train import train
-from ncscope.tuning.tune_tests import Machine
-from ncscope.tuning.tune_together import tune_together
-from ncscope.zoo.learner_options import LearnerOptions
+from ncscope.zoo.settings import LearnerOptions
 
 
 @pytest.fixture(scope="module")

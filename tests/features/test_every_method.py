@@ -11,7 +11,7 @@ from ncscope.clip.backbone import load_backbone
 from ncscope.diagnosis.measure import measure
 from ncscope.features.bundle import read_features, write_features
 from ncscope.features.extract import extract
-from ncscope.zoo.learner_options import LearnerOptions
+from ncscope.zoo.settings import LearnerOptions
 from tests.tiny_clip import save_folder
 from tests.zoo.learners import case
 from tests.zoo.learners.runs import RUNS

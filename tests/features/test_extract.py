@@ -12,7 +12,7 @@ from ncscope.clip.backbone import RANDOM_NOTE, Backbone, load_backbone
 from ncscope.clip.prompts import ZeroShot
 from ncscope.data.images import open_images
 from ncscope.errors import BackboneError, CheckpointError, DataError, ShapeError
-from ncscope.features import encoded as module
+from ncscope.features import cache as module
 from ncscope.features.cache import read_cached
 from ncscope.features.extract import extract
 from tests.tiny_clip import save_folder, tiny_model

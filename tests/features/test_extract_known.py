@@ -2,14 +2,13 @@ import pytest
 from torch.testing import assert_close
 
 from ncscope.clip.backbone import load_backbone
-from ncscope.clip.prompts import ZeroShot
-from ncscope.clip.templates import known_data
-from ncscope.data.data_open_known import open_known
+from ncscope.clip.prompts import ZeroShot, known_data
 from ncscope.data.images import ImageSet
+from ncscope.data.open_known import open_known
 from ncscope.errors import DataError
 from ncscope.features.extract import extract
 from ncscope.features.sources import default_templates, name_of_data, open_data
-from ncscope.zoo.learner_options import LearnerOptions
+from ncscope.zoo.settings import LearnerOptions
 from tests.data.coop_trees import known, write_tree
 from tests.tiny_clip import save_folder
 

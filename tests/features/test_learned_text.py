@@ -10,8 +10,8 @@ from ncscope.clip.backbone import load_backbone
 from ncscope.clip.prompts import ZeroShot
 from ncscope.errors import BackboneError, CheckpointError
 from ncscope.features.extract import extract
-from ncscope.zoo.learner_options import LearnerOptions
 from ncscope.zoo.load import load_learner
+from ncscope.zoo.settings import LearnerOptions
 from ncscope_cli.main import app
 from tests import learner_states
 from tests.learner_states import Sizes

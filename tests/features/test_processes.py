@@ -95,7 +95,7 @@ def test_a_refusal_in_one_process_ends_all_with_one_line(given, tmp_path):
 BODY = """
 import sys, torch
 from ncscope.errors import DataError, NcscopeError
-from ncscope.features.gather import from_one, in_order
+from ncscope.features.processes import from_one, in_order
 from ncscope.features.processes import exchanged, joined
 try:
     with joined(say=lambda error: print("said:", error, flush=True)) as spread:
@@ -160,7 +160,7 @@ def test_rows_come_in_order_of_their_places_also_where_one_process_has_none(tmp_
 def test_a_training_step_whose_other_process_is_gone_is_refused_in_one_line(tmp_path):
     body = """
         import os
-        from ncscope.tuning.spread import gathered, summed
+        from ncscope.tuning.step import gathered, summed
         step = [lambda: gathered(torch.ones(1, 2), [1, 1], spread),
                 lambda: summed([torch.ones(2)], spread)]
         if spread.rank == 1:

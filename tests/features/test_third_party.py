@@ -16,7 +16,7 @@ from ncscope.clip.backbone import load_backbone
 from ncscope.errors import BackboneError, CheckpointError
 from ncscope.features.extract import extract
 from ncscope.features.third_party import MEMBERS, find_learner, make_learner
-from ncscope.zoo.learner_options import LearnerOptions
+from ncscope.zoo.settings import LearnerOptions
 from ncscope_cli.main import main
 from tests.tiny_clip import save_folder
 

@@ -11,8 +11,8 @@ import shutil
 import pytest
 
 from ncscope import plots
-from ncscope.diagnosis.formats import as_csv, as_latex, as_markdown, written_as
 from ncscope.diagnosis.measure import measure
+from ncscope.diagnosis.tables import as_csv, as_latex, as_markdown, written_as
 from ncscope.errors import DataError
 from ncscope.figures import export
 from ncscope.figures.export import save_figure

@@ -15,7 +15,7 @@ import torch
 from ncscope import plots
 from ncscope.errors import DataError, ShapeError
 from ncscope.features.bundle import Features
-from ncscope.figures import palette
+from ncscope.figures import style as palette
 from ncscope.figures.distributions import BIN, angle_shares
 from ncscope.figures.figures import angle_histogram, cosine_heatmap, per_class_bars, simplex
 from ncscope.figures.projection import fit_basis

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import save_file
 
 from ncscope.diagnosis import sweeps
-from ncscope.features import checks
+from ncscope.features import bundle as checks
 from ncscope.features.bundle import read_features
 from ncscope.page.analyze import analyze
 

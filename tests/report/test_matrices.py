@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from ncscope.errors import ShapeError
-from ncscope.figures.matrices import cells, cluster_order
+from ncscope.figures.points import cells, cluster_order
 from ncscope.metrics.rows import pairwise_cosines
 from tests.shapes import normal, unit_rows
 

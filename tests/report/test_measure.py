@@ -13,8 +13,7 @@ import torch
 
 from ncscope import metrics
 from ncscope.diagnosis.measure import measure
-from ncscope.diagnosis.report_summary import SUMMARY
-from ncscope.diagnosis.summary import GLOSSARY
+from ncscope.diagnosis.summary import GLOSSARY, SUMMARY
 from ncscope.diagnosis.tables import entry_of, value_at
 from ncscope.errors import ShapeError
 from ncscope.features.bundle import Features

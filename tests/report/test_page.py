@@ -21,7 +21,7 @@ from ncscope.diagnosis.summary import GLOSSARY
 from ncscope.errors import DataError
 from ncscope.features.bundle import Features
 from ncscope.figures.gallery import plots_of
-from ncscope.figures.palette import DIVERGING_DARK, DIVERGING_LIGHT
+from ncscope.figures.style import DIVERGING_DARK, DIVERGING_LIGHT
 from ncscope.page.measures import best_runs
 from ncscope.page.page import page, write_page
 from ncscope.page.report import Report

@@ -15,9 +15,14 @@ from torch.testing import assert_close
 
 from ncscope.errors import ShapeError
 from ncscope.features.bundle import Features
-from ncscope.figures.axes import principal_axes, procrustes, regular_simplex
 from ncscope.figures.points import points_of
-from ncscope.figures.projection import fit_basis, project
+from ncscope.figures.projection import (
+    fit_basis,
+    principal_axes,
+    procrustes,
+    project,
+    regular_simplex,
+)
 from ncscope.figures.scene import shared_basis
 from tests.report.cases import named, noisy
 from tests.shapes import normal, random_rotation, simplex_etf, unit_rows

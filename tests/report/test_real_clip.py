@@ -8,8 +8,7 @@ import pytest
 import torch
 
 from ncscope.diagnosis.measure import measure
-from ncscope.features.bundle import Features, read_features
-from ncscope.features.pairs import as_pairs
+from ncscope.features.bundle import Features, as_pairs, read_features
 from ncscope.page.report import Report
 
 ROOT = Path(__file__).parents[2]

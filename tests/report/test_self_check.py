@@ -1,6 +1,6 @@
 import pytest
 
-from ncscope.diagnosis.self_check import self_check, warnings_of
+from ncscope.diagnosis.notes import self_check, warnings_of
 
 
 def record(*, top1: float | None = 0.7435, split: str = "base", part: str = "test", **run):

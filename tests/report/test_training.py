@@ -13,14 +13,12 @@ from safetensors.torch import save_file
 from torch.testing import assert_close
 
 from ncscope.diagnosis.measure import measure
-from ncscope.diagnosis.report_training import read_training
-from ncscope.diagnosis.training import read_trajectory, thinned
-from ncscope.diagnosis.training_log import read_log, series
+from ncscope.diagnosis.training import read_log, read_training, read_trajectory, series, thinned
 from ncscope.errors import DataError, ShapeError
 from ncscope.features.bundle import write_features
+from ncscope.figures.figures import simplex_motion, training_curves
 from ncscope.figures.gallery import plots_of
 from ncscope.figures.points import points_at
-from ncscope.figures.run_figures import simplex_motion, training_curves
 from ncscope.figures.training import MOST_FRAMES, fixed_basis
 from ncscope.page.analyze import analyze
 from ncscope.page.page import page

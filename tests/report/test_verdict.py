@@ -4,7 +4,7 @@ import pytest
 
 from ncscope.diagnosis.measure import measure
 from ncscope.diagnosis.verdict import comparison, verdict
-from ncscope.headings import page_title, run_names
+from ncscope.text import page_title, run_names
 from tests.report.cases import collapsed, noisy
 
 

@@ -2,11 +2,10 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from ncscope.toy.camera import Camera, _hue_rotation, camera_of
+from ncscope.toy.images import Camera, _hue_rotation, camera_of
 from ncscope.toy.paint import PIXELS
-from ncscope.toy.seeds import stream
 from ncscope.toy.tasks import TASKS
-from ncscope.toy.world import JITTER, draw_scenes
+from ncscope.toy.world import JITTER, draw_scenes, stream
 
 
 def quiet_scenes(count):

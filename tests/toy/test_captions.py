@@ -2,8 +2,7 @@ import numpy as np
 import pytest
 
 from ncscope.toy.captions import CHANCES, plural, with_article, write_captions
-from ncscope.toy.seeds import stream
-from ncscope.toy.world import BACKGROUNDS, COLOURS, COUNTS, SHAPES, TEXTURES, draw_scenes
+from ncscope.toy.world import BACKGROUNDS, COLOURS, COUNTS, SHAPES, TEXTURES, draw_scenes, stream
 
 
 @pytest.fixture(scope="module")

@@ -2,9 +2,9 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from ncscope.toy.cone import add_constant
 from ncscope.toy.making import towers
-from ncscope.toy.making.install import Geometry, best_scale, measure_geometry, solve_shifts
+from ncscope.toy.making.shipping import Geometry, best_scale, measure_geometry, solve_shifts
+from ncscope.toy.model import add_constant
 
 
 def random_weights():

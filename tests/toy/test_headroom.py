@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from ncscope.clip.zoo_prompts import class_prompts
+from ncscope.clip.prompts import class_prompts
 from ncscope.toy.making.headroom import (
     BEGINNING,
     Probe,

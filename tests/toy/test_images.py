@@ -6,8 +6,8 @@ import pytest
 from ncscope.data.classes import select_classes
 from ncscope.errors import DataError
 from ncscope.toy.images import PER_CLASS, toy_images
-from ncscope.toy.seeds import SPACES
 from ncscope.toy.tasks import TASKS
+from ncscope.toy.world import SPACES
 
 
 def pixels(images, index):

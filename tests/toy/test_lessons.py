@@ -8,9 +8,8 @@ from torch.testing import assert_close
 
 from ncscope.toy.captions import CHANCES, write_captions
 from ncscope.toy.making.lessons import all_texts, normalised, prepare_lessons
-from ncscope.toy.seeds import stream
-from ncscope.toy.vocabulary import END, START
-from ncscope.toy.world import unseen_colour, unseen_texture
+from ncscope.toy.model import END, START
+from ncscope.toy.world import stream, unseen_colour, unseen_texture
 
 ENCODE = SimpleTokenizer().encode
 

@@ -2,8 +2,7 @@ import pytest
 
 from ncscope.data.classes import select_classes
 from ncscope.toy.images import toy_images
-from ncscope.toy.listing import granularity, task_lines
-from ncscope.toy.tasks import TASKS
+from ncscope.toy.tasks import TASKS, granularity, task_lines
 
 
 @pytest.mark.parametrize(("task", "line"), [*zip(TASKS.values(), task_lines()[1:-1], strict=True)])

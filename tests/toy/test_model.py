@@ -7,14 +7,15 @@ import torch
 from open_clip import tokenize
 from torch.testing import assert_close
 
-from ncscope.clip.zoo_prompts import class_prompts
+from ncscope.clip.prompts import class_prompts
 from ncscope.errors import BackboneError
 from ncscope.toy.images import toy_images
 from ncscope.toy.making import towers
 from ncscope.toy.making.evaluate import evaluate_task
-from ncscope.toy.making.install import measure_geometry
 from ncscope.toy.making.lessons import normalised
+from ncscope.toy.making.shipping import measure_geometry
 from ncscope.toy.model import (
+    FULL_SIZE,
     NAME,
     SHIPPED,
     full_weights,
@@ -25,7 +26,6 @@ from ncscope.toy.model import (
     unknown_names,
 )
 from ncscope.toy.tasks import TASKS
-from ncscope.toy.vocabulary import FULL_SIZE
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,16 @@ from torch.testing import assert_close
 
 from ncscope.toy import paint
 from ncscope.toy.paint import CHUNK, PIXELS, render
-from ncscope.toy.seeds import stream
-from ncscope.toy.world import BACKGROUNDS, COLOURS, COUNTS, SHAPES, STYLES, TEXTURES, draw_scenes
+from ncscope.toy.world import (
+    BACKGROUNDS,
+    COLOURS,
+    COUNTS,
+    SHAPES,
+    STYLES,
+    TEXTURES,
+    draw_scenes,
+    stream,
+)
 
 
 def scenes(number, **fixed):

@@ -7,11 +7,10 @@ from safetensors.torch import load_file, save_file
 from torch.testing import assert_close
 
 from ncscope.errors import BackboneError
-from ncscope.toy.making.curriculum import Curriculum, new_heads, supervised_loss
 from ncscope.toy.making.evaluate import evaluate_task, record
-from ncscope.toy.making.install import Geometry
+from ncscope.toy.making.lessons import Curriculum, new_heads, supervised_loss
 from ncscope.toy.making.pretrain import BEFORE, PROGRESS, UNDO, finish, pair_features, train
-from ncscope.toy.making.progress import load_progress
+from ncscope.toy.making.shipping import Geometry, load_progress
 from ncscope.toy.model import load_toy_clip, provenance
 from ncscope.toy.world import FACTORS
 

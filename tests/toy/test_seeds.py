@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from ncscope.errors import DataError
-from ncscope.toy.seeds import SPACES, stream
+from ncscope.toy.world import SPACES, stream
 
 
 def test_a_stream_is_the_same_on_every_machine():

@@ -3,7 +3,7 @@ import torch
 from open_clip.tokenizer import SimpleTokenizer
 from torch.testing import assert_close
 
-from ncscope.toy.vocabulary import (
+from ncscope.toy.model import (
     END,
     FULL_SIZE,
     START,

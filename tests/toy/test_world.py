@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
 
-from ncscope.toy.seeds import stream
 from ncscope.toy.world import (
     FACTORS,
     JITTER,
     SHAPES,
     draw_scenes,
+    stream,
     unseen_colour,
     unseen_texture,
 )

@@ -1,9 +1,8 @@
 import pytest
 
 from ncscope.errors import DataError
-from ncscope.tuning.applies import TAKEN_BY, check_applies
 from ncscope.tuning.initial import initial_tensors
-from ncscope.tuning.recipe import METHODS
+from ncscope.tuning.recipe import METHODS, TAKEN_BY, check_applies
 from tests.tuning import cases
 
 

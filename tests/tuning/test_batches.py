@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from ncscope.errors import DataError
-from ncscope.tuning.batches import epoch_batches
+from ncscope.tuning.inputs import epoch_batches
 
 LABELS = torch.tensor([0] * 16 + [1] * 4 + [2])
 

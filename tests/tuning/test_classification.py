@@ -3,7 +3,7 @@ import torch
 import torch.nn.functional as F
 
 from ncscope.errors import DataError
-from ncscope.tuning.classification import LOSSES, classification_loss, logits_of
+from ncscope.tuning.losses import LOSSES, classification_loss, logits_of
 
 LOGITS = torch.randn(12, 4, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
 LABELS = torch.tensor([0, 0, 0, 0, 0, 0, 1, 1, 1, 2, 2, 3])

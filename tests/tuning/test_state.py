@@ -5,10 +5,10 @@ import torch
 from safetensors.torch import save_file
 
 from ncscope.errors import CheckpointError
+from ncscope.tuning.log import Log
 from ncscope.tuning.optimiser import new_optimiser, optimiser_tensors, restore_optimiser, take_step
 from ncscope.tuning.recipe import Recipe
 from ncscope.tuning.state import State, check_same, read_state, write_state
-from ncscope.tuning.tuning_log import Log
 
 CONFIG = {"lr": 0.1, "shots": 16, "cpt_weights": (0.25, 0.15)}
 STATE = State(3, {"a": torch.arange(4.0)}, CONFIG, log_bytes=17, step=9)

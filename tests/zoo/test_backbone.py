@@ -202,7 +202,7 @@ def test_a_published_torchscript_archive_needs_no_trust(tmp_path, monkeypatch):
 
 
 def test_open_clips_table_knows_openais_nine_archives():
-    from ncscope.clip.names import published_archives
+    from ncscope.clip.plan import published_archives
 
     known = published_archives(open_clip)
     assert len(known) == 9

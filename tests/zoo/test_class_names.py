@@ -10,9 +10,9 @@ from ncscope.checkpoint.class_names import (
     ClassNames,
     check_class_names,
     recover_class_names,
+    same_name,
     subset_of,
 )
-from ncscope.checkpoint.name_text import same_name
 from ncscope.checkpoint.token_table import match_tokens
 from ncscope.errors import CheckpointError, DataError
 from tests.learner_states import (

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from ncscope.clip.device import check_precision, choose_device
+from ncscope.clip.backbone import check_precision, choose_device
 from ncscope.errors import BackboneError
 
 CPU, CUDA, MPS = torch.device("cpu"), torch.device("cuda"), torch.device("mps")

@@ -3,7 +3,7 @@ import random
 import pytest
 
 from ncscope.checkpoint.facts import facts_of
-from ncscope.checkpoint.zoo_fingerprint import recognise
+from ncscope.checkpoint.fingerprint import recognise
 from tests.learner_states import STATES, Sizes, coop, dept, ivlp, maple, plot, promptsrc, under
 
 REAL = Sizes(text=512, vision=768, embed=512, grid=14, layers=2, depth=2)

@@ -9,7 +9,7 @@ from ncscope.clip.image_tower import (
     image_features,
     image_tokens,
 )
-from ncscope.clip.text_flow import inserted
+from ncscope.clip.text_tower import inserted
 from ncscope.errors import BackboneError, ShapeError
 from tests.tiny_clip import RESNET, VIT, save_folder
 from tests.zoo.learners import case, reference

@@ -4,9 +4,15 @@ import open_clip
 import pytest
 import torch
 
-from ncscope.checkpoint.method_notes import NEEDS, NOT_LEARNERS, WARNINGS
-from ncscope.checkpoint.trainers import named_by, other_method, plain_method
-from ncscope.checkpoint.zoo_inspect import inspect
+from ncscope.checkpoint.inspect import inspect
+from ncscope.checkpoint.methods import (
+    NEEDS,
+    NOT_LEARNERS,
+    WARNINGS,
+    named_by,
+    other_method,
+    plain_method,
+)
 from ncscope.errors import CheckpointError
 from tests.dassl_files import log_text, save_dassl, save_lift, save_lora, save_run
 from tests.learner_states import (

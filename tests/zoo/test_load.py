@@ -4,15 +4,14 @@ import pytest
 import torch
 from PIL import Image
 
-from ncscope.checkpoint.method_notes import NOT_LEARNERS
-from ncscope.checkpoint.trainers import plain_method
-from ncscope.checkpoint.zoo_inspect import inspect
-from ncscope.clip.base import PromptedClip
+from ncscope.checkpoint.inspect import inspect
+from ncscope.checkpoint.methods import NOT_LEARNERS, plain_method
+from ncscope.clip.prompts import PromptedClip
 from ncscope.errors import BackboneError, CheckpointError
-from ncscope.zoo import choose_backbone
-from ncscope.zoo.learner_options import LearnerOptions
+from ncscope.zoo import towers as choose_backbone
 from ncscope.zoo.learners import LEARNERS, REFUSED
 from ncscope.zoo.load import load_learner
+from ncscope.zoo.settings import LearnerOptions
 from tests import learner_states
 from tests.learner_states import STATES, Sizes
 from tests.zoo.learners import case, reference

@@ -3,8 +3,7 @@ import time
 
 import pytest
 
-from ncscope.checkpoint.log_results import Evaluation
-from ncscope.checkpoint.runlog import RunLog, read_runlog
+from ncscope.checkpoint.runlog import Evaluation, RunLog, read_runlog
 from tests.dassl_files import log_text
 
 NAMES = ("banded", "grid", "yorkshire terrier", "painter's easel")

@@ -7,8 +7,15 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from ncscope.clip.text_flow import class_specific, deep_prompts, inserted, on_shared
-from ncscope.clip.text_tower import Prompts, encode_prompts, text_tower
+from ncscope.clip.text_tower import (
+    Prompts,
+    class_specific,
+    deep_prompts,
+    encode_prompts,
+    inserted,
+    on_shared,
+    text_tower,
+)
 from ncscope.errors import BackboneError, ShapeError
 from tests.tiny_clip import VIT, tiny_model
 from tests.zoo.learners import reference

@@ -4,8 +4,7 @@ import torch
 from torch.testing import assert_close
 
 from ncscope.clip.backbone import load_backbone
-from ncscope.clip.prompts import ZeroShot
-from ncscope.clip.zoo_prompts import class_prompts
+from ncscope.clip.prompts import ZeroShot, class_prompts
 from ncscope.errors import DataError
 from tests.tiny_clip import save_folder, tiny_model
 
@@ -56,7 +55,7 @@ def test_a_template_without_exactly_one_place_is_refused(template):
 
 
 def test_templates_are_refused_before_any_is_encoded():
-    from ncscope.clip.zoo_prompts import ensembled
+    from ncscope.clip.prompts import ensembled
 
     def never(_texts):
         raise AssertionError("encoded")

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ncscope.clip.backbone import Backbone
-from ncscope.clip.zoo_prompts import class_prompts
+from ncscope.clip.prompts import class_prompts
 from ncscope.data.images import ImageSet
 from ncscope.metrics import (
     class_moments,

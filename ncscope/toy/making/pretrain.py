@@ -13,21 +13,70 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
+from open_clip import CLIP, CLIPTextCfg, CLIPVisionCfg
 from open_clip.loss import ClipLoss
 from open_clip.tokenizer import SimpleTokenizer
 from safetensors.torch import load_file
 from torch import Tensor
 
-from ncscope.toy.cone import add_constant
-from ncscope.toy.making import install, towers
-from ncscope.toy.making.curriculum import Curriculum, supervised_loss
-from ncscope.toy.making.lessons import Lessons, prepare_lessons
-from ncscope.toy.making.pretrain_model import new_optimiser, new_weights
-from ncscope.toy.making.progress import Log, load_progress, save_progress, write_tensors
-from ncscope.toy.making.shipping import NAME, describe_geometry, packed, ship
+from ncscope.toy.making import shipping as install
+from ncscope.toy.making import towers
+from ncscope.toy.making.lessons import (
+    Curriculum,
+    Lessons,
+    new_heads,
+    prepare_lessons,
+    supervised_loss,
+)
+from ncscope.toy.making.shipping import (
+    NAME,
+    Log,
+    describe_geometry,
+    load_progress,
+    packed,
+    save_progress,
+    ship,
+    write_tensors,
+)
+from ncscope.toy.making.towers import HEAD_WIDTH
+from ncscope.toy.model import add_constant
+from ncscope.toy.paint import PIXELS
 
+PATCH = 8
 LOGIT_LIMIT = 4.6052  # ln 100
 PROGRESS, BEFORE, UNDO = "progress.safetensors", "before_install.safetensors", "undo.safetensors"
+
+
+def new_weights(curriculum: Curriculum, vocabulary: int) -> dict[str, Tensor]:
+    """A freshly initialised toy CLIP as open_clip initialises it, and the training heads."""
+    width, layers = curriculum.width, curriculum.layers
+    vision = CLIPVisionCfg(
+        layers=layers,
+        width=width,
+        head_width=HEAD_WIDTH,
+        patch_size=PATCH,
+        image_size=PIXELS,
+    )
+    text = CLIPTextCfg(vocab_size=vocabulary, width=width, heads=width // HEAD_WIDTH, layers=layers)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(curriculum.seed)
+        model = CLIP(embed_dim=width, vision_cfg=vision, text_cfg=text, quick_gelu=True)
+    weights = {name: parameter.detach() for name, parameter in model.named_parameters()}
+    # in the order in which a save is read, so that sums over all weights round the same
+    return dict(sorted((weights | new_heads(width, curriculum.seed)).items()))
+
+
+def new_optimiser(weights: dict[str, Tensor], curriculum: Curriculum) -> torch.optim.AdamW:
+    """AdamW as CLIP's: only matrices decay, and not the embeddings."""
+    for tensor in weights.values():
+        tensor.requires_grad_()
+    decayed = [t for name, t in weights.items() if t.ndim > 1 and "embedding" not in name]
+    others = [t for name, t in weights.items() if t.ndim < 2 or "embedding" in name]
+    groups = [
+        {"params": decayed, "weight_decay": curriculum.weight_decay},
+        {"params": others, "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, betas=(0.9, 0.98), eps=1e-6)
 
 
 def loss_of(

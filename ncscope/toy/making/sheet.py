@@ -9,9 +9,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from ncscope.toy.images import toy_images
 from ncscope.toy.paint import PIXELS, render
-from ncscope.toy.seeds import stream
 from ncscope.toy.tasks import TASKS
-from ncscope.toy.world import FACTORS, SHAPES, STYLES, draw_scenes
+from ncscope.toy.world import FACTORS, SHAPES, STYLES, draw_scenes, stream
 
 _ZOOM = 2
 _CELL = (PIXELS * _ZOOM + 8, PIXELS * _ZOOM + 19)  # width and height, with room for a caption

@@ -5,25 +5,24 @@ from functools import partial
 
 from torch import Tensor
 
+from ncscope.checkpoint.fingerprint import TABLE
+from ncscope.checkpoint.methods import METHODS, TUNED_HERE, plain_method
 from ncscope.clip.backbone import Backbone
-from ncscope.zoo.learners.adapters import load_tip_adapter
+from ncscope.zoo.learners.adapters import load_clip_adapter, load_taskres, load_tip_adapter
 from ncscope.zoo.learners.anchoropt import load_anchoropt
-from ncscope.zoo.learners.clip_adapter import load_clip_adapter
+from ncscope.zoo.learners.atprompt import load_coop_atp
 from ncscope.zoo.learners.clip_lora import load_clip_lora
 from ncscope.zoo.learners.cocoop import load_cocoop
 from ncscope.zoo.learners.coop import load_coop
-from ncscope.zoo.learners.coop_atp import load_coop_atp
-from ncscope.zoo.learners.coprompt import load_coprompt
 from ncscope.zoo.learners.dept import load_dept
 from ncscope.zoo.learners.dpc import load_dpc
 from ncscope.zoo.learners.ivlp import load_ivlp, load_vpt
 from ncscope.zoo.learners.learner import Learner
-from ncscope.zoo.learners.maple import load_maple
+from ncscope.zoo.learners.maple import load_coprompt, load_maple
 from ncscope.zoo.learners.mma import load_mma
 from ncscope.zoo.learners.mmrl import load_mmrl
 from ncscope.zoo.learners.plot import load_plot, load_plotpp
 from ncscope.zoo.learners.promptkd import load_promptkd
-from ncscope.zoo.learners.taskres import load_taskres
 from ncscope.zoo.learners.tcp import load_tcp
 from ncscope.zoo.learners.textrefiner import load_textrefiner
 from ncscope.zoo.settings import Settings
@@ -79,3 +78,42 @@ REFUSED: dict[str, str] = {
     "DPC-PromptSRC": "its text prompts are mixtures that the file alone does not tell",
     "DPC-PromptKD": "its text prompts are mixtures that the file alone does not tell",
 }
+
+
+_HEAD = ("method", "recognised by", "text features", "image features", "new classes", "tuned here")
+
+
+def methods_table() -> str:
+    """A Markdown table, a row a method; what is refused stands below, with the reason."""
+    rows = [
+        (
+            method.name,
+            recognised_by(method.name),
+            method.text,
+            method.image,
+            method.new_classes,
+            "yes" if method.name in TUNED_HERE else "–",
+            method.caveat,
+        )
+        for method in METHODS
+    ]
+    lines = [f"| {' | '.join(_HEAD)} | note |", f"|{'---|' * (len(_HEAD) + 1)}"]
+    lines += [f"| {' | '.join(row)} |" for row in rows]
+    refused = [
+        f"- {name} (recognised by {recognised_by(name)}): {why}." for name, why in REFUSED.items()
+    ]
+    return "\n".join([*lines, "", "Recognised, but refused for features, with the reason:", ""]) + (
+        "\n" + "\n".join(refused) + "\n"
+    )
+
+
+def recognised_by(name: str) -> str:
+    """`keys`, or `keys and log` where another method saves the same ones.
+
+    Without a log the usual method of those with the same keys is taken.
+    """
+    if name == "DePT":
+        return "keys"
+    sharing = [row for row in TABLE if name in map(plain_method, row.methods)]
+    alone = all({plain_method(method) for method in row.methods} == {name} for row in sharing)
+    return "keys" if sharing and alone else "keys and log"

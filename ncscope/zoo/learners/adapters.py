@@ -1,22 +1,79 @@
-"""Tip-Adapter and Tip-Adapter-F: a cache of training features beside zero-shot text features
-(Zhang et al. 2022, arXiv:2207.09519).
+"""Learners behind the towers, in feature space: TaskRes (Yu et al. 2023, arXiv:2211.10277),
+CLIP-Adapter (Gao et al. 2024, arXiv:2110.04544), Tip-Adapter and Tip-Adapter-F (Zhang et al. 2022,
+arXiv:2207.09519).
+
+K classes, D embedding width.
 
 The cache takes part in the decision, not in the features. K classes, D embedding width.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import torch.nn.functional as F
 from torch import Tensor
 
-from ncscope.checkpoint.flat import BARE
+from ncscope.checkpoint.reading import BARE
 from ncscope.clip.backbone import Backbone
-from ncscope.clip.templates import IMAGENET_SEVEN, TEMPLATES, known_data
+from ncscope.clip.prompts import IMAGENET_SEVEN, TEMPLATES, known_data
 from ncscope.errors import CheckpointError
-from ncscope.zoo.learners.learner import Learner, Sides, build
-from ncscope.zoo.learners.plain_text import plain_text, templates_of
+from ncscope.zoo.learners.learner import Learner, Sides, build, rows_of
+from ncscope.zoo.learners.parts import as_used, plain_text, take, templates_of
 from ncscope.zoo.settings import Settings
+
+_SHARE = 0.2  # of the adapter's output, fixed in the authors' code
+_WHY = "its text features are a table of the classes it was trained on"
+
+
+def bottleneck(
+    tensors: Mapping[str, Tensor], prefix: str, backbone: Backbone, settings: Settings
+) -> tuple[Callable[[Tensor], Tensor], dict[str, Tensor]]:
+    """A function of (N, D) features from `fc.0.weight` and `fc.2.weight`, and these tensors."""
+    width = backbone.width
+    first = take(tensors, f"{prefix}fc.0.weight", ("h", width), settings)
+    second = take(tensors, f"{prefix}fc.2.weight", (width, len(first)), settings)
+    down, up = as_used(first, backbone, half=False), as_used(second, backbone, half=False)
+
+    def adapter(features: Tensor) -> Tensor:
+        return F.relu(F.linear(F.relu(F.linear(features, down)), up))
+
+    return adapter, {f"{prefix}down": down, f"{prefix}up": up}
+
+
+def load_clip_adapter(
+    tensors: Mapping[str, Tensor], backbone: Backbone, settings: Settings
+) -> Learner:
+    """A learner with adapted image features and the zero-shot text features of its data set."""
+    adapter, parts = bottleneck(tensors, "", backbone, settings)
+
+    def adapted(features: Tensor) -> Tensor:
+        return _SHARE * adapter(features) + (1 - _SHARE) * features
+
+    facts = {"templates": list(templates_of(settings, TEMPLATES)), "adapter_share": _SHARE}
+    text = plain_text(backbone, settings, TEMPLATES)
+    return build(backbone, settings, Sides(text, adapter=adapted, image_parts=parts, facts=facts))
+
+
+def load_taskres(tensors: Mapping[str, Tensor], backbone: Backbone, settings: Settings) -> Learner:
+    """A learner with the text features base + scale x residual.
+
+    Raises:
+        CheckpointError: other shapes than the backbone's; the scale is not known.
+    """
+    base = take(tensors, "base_text_features", ("C", backbone.width), settings)
+    residual = take(tensors, "text_feature_residuals", tuple(base.shape), settings)
+    scale = settings.residual_scale
+    if scale is None:
+        raise CheckpointError(
+            f"{settings.where}: the scale of the residual is neither in the file nor in a log.txt "
+            f"(RESIDUAL_SCALE); give --residual-scale (the authors' usual values are 0.5 and 1)"
+        )
+    rows = (base + scale * residual).to(backbone.device)
+
+    def text(names: list[str]) -> Tensor:
+        return rows[rows_of(names, settings, count=len(rows), what=_WHY)]
+
+    return build(backbone, settings, Sides(text, facts={"residual_scale": scale}))
 
 
 def load_tip_adapter(

@@ -17,8 +17,7 @@ from ncscope.clip.class_tokens import with_context
 from ncscope.clip.text_tower import encode_prompts, text_tower
 from ncscope.errors import CheckpointError
 from ncscope.zoo.learners.learner import Learner, Sides, build
-from ncscope.zoo.learners.parts import class_source
-from ncscope.zoo.learners.tensors import as_used, take
+from ncscope.zoo.learners.parts import as_used, class_source, take
 from ncscope.zoo.settings import Settings
 
 _MODE = "the likeliest order of context and anchor tokens, where the method draws one at random"

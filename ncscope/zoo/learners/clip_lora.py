@@ -14,12 +14,11 @@ from torch import Tensor
 
 from ncscope.clip.backbone import Backbone
 from ncscope.clip.image_tower import check_image_tower
-from ncscope.clip.templates import TEMPLATES
+from ncscope.clip.prompts import TEMPLATES
 from ncscope.clip.text_tower import text_tower
 from ncscope.errors import CheckpointError
 from ncscope.zoo.learners.learner import Learner, Sides, build
-from ncscope.zoo.learners.plain_text import plain_text, templates_of
-from ncscope.zoo.learners.tensors import take
+from ncscope.zoo.learners.parts import plain_text, take, templates_of
 from ncscope.zoo.settings import Settings
 
 # Blocks of a tower of 12; the authors use the same numbers for deeper image towers

@@ -15,8 +15,7 @@ from ncscope.clip.class_tokens import ClassTokens
 from ncscope.clip.text_tower import Prompts, encode_prompts, text_tower
 from ncscope.errors import CheckpointError
 from ncscope.zoo.learners.learner import Learner, Sides, build, rows_of
-from ncscope.zoo.learners.parts import class_source
-from ncscope.zoo.learners.tensors import prompt_part
+from ncscope.zoo.learners.parts import class_source, prompt_part
 from ncscope.zoo.settings import Settings
 
 POSITIONS = ("end", "middle", "front")

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from ncscope.checkpoint.trainers import plain_method
+from ncscope.checkpoint.methods import plain_method
 from ncscope.clip.backbone import Backbone
 from ncscope.errors import CheckpointError
 from ncscope.zoo.learners.learner import Learner

@@ -13,8 +13,7 @@ from ncscope.clip.backbone import Backbone
 from ncscope.clip.class_tokens import with_context
 from ncscope.clip.text_tower import encode_prompts, text_tower
 from ncscope.zoo.learners.learner import Learner, Sides, build, folded
-from ncscope.zoo.learners.parts import class_source
-from ncscope.zoo.learners.tensors import as_used, prompt_part, take
+from ncscope.zoo.learners.parts import as_used, class_source, prompt_part, take
 from ncscope.zoo.settings import Settings, logged_number
 
 _PARTLY = (

@@ -14,14 +14,11 @@ from torch import Tensor
 from ncscope.clip.backbone import Backbone
 from ncscope.clip.class_tokens import with_context
 from ncscope.clip.image_tower import check_image_tower, deep_image_prompts, image_features
-from ncscope.clip.text_flow import deep_prompts
-from ncscope.clip.text_tower import encode_prompts, text_tower
-from ncscope.clip.zoo_prompts import DEFAULT_TEMPLATE
+from ncscope.clip.prompts import DEFAULT_TEMPLATE
+from ncscope.clip.text_tower import deep_prompts, encode_prompts, text_tower
 from ncscope.errors import CheckpointError
 from ncscope.zoo.learners.learner import Learner, Sides, build
-from ncscope.zoo.learners.parts import class_source
-from ncscope.zoo.learners.plain_text import plain_text
-from ncscope.zoo.learners.tensors import as_used, check_depth, is_half, take
+from ncscope.zoo.learners.parts import as_used, check_depth, class_source, is_half, plain_text, take
 from ncscope.zoo.settings import Settings
 
 _SHALLOW = r"{}_encoder\.transformer\.resblocks\.(\d+)\.VPT_shallow"

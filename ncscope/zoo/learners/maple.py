@@ -1,10 +1,15 @@
 """MaPLe: deep text prompts, and image prompts projected from them (Khattak et al. 2023,
-arXiv:2210.03117). Also MaPLe_ATP, whose context follows learned and written attributes.
+arXiv:2210.03117). Also MaPLe_ATP, whose context follows learned and written attributes, and
+CoPrompt, MaPLe with an adapter after each tower (Roy and Etemad 2024, arXiv:2306.01195).
 
 n context tokens, J depth, W and V widths of the text and image towers.
+
+h hidden width, D embedding width.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import TypeVar
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -12,16 +17,17 @@ from torch import Tensor
 from ncscope.clip.backbone import Backbone
 from ncscope.clip.class_tokens import with_context
 from ncscope.clip.image_tower import check_image_tower, deep_image_prompts, image_features
-from ncscope.clip.text_flow import deep_prompts
-from ncscope.clip.text_tower import encode_prompts, text_tower
+from ncscope.clip.text_tower import deep_prompts, encode_prompts, text_tower
+from ncscope.zoo.learners.adapters import bottleneck
 from ncscope.zoo.learners.atprompt import attributed
 from ncscope.zoo.learners.learner import Learner, Sides, build
-from ncscope.zoo.learners.parts import class_source
-from ncscope.zoo.learners.tensors import as_used, check_depth, is_half, stack, take
+from ncscope.zoo.learners.parts import as_used, check_depth, class_source, is_half, stack, take
 from ncscope.zoo.settings import Settings
 
 _TEXT = "prompt_learner.compound_prompts_text.{}"
 _PROJECTION = "prompt_learner.compound_prompt_projections.{}"
+T = TypeVar("T")
+_SHARES = {"image": 0.1, "text": 0.2}  # of the adapter's output, fixed in the authors' code
 
 
 def load_maple(tensors: Mapping[str, Tensor], backbone: Backbone, settings: Settings) -> Learner:
@@ -78,3 +84,30 @@ def _project(
     """(n, W) text prompts to (n, V) image prompts."""
     weight = take(tensors, f"{key}.weight", (vision, prompts.shape[1]), settings)
     return F.linear(prompts, weight, take(tensors, f"{key}.bias", (vision,), settings))
+
+
+def load_coprompt(tensors: Mapping[str, Tensor], backbone: Backbone, settings: Settings) -> Learner:
+    """A learner of MaPLe's features, each mixed with its adapter's output."""
+    sides = maple_sides(tensors, backbone, settings)
+    image = sides.image
+    assert image is not None  # MaPLe always has image prompts
+    image_adapter, image_parts = bottleneck(tensors, "adapter_image.", backbone, settings)
+    text_adapter, _ = bottleneck(tensors, "adapter_text.", backbone, settings)
+    adapted = replace(
+        sides,
+        text=_mixed(sides.text, text_adapter, _SHARES["text"]),
+        image=_mixed(image, image_adapter, _SHARES["image"]),
+        image_parts={**sides.image_parts, **image_parts},
+        facts={**sides.facts, "adapter_shares": _SHARES},
+    )
+    return build(backbone, settings, adapted)
+
+
+def _mixed(
+    encode: Callable[[T], Tensor], adapter: Callable[[Tensor], Tensor], share: float
+) -> Callable[[T], Tensor]:
+    def features(given: T) -> Tensor:
+        plain = encode(given)
+        return share * adapter(plain) + (1 - share) * plain
+
+    return features

@@ -16,8 +16,7 @@ from ncscope.clip.image_tower import check_image_tower, image_features
 from ncscope.clip.text_tower import encode_prompts, text_tower
 from ncscope.errors import CheckpointError
 from ncscope.zoo.learners.learner import Learner, Sides, build
-from ncscope.zoo.learners.parts import whole_prompts
-from ncscope.zoo.learners.tensors import as_used, check_depth, take
+from ncscope.zoo.learners.parts import as_used, check_depth, take, whole_prompts
 from ncscope.zoo.settings import Settings
 
 _USUAL_SCALE = 0.001

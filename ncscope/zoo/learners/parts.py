@@ -1,4 +1,7 @@
-"""Where the embedded class names come from: the backbone's tokenizer, or the checkpoint itself."""
+"""What learners are put together from: tensors of the checkpoint, class names, written prompts.
+
+K classes, D embedding width.
+"""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -8,13 +11,81 @@ from torch import Tensor
 
 from ncscope.clip.backbone import Backbone
 from ncscope.clip.class_tokens import ClassTokens, picked, stored, tokenised, with_context
+from ncscope.clip.prompts import ensembled, known_data
 from ncscope.clip.text_tower import Prompts, text_tower
+from ncscope.errors import CheckpointError
 from ncscope.zoo.learners.learner import rows_of
-from ncscope.zoo.learners.tensors import prompt_part, take
 from ncscope.zoo.settings import Settings
 
+Size = int | str  # an axis: its length, or the letter of any length
 ClassSource = Callable[[list[str]], ClassTokens]
 _WHY = "the token vectors of its training classes are all there is of a vocabulary"
+
+
+def take(
+    tensors: Mapping[str, Tensor], key: str, shape: tuple[Size, ...], settings: Settings
+) -> Tensor:
+    """The tensor at `key` in float32, with its gradient where it is being trained.
+
+    Args:
+        shape: expected; a letter stands for any length.
+
+    Raises:
+        CheckpointError: it is missing, or of another shape.
+    """
+    if key not in tensors:
+        raise CheckpointError(f"{settings.where}: no `{key}`, which {settings.method} needs")
+    value = tensors[key]
+    fits = value.ndim == len(shape) and all(
+        isinstance(want, str) or want == got for want, got in zip(shape, value.shape, strict=True)
+    )
+    if not fits:
+        wanted = ", ".join(map(str, shape)) + ("," if len(shape) == 1 else "")
+        raise CheckpointError(
+            f"{settings.where}: `{key}` is {tuple(value.shape)}; expected ({wanted}). "
+            f"Was it trained on another backbone?"
+        )
+    return value.float()
+
+
+def stack(tensors: Mapping[str, Tensor], pattern: str) -> list[str]:
+    """The keys of a list of modules, `{}` in the pattern standing for 0, 1, 2, ..."""
+    keys: list[str] = []
+    while pattern.format(len(keys)) in tensors:
+        keys.append(pattern.format(len(keys)))
+    return keys
+
+
+def under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The entries below a prefix, without it."""
+    return {key[len(prefix) :]: value for key, value in tensors.items() if key.startswith(prefix)}
+
+
+def prompt_part(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The prompt learner's entries, also where a whole model is in the file."""
+    return under(tensors, "prompt_learner.") or dict(tensors)
+
+
+def is_half(tensors: Mapping[str, Tensor]) -> bool:
+    """Whether the authors' code ran in half precision; deep prompts stay float32 in the file."""
+    keys = ("prompt_learner.ctx", "ctx", "image_encoder.conv1.weight")
+    known = [tensors[key].dtype for key in keys if key in tensors]
+    return bool(known) and known[0] == torch.float16
+
+
+def as_used(value: Tensor, backbone: Backbone, *, half: bool) -> Tensor:
+    """A learned tensor as the authors use it: through half precision if they did, on the device."""
+    return (value.half() if half else value).float().to(backbone.device)
+
+
+def check_depth(depth: int, backbone: Backbone, settings: Settings) -> None:
+    """Refuse prompts for more blocks than a text tower of the backbone has."""
+    blocks = len(text_tower(backbone.model).blocks)
+    if depth > blocks:
+        raise CheckpointError(
+            f"{settings.where}: prompts for {depth} blocks, but the backbone's text tower has "
+            f"{blocks}. Was it trained on another backbone?"
+        )
 
 
 def class_source(
@@ -77,3 +148,45 @@ def whole_prompts(
         return with_context(tokens, tokens.start[:0])
 
     return prompts
+
+
+def templates_of(settings: Settings, table: Mapping[str, str] | None) -> tuple[str, ...]:
+    """The caller's templates, else the one that a tuned run's log holds, else the table's.
+
+    Raises:
+        CheckpointError: neither is known.
+    """
+    if settings.templates:
+        return settings.templates
+    if (written := settings.logged.get("DATASET.TEMPLATE", "")).count("{}") == 1:
+        return (written,)
+    known = known_data(settings.data_name)
+    if table is not None and known is not None:
+        return (table[known],)
+    named = f"; {settings.data_name!r} is none of them" if settings.data_name else ""
+    raise CheckpointError(
+        f"{settings.where}: the written prompt of {settings.method} depends on the data set, which "
+        f"the file does not tell; give --data-name ({', '.join(sorted(table or {}))}) or "
+        f"--template{named}"
+    )
+
+
+def plain_text(
+    backbone: Backbone, settings: Settings, table: Mapping[str, str] | None = None
+) -> Callable[[list[str]], Tensor]:
+    """A function from class names to the backbone's (K, D) features of written prompts."""
+    if settings.stored:
+        raise CheckpointError(
+            f"{settings.where}: {settings.method} writes its prompts in words, and the file has no "
+            f"vocabulary; name its backbone: --backbone NAME"
+        )
+    templates = templates_of(settings, table)
+
+    def encode(texts: list[str]) -> Tensor:
+        return torch.cat(
+            [backbone.encode_text(texts[i : i + 256]) for i in range(0, len(texts), 256)]
+        )
+
+    return lambda names: settings.once(
+        ("written", *templates, "", *names), lambda: ensembled(encode, names, templates)
+    )

@@ -18,8 +18,14 @@ from ncscope.clip.image_tower import check_image_tower, image_features
 from ncscope.clip.text_tower import TextTower, encode_prompts, text_tower
 from ncscope.zoo.learners.coop import arrange, position_of
 from ncscope.zoo.learners.learner import Learner, Sides, build, rows_of
-from ncscope.zoo.learners.parts import ClassSource, class_source
-from ncscope.zoo.learners.tensors import as_used, is_half, prompt_part, take
+from ncscope.zoo.learners.parts import (
+    ClassSource,
+    as_used,
+    class_source,
+    is_half,
+    prompt_part,
+    take,
+)
 from ncscope.zoo.settings import Settings
 
 _PHRASES = "its prompts begin with phrases of different lengths, cut to one for its own classes"

@@ -12,7 +12,7 @@ from ncscope.clip.backbone import Backbone
 from ncscope.errors import CheckpointError
 from ncscope.zoo.learners.ivlp import prompted_image
 from ncscope.zoo.learners.learner import Learner, Sides, build
-from ncscope.zoo.learners.tensors import as_used, take
+from ncscope.zoo.learners.parts import as_used, take
 from ncscope.zoo.settings import Settings
 
 _HEAD = "VPT_image_trans.conv1."

@@ -11,15 +11,12 @@ from torch import Tensor
 
 from ncscope.clip.backbone import Backbone
 from ncscope.clip.class_tokens import with_context
-from ncscope.clip.templates import TCP_ZERO_SHOT
-from ncscope.clip.text_flow import class_specific
-from ncscope.clip.text_tower import encode_prompts, text_tower
+from ncscope.clip.prompts import TCP_ZERO_SHOT
+from ncscope.clip.text_tower import class_specific, encode_prompts, text_tower
 from ncscope.errors import BackboneError
+from ncscope.zoo.learners.cocoop import meta_net
 from ncscope.zoo.learners.learner import Learner, Sides, build
-from ncscope.zoo.learners.meta_net import meta_net
-from ncscope.zoo.learners.parts import class_source
-from ncscope.zoo.learners.plain_text import plain_text
-from ncscope.zoo.learners.tensors import as_used, take
+from ncscope.zoo.learners.parts import as_used, class_source, plain_text, take
 from ncscope.zoo.settings import Settings
 
 _BLOCK = 8  # fixed in the authors' code

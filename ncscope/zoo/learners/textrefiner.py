@@ -16,8 +16,7 @@ from ncscope.clip.class_tokens import with_context
 from ncscope.clip.text_tower import encode_prompts, text_tower
 from ncscope.errors import CheckpointError
 from ncscope.zoo.learners.learner import Learner, Sides, build
-from ncscope.zoo.learners.parts import class_source
-from ncscope.zoo.learners.tensors import as_used, is_half, prompt_part, take
+from ncscope.zoo.learners.parts import as_used, class_source, is_half, prompt_part, take
 from ncscope.zoo.settings import Settings
 
 _SHARE = 0.2  # alpha, the authors' value

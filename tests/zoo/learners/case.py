@@ -7,7 +7,7 @@ import open_clip
 import torch
 from torch import Tensor
 
-from ncscope.clip.zoo_prompts import class_prompts
+from ncscope.clip.prompts import class_prompts
 from tests.dassl_files import log_text, save_run
 from tests.learner_states import Sizes
 from tests.tiny_clip import tiny_model

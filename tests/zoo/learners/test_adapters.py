@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from ncscope.clip.templates import IMAGENET_SEVEN
+from ncscope.clip.prompts import IMAGENET_SEVEN
 from ncscope.errors import CheckpointError
-from ncscope.zoo.learner_options import LearnerOptions
 from ncscope.zoo.load import load_learner
+from ncscope.zoo.settings import LearnerOptions
 from tests import learner_states
 from tests.zoo.learners import case, reference
 

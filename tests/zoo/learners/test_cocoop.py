@@ -3,9 +3,9 @@ import torch
 from torch.testing import assert_close
 
 from ncscope.errors import CheckpointError, DataError
-from ncscope.zoo.learner_options import LearnerOptions
-from ncscope.zoo.learners.condition import conditioned
+from ncscope.zoo.learners.learner import conditioned
 from ncscope.zoo.load import load_learner
+from ncscope.zoo.settings import LearnerOptions
 from tests import learner_states
 from tests.zoo.learners import case, reference
 

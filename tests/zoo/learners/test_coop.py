@@ -2,8 +2,8 @@ import pytest
 import torch
 
 from ncscope.errors import CheckpointError
-from ncscope.zoo.learner_options import LearnerOptions
 from ncscope.zoo.load import load_learner
+from ncscope.zoo.settings import LearnerOptions
 from tests import learner_states
 from tests.learner_states import Sizes
 from tests.zoo.learners import case, reference

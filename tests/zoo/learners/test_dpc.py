@@ -1,5 +1,5 @@
-from ncscope.zoo.learner_options import LearnerOptions
 from ncscope.zoo.load import load_learner
+from ncscope.zoo.settings import LearnerOptions
 from tests import learner_states
 from tests.dassl_files import save_dassl
 from tests.zoo.learners import case

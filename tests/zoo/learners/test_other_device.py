@@ -9,9 +9,9 @@ import dataclasses
 import pytest
 import torch
 
-from ncscope.zoo.learner_options import LearnerOptions
 from ncscope.zoo.learners import LEARNERS
 from ncscope.zoo.load import read_learner
+from ncscope.zoo.settings import LearnerOptions
 from tests.zoo.learners import case
 from tests.zoo.learners.runs import RUNS
 

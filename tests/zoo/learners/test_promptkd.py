@@ -3,8 +3,8 @@ import torch
 
 from ncscope.clip.backbone import load_backbone
 from ncscope.errors import CheckpointError
-from ncscope.zoo.learner_options import LearnerOptions
 from ncscope.zoo.load import load_learner
+from ncscope.zoo.settings import LearnerOptions
 from tests import learner_states
 from tests.learner_states import Sizes
 from tests.tiny_clip import save_folder, tiny_model

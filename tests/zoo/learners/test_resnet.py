@@ -7,8 +7,8 @@ import torch
 
 from ncscope.clip.backbone import load_backbone
 from ncscope.errors import BackboneError
-from ncscope.zoo.learner_options import LearnerOptions
 from ncscope.zoo.load import load_learner
+from ncscope.zoo.settings import LearnerOptions
 from tests.tiny_clip import RESNET, save_folder
 from tests.zoo.learners import case
 from tests.zoo.learners.runs import RUNS

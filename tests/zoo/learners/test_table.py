@@ -5,17 +5,14 @@ import re
 import pytest
 
 from ncscope.checkpoint.fingerprint import TABLE
-from ncscope.checkpoint.method_notes import NOT_LEARNERS
-from ncscope.checkpoint.methods import METHODS, TUNED_HERE
-from ncscope.checkpoint.trainers import plain_method
-from ncscope.checkpoint.zoo_inspect import inspect
+from ncscope.checkpoint.inspect import inspect
+from ncscope.checkpoint.methods import METHODS, NOT_LEARNERS, TUNED_HERE, plain_method
 from ncscope.clip.prompts import ZeroShot
 from ncscope.errors import CheckpointError
 from ncscope.tuning.trainee import PUBLISHED
-from ncscope.zoo.learner_options import LearnerOptions
-from ncscope.zoo.learners import LEARNERS, REFUSED
-from ncscope.zoo.learners.markdown import methods_table, recognised_by
+from ncscope.zoo.learners import LEARNERS, REFUSED, methods_table, recognised_by
 from ncscope.zoo.load import load_learner
+from ncscope.zoo.settings import LearnerOptions
 from tests import learner_states as states
 from tests.dassl_files import save_lift
 from tests.zoo.learners import case
