@@ -19,7 +19,7 @@ from typer.main import get_command
 from ncscope.diagnosis.summary import markdown_table
 from ncscope.zoo.learners import methods_table
 from ncscope_cli.main import app
-from tests.report.cases import noisy
+from tests.made_features import noisy
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -11,7 +11,7 @@ from ncscope.features.bundle import Features
 from ncscope.page.page import write_page
 from ncscope.page.report import Report
 from tests.browser.driving import draw, draw_one, open_tab
-from tests.report.cases import noisy
+from tests.made_features import noisy
 
 NASTY = "<img src=x onerror=alert(1)>"
 

@@ -9,8 +9,8 @@ from ncscope.diagnosis.training import read_training
 from ncscope.page.page import write_page
 from ncscope.page.report import Report
 from tests.browser.driving import draw, draw_one, open_tab
-from tests.report.cases import noisy
-from tests.report.run_folders import write_run
+from tests.made_features import noisy
+from tests.run_folders import write_run
 
 NASTY = "<img src=x onerror=alert(1)>"
 TIP = "div => div._fullData.find(t => t.mode === 'lines+markers').x[1]"

@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from ncscope_cli.main import app, main
-from tests.report.cases import noisy
+from tests.made_features import noisy
 
 
 @pytest.fixture

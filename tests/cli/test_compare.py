@@ -3,7 +3,7 @@ from typer.testing import CliRunner
 
 from ncscope.errors import DataError
 from ncscope_cli.main import app
-from tests.experiments.cases import tuned
+from tests.run_files import tuned
 
 
 @pytest.fixture

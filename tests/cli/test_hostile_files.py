@@ -19,9 +19,9 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from tests import learner_states
+from tests.checkpoint.fuzz import Call, Global, opcodes
 from tests.dassl_files import save_dassl
 from tests.tiny_clip import save_folder
-from tests.zoo.fuzz import Call, Global, opcodes
 from tests.zoo.learners import case, runs
 
 ROOT = Path(__file__).parents[2]

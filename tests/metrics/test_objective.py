@@ -1,15 +1,23 @@
+"""Pull and push of cross-entropy at text features."""
+
 import math
 
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.metrics import adjusted_rand_score
 from torch.testing import assert_close
 
 from ncscope.errors import ShapeError
 from ncscope.metrics import (
     anchored,
+    cpt_cc,
+    cpt_clusters,
+    cpt_rs,
+    cpt_tetf,
     cross_etf_distance,
     delta_lcd,
     delta_mid_batch,
@@ -19,6 +27,7 @@ from ncscope.metrics import (
     log_collapse,
     nearest_etf,
     orthogonality,
+    pull_push,
     push_pull,
 )
 from tests import reference
@@ -253,3 +262,126 @@ def test_gradients_are_finite_at_the_exact_etf(loss, dtype, num_classes, width):
     (gradient,) = torch.autograd.grad(value, text)
     assert value.isfinite()
     assert gradient.isfinite().all()
+
+
+def test_one_cluster_is_the_degree_as_a_sum():
+    text = random_rows(7, 9)
+    clusters = torch.zeros(7).long()
+    expected = 7 * 6 * delta_lcd(text, power=2)
+    assert_close(cpt_tetf(text, clusters), expected)
+    assert_close(cpt_tetf(text, clusters, printed=True), 7 + expected)
+
+
+@pytest.mark.parametrize(("num_classes", "width"), [(2, 2), (10, 9), (10, 512)])
+def test_simplex_etf_gives_zero_and_k_as_printed(num_classes, width):
+    frame, clusters = simplex_etf(num_classes, width), torch.zeros(num_classes).long()
+    assert cpt_tetf(frame, clusters).item() == pytest.approx(0, abs=1e-12)
+    assert cpt_tetf(frame, clusters, printed=True).item() == pytest.approx(num_classes)
+
+
+def test_clusters_are_each_a_frame_of_their_own_and_single_classes_are_skipped():
+    text = random_rows(8, 9)
+    clusters = torch.tensor([3, 0, 3, 0, 3, 1, 0, 3])
+    terms = []
+    for members in ([1, 3, 6], [0, 2, 4, 7]):
+        rows, size = text.numpy()[members], len(members)
+        units = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+        ones = np.ones((size, size))
+        terms.append(np.linalg.norm(units @ units.T + (ones - np.eye(size)) / (size - 1)) ** 2)
+    found = cpt_tetf(text, clusters, printed=True)
+    assert found.item() == pytest.approx(np.mean(terms))
+    assert cpt_tetf(text, clusters).item() == pytest.approx(np.mean(terms) - 3.5)
+    assert cpt_tetf(text, torch.arange(8)).isnan()
+
+
+def test_centre_loss_is_the_class_balanced_squared_distance():
+    features, labels = noisy_samples(unit_rows(4, 6), [5, 1, 9, 2], 0.4)
+    text = random_rows(4, 6, seed=5)
+    units = features.numpy() / np.linalg.norm(features.numpy(), axis=1, keepdims=True)
+    targets = text.numpy() / np.linalg.norm(text.numpy(), axis=1, keepdims=True)
+    squared = ((units - targets[labels.numpy()]) ** 2).sum(axis=1)
+    expected = reference.class_balanced(squared, labels.numpy())
+    assert cpt_cc(features, labels, text).item() == pytest.approx(expected)
+
+
+def test_residual_is_the_mean_l1_distance_of_unit_rows():
+    text, frozen = random_rows(5, 6), random_rows(5, 6, seed=1)
+    difference = text / text.norm(dim=1, keepdim=True) - frozen / frozen.norm(dim=1, keepdim=True)
+    assert cpt_rs(text, frozen).item() == pytest.approx(np.abs(difference.numpy()).sum() / 5)
+    assert cpt_rs(text, 3 * text).item() == pytest.approx(0, abs=1e-12)
+
+
+def test_kmeans_finds_clusters_that_are_there_and_numbers_them_by_first_class():
+    truth = torch.tensor([2, 0, 1, 2, 0, 1, 1, 2, 0, 0, 1, 2])
+    rows = unit_rows(3, 16)[truth] + 0.05 * random_rows(12, 16, seed=2)
+    found = cpt_clusters(rows * torch.linspace(0.1, 9, 12).unsqueeze(1), 3)
+    assert adjusted_rand_score(truth, found) == 1
+    assert found.tolist() == [0, 1, 2, 0, 1, 2, 2, 0, 1, 1, 2, 0]
+    assert_close(cpt_clusters(rows, 3, seed=0), cpt_clusters(rows, 3, seed=0))
+    assert cpt_clusters(rows, 1).count_nonzero() == 0
+    assert cpt_clusters(rows.float(), 12).tolist() == list(range(12))
+
+
+def test_refusals_of_cpt_name_the_argument():
+    rows = random_rows(5, 6)
+    for wrong in (0, 6):
+        with pytest.raises(ShapeError, match=rf"`num_clusters` must lie in 1..K = 5; got {wrong}"):
+            cpt_clusters(rows, wrong)
+    with pytest.raises(ShapeError, match=r"`clusters` must be \(K,\) with K = 5; got \(4,\)"):
+        cpt_tetf(rows, torch.zeros(4).long())
+    rows[1] = torch.nan
+    with pytest.raises(ShapeError, match=r"`frozen` has NaN or inf in 1 of 5 rows: 1"):
+        cpt_clusters(rows, 2)
+
+
+def sample(n=60, k=5, d=8, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    features = torch.randn(n, d, generator=generator, dtype=torch.float64)
+    labels = torch.randint(k, (n,), generator=generator)
+    return features, labels, torch.randn(k, d, generator=generator, dtype=torch.float64)
+
+
+def test_pull_and_push_add_up_to_the_negative_gradient_of_cross_entropy():
+    features, labels, text = sample()
+    rows = F.normalize(text, dim=1).requires_grad_()
+    loss = F.cross_entropy(7.0 * F.normalize(features, dim=1) @ rows.T, labels)
+    (gradient,) = torch.autograd.grad(loss, [rows])
+    parts = pull_push(features, labels, text, logit_scale=7.0)
+    torch.testing.assert_close(parts.pull + parts.push, -gradient)
+
+
+def test_each_part_is_the_sum_over_its_images():
+    features, labels, text = sample(n=12, k=3)
+    parts = pull_push(features, labels, text, logit_scale=2.0)
+    f, g = F.normalize(features, dim=1), F.normalize(text, dim=1)
+    for k in range(3):
+        pull, push = torch.zeros(8).double(), torch.zeros(8).double()
+        for i in range(12):
+            p = torch.softmax(2.0 * g @ f[i], dim=0)
+            if labels[i] == k:
+                pull += 2.0 / 12 * (1 - p[k]) * f[i]
+            else:
+                push -= 2.0 / 12 * p[k] * f[i]
+        torch.testing.assert_close(parts.pull[k], pull)
+        torch.testing.assert_close(parts.push[k], push)
+
+
+def test_under_imbalance_tail_classes_are_pulled_less_and_pushed_alike():
+    generator = torch.Generator().manual_seed(1)
+    centre = F.normalize(torch.randn(6, 16, generator=generator), dim=1)
+    counts = (64, 1, 1, 1, 1, 1)
+    labels = torch.repeat_interleave(torch.arange(6), torch.tensor(counts))
+    features = centre[labels] + 0.05 * torch.randn(len(labels), 16, generator=generator)
+    parts = pull_push(features, labels, F.normalize(torch.ones(6, 16), dim=1), logit_scale=10.0)
+    assert (parts.pull_strength[1:] < parts.pull_strength[0]).all()
+    assert parts.push_alignment(torch.arange(1, 6)) > 0.99
+
+
+def test_unlabelled_images_do_not_count_and_labels_must_fit():
+    features, labels, text = sample()
+    whole = pull_push(features[:50], labels[:50], text)
+    masked = labels.clone()
+    masked[50:] = -1
+    torch.testing.assert_close(pull_push(features, masked, text).pull, whole.pull)
+    with pytest.raises(ShapeError):
+        pull_push(features, labels[:3], text)

@@ -1,7 +1,9 @@
 import pytest
 
+from ncscope.data.classes import select_classes
 from ncscope.errors import DataError
-from ncscope.toy.tasks import TASKS, find_task
+from ncscope.toy.images import toy_images
+from ncscope.toy.tasks import TASKS, find_task, granularity, task_lines
 from ncscope.toy.world import FACTORS, unseen_colour, unseen_texture
 
 
@@ -71,3 +73,28 @@ def test_a_task_is_found_by_name_and_domain(name, found):
 def test_an_unknown_task_or_domain_is_refused_with_the_known_ones(name, message):
     with pytest.raises(DataError, match=message):
         find_task(name)
+
+
+@pytest.mark.parametrize(("task", "line"), [*zip(TASKS.values(), task_lines()[1:-1], strict=True)])
+def test_a_line_says_classes_halves_granularity_and_template(task, line):
+    assert line.startswith(f"toy:{task.name} ")
+    for said in (str(len(task.classes)), granularity(task), task.template, task.classnames[0]):
+        assert said in line
+
+
+def test_the_halves_are_those_that_split_takes():
+    images = toy_images("places", per_class=1)
+    base, new = (len(select_classes(images, split).classnames) for split in ("base", "new"))
+    assert f"{base} + {new}" in next(line for line in task_lines() if "toy:places" in line)
+
+
+def test_the_last_line_names_the_other_domains():
+    assert task_lines()[-1].endswith("toy:NAME@cartoon, @sketch, @night are others.")
+
+
+@pytest.mark.parametrize(
+    ("task", "said"),
+    [("shapes", "shape"), ("counts", "count + shape"), ("fish", "colour + texture, one shape")],
+)
+def test_granularity_is_the_factors_in_which_classes_differ(task, said):
+    assert granularity(TASKS[task]) == said
