@@ -1,7 +1,7 @@
 """The figures of a report, one by one: `ncscope.plots.simplex(features, classes=[0, 3, 5, 7])`.
 
 Each function returns a `plotly.graph_objects.Figure`, and `save_figure` writes one as HTML, PNG,
-SVG or PDF; the geometry behind the simplex view is in `ncscope.figures.projection`.
+SVG or PDF; `ncscope.figures.projection` says what the simplex view shows.
 """
 
 from ncscope.figures.export import save_figure

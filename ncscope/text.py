@@ -1,11 +1,8 @@
-"""Text from files kept as text, and the short names of runs: what every room writes with.
+"""Text from files kept as text, numbers for readers, and the short names of runs.
 
 No class name, path or setting is ever read as markup. Readers that interpret it have a function
 each: the browser (HTML), plotly (its labels take <b>, <a href>, …), the HTML parser inside a
 <script> (`</script>`, `<!--`), Markdown and LaTeX.
-
-Three readers interpret markup: the browser (HTML), plotly (its labels take <b>, <a href>, …), and
-the HTML parser inside a <script> (`</script>`, `<!--`). Each has its function here.
 """
 
 import html
@@ -29,12 +26,18 @@ _LATEX = {
 }  # fmt: skip
 _RAISED = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-", strict=True))
 _SIGNS = re.compile("|".join(re.escape(sign) for sign in _LATEX))
-_LIMIT = 36
+_LONGEST_NAME = 36
 
 
 def clean(text: object) -> str:
     """The text on one line: line breaks and control characters as spaces, and valid Unicode."""
     return _CONTROL.sub(" ", _LONE.sub("\ufffd", str(text)))
+
+
+def short(text: object, limit: int | None) -> str:
+    """The text, or its first characters and an ellipsis, `limit` characters in all."""
+    words = clean(text)
+    return words if limit is None or len(words) <= limit else words[: limit - 1].rstrip() + "…"
 
 
 def in_html(text: object) -> str:
@@ -52,17 +55,33 @@ def in_plot(text: object, limit: int | None = None) -> str:
     return html.escape(short(text, limit), quote=False)
 
 
-def short(text: object, limit: int | None) -> str:
-    """The text, or its first characters and an ellipsis, `limit` characters in all."""
-    words = clean(text)
-    return words if limit is None or len(words) <= limit else words[: limit - 1].rstrip() + "…"
-
-
 def in_script(value: Any) -> str:
     """JSON for a <script> element; NaN and infinities become null."""
     words = json.dumps(_finite(value), ensure_ascii=True, allow_nan=False, separators=(",", ":"))
     # `</script>` and `<!--` both start with "<"; ASCII output has no U+2028 left.
     return words.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {clean(key): _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value
+
+
+def in_markdown(text: str) -> str:
+    """Text that Markdown shows as it stands, also in a cell of a table."""
+    return _MARKDOWN.sub(r"\\\1", clean(text))
+
+
+def in_latex(text: str) -> str:
+    """Text that LaTeX prints as it stands; signs and raised digits by its own commands."""
+    words = _SIGNS.sub(lambda found: _LATEX[found[0]], clean(text))
+    raised = f"[{''.join(_RAISED)}]+"
+    return re.sub(raised, lambda m: f"$^{{{''.join(_RAISED[c] for c in m[0])}}}$", words)
 
 
 def number(value: object, digits: int = 3) -> str:
@@ -91,28 +110,6 @@ def percent(share: object) -> str:
     return f"{amount:.1f}\u202f%" if 0 < amount < 99.95 else f"{amount:.0f}\u202f%"
 
 
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {clean(key): _finite(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(item) for item in value]
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    return value
-
-
-def in_markdown(text: str) -> str:
-    """Text that Markdown shows as it stands, also in a cell of a table."""
-    return _MARKDOWN.sub(r"\\\1", clean(text))
-
-
-def in_latex(text: str) -> str:
-    """Text that LaTeX prints as it stands; signs and raised digits by its own commands."""
-    words = _SIGNS.sub(lambda found: _LATEX[found[0]], clean(text))
-    raised = f"[{''.join(_RAISED)}]+"
-    return re.sub(raised, lambda m: f"$^{{{''.join(_RAISED[c] for c in m[0])}}}$", words)
-
-
 def run_names(records: Sequence[dict[str, Any]]) -> list[str]:
     """A short name a run: the part of its source's path that tells it from the others.
 
@@ -127,7 +124,7 @@ def run_names(records: Sequence[dict[str, Any]]) -> list[str]:
         f"{name} on {where}" if where and names.count(name) > 1 and len(set(data)) > 1 else name
         for name, where in zip(names, data, strict=True)
     ]
-    names = [short(name, _LIMIT) for name in names]
+    names = [short(name, _LONGEST_NAME) for name in names]
     return [
         name if names.count(name) == 1 else f"{name} ({names[: place + 1].count(name)})"
         for place, name in enumerate(names)
@@ -154,6 +151,12 @@ def page_title(records: Sequence[dict[str, Any]]) -> str:
     return f"{len(records)} runs{short(on, 70)}"
 
 
+def _parts(name: object) -> tuple[str, ...]:
+    """The parts of a path, at least one."""
+    words = clean(name).replace("\\", "/") if name is not None else ""
+    return tuple(part for part in words.split("/") if part.strip()) or ("features",)
+
+
 def sizes(record: dict[str, Any]) -> list[tuple[str, str]]:
     """The sizes of a run, as (letter's meaning, number)."""
     return [
@@ -167,9 +170,3 @@ def same_classes(records: Sequence[dict[str, Any]]) -> bool:
     """Whether all runs have the same classes in the same order and the same width."""
     first = ([row["name"] for row in records[0]["per_class"]], records[0]["dim"])
     return all(([row["name"] for row in r["per_class"]], r["dim"]) == first for r in records[1:])
-
-
-def _parts(name: object) -> tuple[str, ...]:
-    """The parts of a path, at least one."""
-    words = clean(name).replace("\\", "/") if name is not None else ""
-    return tuple(part for part in words.split("/") if part.strip()) or ("features",)

@@ -1,5 +1,7 @@
 """What running a learner takes, and what in its file and its log does not look right."""
 
+from dataclasses import dataclass
+
 from torch import Tensor
 
 from ncscope.checkpoint.class_names import ClassNames, same_name
@@ -9,12 +11,24 @@ from ncscope.checkpoint.methods import (
     NEEDS,
     NOT_LEARNERS,
     WARNINGS,
-    Need,
     other_method,
     plain_method,
 )
-from ncscope.checkpoint.reading import Checkpoint
+from ncscope.checkpoint.reading import Checkpoint, first_few
 from ncscope.checkpoint.runlog import RunLog
+
+
+@dataclass(frozen=True)
+class Need:
+    """Something needed to run a learner: the option that gives it, and the value if it is known.
+
+    `value` is None where nothing says it; `origin` says what did, or why it is needed.
+    """
+
+    what: str
+    option: str
+    value: str | None
+    origin: str
 
 
 def needs_of(
@@ -72,9 +86,8 @@ def checks(
     if recognition.base is not None:
         warnings.append("DePT has two classifiers: text features, and a linear probe")
     if method is not None and recognition.unexplained:
-        keys = ", ".join(f"`{key}`" for key in recognition.unexplained[:5])
-        more = ", ..." if len(recognition.unexplained) > 5 else ""
-        warnings.append(f"keys that the method does not have: {keys}{more}")
+        keys = first_few([f"`{key}`" for key in recognition.unexplained], most=5)
+        warnings.append(f"keys that the method does not have: {keys}")
     if log is not None:
         warnings += _against_log(recognition, facts, names, log)
     if names is not None and names.distance > 0:
@@ -85,29 +98,12 @@ def checks(
     return warnings
 
 
-def fixed_words_note(facts: Facts, log: RunLog | None) -> tuple[str, ...]:
-    """More initial words than learned tokens: the rest of the words stays as written."""
-    words = ((log.context_words if log else None) or "").split()
-    if facts.context_length is None or len(words) <= facts.context_length:
-        return ()
-    fixed = " ".join(words[facts.context_length :])
-    return (
-        f"of the {len(words)} initial words {facts.context_length} are learned; {fixed!r} is fixed",
-    )
-
-
-def _holds(tensors: dict[str, Tensor], method: str) -> bool:
-    """Whether what the method's warning is about is in the file; runs tuned here save less."""
-    part = {"KgCoOp": "bias_vectors", "DeKg": "bias_vectors", "PromptSRC": "ZS_image_encoder"}
-    return method not in part or any(part[method] in key for key in tensors)
-
-
 def _broken(tensors: dict[str, Tensor]) -> list[str]:
     broken = [k for k, t in tensors.items() if t.is_floating_point() and not _finite(t)]
     if not broken:
         return []
-    shown = ", ".join(f"`{key}`" for key in broken[:5]) + (", ..." if len(broken) > 5 else "")
-    return [f"NaN or infinite values in {shown}: the training diverged"]
+    keys = first_few([f"`{key}`" for key in broken], most=5)
+    return [f"NaN or infinite values in {keys}: the training diverged"]
 
 
 def _finite(tensor: Tensor) -> bool:
@@ -116,6 +112,12 @@ def _finite(tensor: Tensor) -> bool:
         return True
     low, high = (tensor.float() if tensor.element_size() == 1 else tensor).aminmax()
     return bool(low.isfinite() & high.isfinite())
+
+
+def _holds(tensors: dict[str, Tensor], method: str) -> bool:
+    """Whether what the method's warning is about is in the file; runs tuned here save less."""
+    part = {"KgCoOp": "bias_vectors", "DeKg": "bias_vectors", "PromptSRC": "ZS_image_encoder"}
+    return method not in part or any(part[method] in key for key in tensors)
 
 
 def _against_log(
@@ -130,11 +132,11 @@ def _against_log(
             f"log.txt names the backbone {log.backbone}; the shapes fit "
             f"{', '.join(facts.backbones)}"
         )
+    anchor = recognition.method == "AnchorOPT (anchor)"  # has its own, unlogged length
     for what, logged, seen in (
         ("context length", log.context_length, facts.context_length),
         ("number of classes", log.num_classes, facts.num_classes),
     ):
-        anchor = recognition.method == "AnchorOPT (anchor)"  # has its own, unlogged length
         if None not in (logged, seen) and logged != seen and not anchor:
             found.append(f"{what}: {logged} in log.txt, {seen} in the file; is it another run's?")
     if log.transform == "squash":
@@ -148,3 +150,14 @@ def _against_log(
         if not same:
             found.append("the class names in log.txt are not those in the file")
     return found
+
+
+def fixed_words_note(facts: Facts, log: RunLog | None) -> tuple[str, ...]:
+    """More initial words than learned tokens: the rest of the words stays as written."""
+    words = ((log.context_words if log else None) or "").split()
+    if facts.context_length is None or len(words) <= facts.context_length:
+        return ()
+    fixed = " ".join(words[facts.context_length :])
+    return (
+        f"of the {len(words)} initial words {facts.context_length} are learned; {fixed!r} is fixed",
+    )

@@ -6,18 +6,19 @@ is the end of text. Names come in label order, in lower case.
 """
 
 import re
-import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 
 from torch import Tensor
 
 from ncscope.checkpoint.token_table import match_tokens
+from ncscope.data.classes import folded, half
 from ncscope.errors import CheckpointError, DataError
 
 Decode = Callable[[list[int]], str]
 # Number of classes of the data sets these learners are trained on; the first half is `base`
-DATASET_CLASSES = {
+_DATASET_CLASSES = {
     "ImageNet": 1000,
     "Caltech101": 100,
     "OxfordPets": 37,
@@ -30,72 +31,8 @@ DATASET_CLASSES = {
     "EuroSAT": 10,
     "UCF101": 101,
 }
+_PARTS = ("all", "base", "new")
 _PREFIX = "prompt_learner."
-
-
-def tidy(text: str) -> str:
-    """A readable name from decoded tokens, which stand apart: `7 4 7 - 4 0 0` is 747-400.
-
-    The result has the same tokens as the original name, but not always its spaces.
-    """
-    text = " ".join(text.split())
-    text = re.sub(r"(?<=\d) (?=\d)", "", text)
-    text = re.sub(r"\b([a-z]) (?=\d)", r"\1", text)  # v 8, a 5
-    text = re.sub(r" ?([-'/]+) ?", r"\1", text)
-    text = re.sub(r" ([.,;:!?)])", r"\1", text)
-    text = re.sub(r"(?<=\d)\. (?=\d)", ".", text)
-    return re.sub(r"\( ", "(", text).strip()
-
-
-def same_name(first: str, second: str) -> bool:
-    """Whether two spellings are of one name: case, `_`, spaces and composed accents are folded."""
-    return _folded(first) == _folded(second)
-
-
-def _folded(name: str) -> str:
-    return re.sub(r"[\s_]+", "", unicodedata.normalize("NFC", name).casefold())
-
-
-def common_start(rows: Sequence[Sequence[int]], *, ends_word: Callable[[int], bool]) -> int:
-    """How many tokens all rows begin with: whole words, and one token at least is left to each."""
-    if len(rows) < 2:
-        return 0
-    most = min(len(row) for row in rows) - 1
-    same = 0
-    while same < most and len({row[same] for row in rows}) == 1:
-        same += 1
-    while same and not ends_word(rows[0][same - 1]):
-        same -= 1
-    return same
-
-
-def common_end(rows: Sequence[Sequence[int]], *, ends_word: Callable[[int], bool]) -> int:
-    """How many tokens all rows end in, counted as in `common_start`."""
-    if len(rows) < 2:
-        return 0
-    most = min(len(row) for row in rows) - 1
-    same = 0
-    while same < most and len({row[-1 - same] for row in rows}) == 1:
-        same += 1
-    while same and not all(ends_word(row[-1 - same]) for row in rows):
-        same -= 1
-    return same
-
-
-def word_ends(decode: Decode, mark: int) -> Callable[[int], bool]:
-    """A test whether a token ends a word: whether a space comes before the token `mark` after it.
-
-    `mark` is the full stop, which never joins a word.
-    """
-    stop = decode([mark]).strip()
-    known: dict[int, bool] = {}
-
-    def ends_word(token: int) -> bool:
-        if token not in known:
-            known[token] = decode([token, mark]).rstrip().removesuffix(stop).endswith(" ")
-        return known[token]
-
-    return ends_word
 
 
 @dataclass(frozen=True)
@@ -194,12 +131,64 @@ def _split(rows: list[list[int]], decode: Decode) -> tuple[list[list[int]], str,
     rows = [row[:-1] for row in rows]
     if not all(rows):
         return rows, "", ""
-    ends_word = word_ends(decode, stop)
-    start = common_start(rows, ends_word=ends_word)
+    ends_word = _word_ends(decode, stop)
+    start = _common_start(rows, ends_word)
     before, rows = tidy(decode(rows[0][:start])), [row[start:] for row in rows]
-    end = common_end(rows, ends_word=ends_word)
+    end = _common_end(rows, ends_word)
     after = tidy(decode(rows[0][-end:])) if end else ""
     return [row[: len(row) - end] for row in rows], before, after
+
+
+def _word_ends(decode: Decode, mark: int) -> Callable[[int], bool]:
+    """A test whether a token ends a word: whether a space comes before the token `mark` after it.
+
+    `mark` is the full stop, which never joins a word.
+    """
+    stop = decode([mark]).strip()
+    known: dict[int, bool] = {}
+
+    def ends_word(token: int) -> bool:
+        if token not in known:
+            known[token] = decode([token, mark]).rstrip().removesuffix(stop).endswith(" ")
+        return known[token]
+
+    return ends_word
+
+
+def _common_start(rows: Sequence[Sequence[int]], ends_word: Callable[[int], bool]) -> int:
+    """How many tokens all rows begin with: whole words, and one token at least is left to each."""
+    same = _same_tokens(rows)
+    while same and not ends_word(rows[0][same - 1]):
+        same -= 1
+    return same
+
+
+def _common_end(rows: Sequence[Sequence[int]], ends_word: Callable[[int], bool]) -> int:
+    """How many tokens all rows end in, counted as in `_common_start`."""
+    same = _same_tokens([row[::-1] for row in rows])
+    while same and not all(ends_word(row[-1 - same]) for row in rows):
+        same -= 1
+    return same
+
+
+def _same_tokens(rows: Sequence[Sequence[int]]) -> int:
+    """How many tokens all rows begin with, less than the shortest has; of one row, none."""
+    places = zip(*(row[:-1] for row in rows), strict=False) if len(rows) > 1 else ()
+    return len(list(takewhile(lambda tokens: len(set(tokens)) == 1, places)))
+
+
+def tidy(text: str) -> str:
+    """A readable name from decoded tokens, which stand apart: `7 4 7 - 4 0 0` is 747-400.
+
+    The result has the same tokens as the original name, but not always its spaces.
+    """
+    text = " ".join(text.split())
+    text = re.sub(r"(?<=\d) (?=\d)", "", text)
+    text = re.sub(r"\b([a-z]) (?=\d)", r"\1", text)  # v 8, a 5
+    text = re.sub(r" ?([-'/]+) ?", r"\1", text)
+    text = re.sub(r" ([.,;:!?)])", r"\1", text)
+    text = re.sub(r"(?<=\d)\. (?=\d)", ".", text)
+    return re.sub(r"\( ", "(", text).strip()
 
 
 def check_class_names(found: ClassNames, listed: Sequence[str]) -> str:
@@ -210,8 +199,7 @@ def check_class_names(found: ClassNames, listed: Sequence[str]) -> str:
     Raises:
         DataError: the list is of other classes, or in another order; names the first differences.
     """
-    total, half = len(listed), (len(listed) + 1) // 2
-    parts = {"all": listed, "base": listed[:half], "new": listed[half:]}
+    parts = {part: [listed[k] for k in half(len(listed), part)] for part in _PARTS}
     wrong: dict[str, list[int]] = {}
     for part, names in parts.items():
         if len(names) == len(found.names):
@@ -220,8 +208,8 @@ def check_class_names(found: ClassNames, listed: Sequence[str]) -> str:
                 return part
     if not wrong:
         raise DataError(
-            f"the checkpoint was trained on {len(found.names)} classes; the list has {total} "
-            f"({half} base, {total - half} new)"
+            f"the checkpoint was trained on {len(found.names)} classes; the list has {len(listed)} "
+            f"({len(parts['base'])} base, {len(parts['new'])} new)"
         )
     part = min(wrong, key=lambda name: len(wrong[name]))
     shown = "; ".join(
@@ -240,12 +228,16 @@ def _is(found: ClassNames, index: int, name: str) -> bool:
     return any(same_name(spelling, name) for spelling in spellings)
 
 
+def same_name(first: str, second: str) -> bool:
+    """Whether two spellings are of one name: case, `_`, spaces and composed accents are folded."""
+    first, second = (folded(name).replace(" ", "") for name in (first, second))
+    return first == second
+
+
 def subset_of(num_classes: int, dataset: str | None) -> str | None:
     """Which part of a known data set has this many classes; None where it is not told by that."""
-    total = DATASET_CLASSES.get(dataset or "")
+    total = _DATASET_CLASSES.get(dataset or "")
     if total is None:
         return None
-    half = (total + 1) // 2
-    parts = {"all": total, "base": half, "new": total - half}
-    fitting = [part for part, size in parts.items() if size == num_classes]
+    fitting = [part for part in _PARTS if len(half(total, part)) == num_classes]
     return fitting[0] if len(fitting) == 1 else None

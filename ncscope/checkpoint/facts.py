@@ -5,8 +5,6 @@ from dataclasses import dataclass
 
 from ncscope.checkpoint.fingerprint import Shapes
 
-_BLOCK = r"transformer\.resblocks\.(\d{1,4})\."
-
 # OpenAI's models: widths D, of the text tower and of the image tower (ViT), patch, image positions
 _BACKBONES = {
     "ViT-B/16": (512, 512, 768, 16, 197),
@@ -19,6 +17,7 @@ _BACKBONES = {
     "RN50x16": (768, 768, None, None, 145),
     "RN50x64": (1024, 1024, None, None, 197),
 }
+_BLOCK = r"transformer\.resblocks\.(\d{1,4})\."
 
 
 @dataclass(frozen=True)
@@ -57,10 +56,18 @@ def facts_of(shapes: Shapes, *, pooled: bool = False) -> Facts:
     learner = {key.removeprefix("prompt_learner."): shape for key, shape in shapes.items()}
     context = learner.get("ctx") or learner.get("anchor_ctx_1") or ()
     sets = context[0] if pooled and len(context) == 3 else None
-    text, embed, vision = (
-        _text_width(learner, context),
-        _embed_width(learner),
-        _vision_width(learner),
+    text, vision = _text_width(learner, context), _vision_width(learner)
+    embed = _first(
+        learner,
+        ("image_encoder.proj", 1),
+        ("text_encoder.text_projection", 1),
+        ("image_encoder.attnpool.c_proj.weight", 0),
+        ("meta_net.linear1.weight", 1),
+        ("base_text_features", 1),
+        ("fc.0.weight", 1),
+        ("head.weight", 1),
+        ("visual_prototypes", 1),
+        ("memory_item", 1),
     )
     conv = learner.get("image_encoder.conv1.weight", ())
     patch = conv[3] if vision is not None and len(conv) == 4 else None
@@ -93,6 +100,12 @@ def _axis(shapes: Shapes, key: str, axis: int) -> int | None:
     return shape[axis] if -len(shape) <= axis < len(shape) else None
 
 
+def _first(shapes: Shapes, *places: tuple[str, int]) -> int | None:
+    """The length of the first of these axes that the file has."""
+    lengths = (_axis(shapes, key, axis) for key, axis in places)
+    return next((length for length in lengths if length is not None), None)
+
+
 def _text_width(learner: Shapes, context: tuple[int, ...]) -> int | None:
     if len(context) >= 2:
         return context[-1]
@@ -102,68 +115,56 @@ def _text_width(learner: Shapes, context: tuple[int, ...]) -> int | None:
 
 def _vision_width(learner: Shapes) -> int | None:
     """Width of a vision transformer; a ResNet has none that a learner could be told by."""
-    for key, axis in (
+    width = _first(
+        learner,
         ("image_encoder.class_embedding", 0),
         ("image_encoder.VPT", -1),
         ("ctx_vision", -1),
         ("proj.weight", 0),
         ("cross_prompts_visual.0", -1),
-    ):
-        if (width := _axis(learner, key, axis)) is not None:
-            return width
-    adapters = [
-        s for k, s in learner.items() if re.fullmatch(r"visual_adapter\.\d+\.up\.weight", k)
-    ]
+    )
+    if width is not None:
+        return width
+    adapter = re.compile(r"visual_adapter\.\d+\.up\.weight")
+    adapters = [shape for key, shape in learner.items() if adapter.fullmatch(key)]
     return adapters[0][0] if adapters and len(adapters[0]) == 2 else None
 
 
-def _embed_width(learner: Shapes) -> int | None:
-    for key, axis in (
-        ("image_encoder.proj", 1),
-        ("text_encoder.text_projection", 1),
-        ("image_encoder.attnpool.c_proj.weight", 0),
-        ("meta_net.linear1.weight", 1),
-        ("base_text_features", 1),
-        ("fc.0.weight", 1),
-        ("head.weight", 1),
-        ("visual_prototypes", 1),
-        ("memory_item", 1),
-    ):
-        if (width := _axis(learner, key, axis)) is not None:
-            return width
-    return None
+def _vision_context(shapes: Shapes, learner: Shapes, context: tuple[int, ...]) -> int | None:
+    places = ("ctx_vision", "image_encoder.VPT", "cross_prompts_visual.0")
+    length = _first(learner, *((key, -2) for key in places))
+    if length is None and "prompt_learner.proj.weight" in shapes and len(context) >= 2:
+        return context[-2]
+    return length
 
 
 def _text_depth(learner: Shapes, context: tuple[int, ...]) -> int | None:
-    if crossed := _indices(learner, r"cross_prompts_text\.(\d{1,4})"):
-        return max(crossed) + 1
-    if compound := _indices(learner, r"compound_prompts_text\.(\d{1,4})"):
-        return max(compound) + 2
-    if shallow := _indices(learner, rf"text_encoder\.{_BLOCK}VPT_shallow"):
-        return max(shallow) + 1
-    return 1 if len(context) >= 2 else None
+    depth = _depth(
+        learner,
+        (r"cross_prompts_text\.(\d{1,4})", 1),
+        (r"compound_prompts_text\.(\d{1,4})", 2),
+        (rf"text_encoder\.{_BLOCK}VPT_shallow", 1),
+    )
+    return depth or (1 if len(context) >= 2 else None)
 
 
 def _vision_depth(learner: Shapes) -> int | None:
-    if crossed := _indices(learner, r"cross_prompts_visual\.(\d{1,4})"):
-        return max(crossed) + 1
-    if compound := _indices(learner, r"compound_prompt_projections\.(\d{1,4})\..*"):
-        return max(compound) + 2
-    if shallow := _indices(learner, rf"image_encoder\.{_BLOCK}VPT_shallow"):
-        return max(shallow) + 1
+    depth = _depth(
+        learner,
+        (r"cross_prompts_visual\.(\d{1,4})", 1),
+        (r"compound_prompt_projections\.(\d{1,4})\..*", 2),
+        (rf"image_encoder\.{_BLOCK}VPT_shallow", 1),
+    )
     shallowest = ("image_encoder.VPT", "proj.weight", "ctx_vision")
-    return 1 if any(key in learner for key in shallowest) else None
+    return depth or (1 if any(key in learner for key in shallowest) else None)
 
 
-def _indices(learner: Shapes, pattern: str) -> list[int]:
-    return [int(match[1]) for key in learner if (match := re.fullmatch(pattern, key))]
-
-
-def _vision_context(shapes: Shapes, learner: Shapes, context: tuple[int, ...]) -> int | None:
-    for key in ("ctx_vision", "image_encoder.VPT", "cross_prompts_visual.0"):
-        if (length := _axis(learner, key, -2)) is not None:
-            return length
-    return context[-2] if "prompt_learner.proj.weight" in shapes and len(context) >= 2 else None
+def _depth(learner: Shapes, *patterns: tuple[str, int]) -> int | None:
+    """The highest number in keys of the first pattern that fits any, plus what makes it a count."""
+    for pattern, more in patterns:
+        if found := [int(match[1]) for key in learner if (match := re.fullmatch(pattern, key))]:
+            return max(found) + more
+    return None
 
 
 def _num_classes(learner: Shapes, sets: int | None) -> int | None:
@@ -171,16 +172,17 @@ def _num_classes(learner: Shapes, sets: int | None) -> int | None:
     prefix = _axis(learner, "token_prefix", 0)
     if prefix is not None:
         return prefix // max(sets or 1, 1)
-    for key in (
-        "base_text_features",
-        "token_embedding",
-        "prompt_embeddings",
-        "linear_probe_proj.weight",
-        "visual_prototypes",
-        "head.weight",
-    ):
-        if (rows := _axis(learner, key, 0)) is not None:
-            return rows
+    rows = _first(
+        learner,
+        ("base_text_features", 0),
+        ("token_embedding", 0),
+        ("prompt_embeddings", 0),
+        ("linear_probe_proj.weight", 0),
+        ("visual_prototypes", 0),
+        ("head.weight", 0),
+    )
+    if rows is not None:
+        return rows
     context = learner.get("ctx", ())
     return context[0] if len(context) == 3 and sets is None else None
 

@@ -14,10 +14,7 @@ from ncscope.checkpoint.reading import BARE
 Shapes = Mapping[str, tuple[int, ...]]
 _FIXED = ("token_prefix", "token_suffix", "tokenized_prompts")
 _TOWERS = ("image_encoder.*", "text_encoder.*", "logit_scale")
-_WHOLE = (
-    *(f"prompt_learner.{key}" for key in _FIXED),
-    *_TOWERS,
-)
+_WHOLE = (*(f"prompt_learner.{key}" for key in _FIXED), *_TOWERS)
 _META = ("meta_net.linear1.*", "meta_net.linear2.*")
 
 
@@ -234,8 +231,7 @@ def recognise(shapes: Shapes) -> Recognition:
     row = next((row for row in TABLE if _fits(row, shapes)), None)
     if row is None:
         return _nearest(shapes)
-    unexplained = tuple(key for key in shapes if not _known(row, key))
-    return Recognition(row.methods[0], row.methods, unexplained=unexplained)
+    return Recognition(row.methods[0], row.methods, unexplained=_unexplained(row, shapes))
 
 
 def _dept(rest: Shapes) -> Recognition:
@@ -266,8 +262,9 @@ def _missing(row: Row, shapes: Shapes) -> tuple[str, ...]:
     )
 
 
-def _known(row: Row, key: str) -> bool:
-    return any(fnmatchcase(key, pattern) for pattern in (*row.keys, *row.others))
+def _unexplained(row: Row, shapes: Shapes) -> tuple[str, ...]:
+    known = (*row.keys, *row.others)
+    return tuple(key for key in shapes if not any(fnmatchcase(key, one) for one in known))
 
 
 def _nearest(shapes: Shapes) -> Recognition:
@@ -282,9 +279,9 @@ def _nearest(shapes: Shapes) -> Recognition:
 
     def likeness(row: Row) -> float:
         present = sum(presence(row, pattern) for pattern in row.keys) / len(row.keys)
-        return present + sum(_known(row, key) for key in shapes) / max(len(shapes), 1)
+        explained = len(shapes) - len(_unexplained(row, shapes))
+        return present + explained / max(len(shapes), 1)
 
     row = max(TABLE, key=likeness)
-    unexplained = tuple(key for key in shapes if not _known(row, key))
-    missing = _missing(row, shapes)
+    missing, unexplained = _missing(row, shapes), _unexplained(row, shapes)
     return Recognition(None, nearest=row.methods[0], missing=missing, unexplained=unexplained)

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ncscope.checkpoint.checks import checks, fixed_words_note, needs_of
+from ncscope.checkpoint.checks import Need, checks, fixed_words_note, needs_of
 from ncscope.checkpoint.class_names import (
     ClassNames,
     Decode,
@@ -20,7 +20,7 @@ from ncscope.checkpoint.class_names import (
 from ncscope.checkpoint.facts import Facts, facts_of
 from ncscope.checkpoint.fingerprint import Recognition, recognise
 from ncscope.checkpoint.locate import Located, locate
-from ncscope.checkpoint.methods import Need, named_by, named_in, plain_method
+from ncscope.checkpoint.methods import named_by, named_in, plain_method
 from ncscope.checkpoint.reading import Checkpoint, read_checkpoint
 from ncscope.checkpoint.runlog import RunLog, read_runlog
 from ncscope.errors import CheckpointError

@@ -1,11 +1,9 @@
-"""What is known of every method: its row for readers, its trainers, its needs and cautions."""
+"""What is known of every method: how it is read, its trainers' names, its needs and cautions."""
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-_CLIP = "CLIP's"
-_ALL = "yes"
 _CONTEXT = "learned context, class name at the end, middle or front"
 _TABLE_ONLY = "no: a table of the training classes"
 _WRITTEN = "written prompt of the data set"
@@ -17,7 +15,7 @@ TUNED_HERE = frozenset(
         *("TaskRes", "CLIP-Adapter"),
     }
 )
-# Patterns for the trainer's name in lower case, letters, digits and + only
+# Patterns for the trainer's name, folded
 _TRAINERS = {
     "CoOp": r"(csc)?coop",
     "ProGrad": r"prograd.*",
@@ -63,47 +61,44 @@ _POSITION = (
     "where the name stands in the prompt is not in the file",
 )
 NEEDS: dict[str, tuple[tuple[str, str, str | None, str], ...]] = {
-    "CoOp": (_POSITION,),
-    "ProGrad": (_POSITION,),
-    "Nemesis": (_POSITION,),
-    "PLOT": (_POSITION,),
-    "PLOTNemesis": (_POSITION,),
+    **dict.fromkeys(("CoOp", "ProGrad", "Nemesis", "PLOT", "PLOTNemesis"), (_POSITION,)),
+    **dict.fromkeys(("TCP", "DeKg_TCP", "MMRL", "MMRL++"), (_DATASET,)),
+    **dict.fromkeys(("CLIP-Adapter", "Tip-Adapter", "CLIP-LoRA"), (_DATASET,)),
     "DPC": (("base prompt", "--base", None, "the file holds a mixture with a CoOp prompt"),),
     "CoCoOp": (("condition", "--condition", None, "its prompts depend on the image"),),
-    "TCP": (_DATASET,),
-    "DeKg_TCP": (_DATASET,),
     "VPT": (_TEMPLATE,),
-    "MMRL": (_DATASET,),
-    "MMRL++": (_DATASET,),
     "TaskRes": (
         ("residual scale", "--residual-scale", "RESIDUAL_SCALE", "the file does not hold it"),
     ),
-    "CLIP-Adapter": (_DATASET,),
-    "Tip-Adapter": (_DATASET,),
-    "CLIP-LoRA": (_DATASET,),
     "MMA": (("adapter scale", "", "ADAPTER_SCALE", "the file does not hold it; usually 0.001"),),
     "PromptKD": (("teacher", "--teacher", None, "the student has no text side"),),
 }
 WARNINGS: dict[str, str] = {
     "CoCoOp": "text features depend on the image, so there is no one set of them; say which "
     "(--condition)",
-    "KgCoOp": "`bias_vectors` and `meta_net.linear1` are in the file but not used by the method",
-    "DeKg": "`bias_vectors` and `meta_net.linear1` are in the file but not used by the method",
+    **dict.fromkeys(
+        ("KgCoOp", "DeKg"),
+        "`bias_vectors` and `meta_net.linear1` are in the file but not used by the method",
+    ),
     "PromptSRC": "the towers in the file are averages over epochs in half precision, which differ "
     "from CLIP's by about 4e-4; only with `--backbone checkpoint` are the run's features exact",
     "HiCroPL": "the learner changes its own parameters at each forward pass, and its frozen text "
     "side (written descriptions) is not saved",
-    "AnchorOPT": "the place of the anchor is drawn at random at each forward pass",
-    "CoCoOp_AnchorOPT": "the place of the anchor is drawn at random at each forward pass",
-    "PLOT": "the method decides by optimal transport over local features; its measures are of "
-    "pooled features",
-    "PLOTNemesis": "the method decides by optimal transport over local features; its measures are "
-    "of pooled features",
+    **dict.fromkeys(
+        ("AnchorOPT", "CoCoOp_AnchorOPT"),
+        "the place of the anchor is drawn at random at each forward pass",
+    ),
+    **dict.fromkeys(
+        ("PLOT", "PLOTNemesis"),
+        "the method decides by optimal transport over local features; its measures are of pooled "
+        "features",
+    ),
     "PLOT++": "the method decides by optimal transport over several prompts; its measures are of "
     "pooled features",
-    "MMRL": "the method has two image features, and uses both on base classes and one on new ones",
-    "MMRL++": "the method has two image features, and uses both on base classes and one on new "
-    "ones",
+    **dict.fromkeys(
+        ("MMRL", "MMRL++"),
+        "the method has two image features, and uses both on base classes and one on new ones",
+    ),
     "PromptKD": "there is no text side in the file: without --teacher only image measures",
     "TextRefiner": "the method does not normalise its text features; their norms differ",
     "Tip-Adapter": "the method decides by a cache of training features beside the text features",
@@ -128,8 +123,8 @@ class Method:
 
     name: str
     text: str
-    image: str = _CLIP
-    new_classes: str = _ALL
+    image: str = "CLIP's"
+    new_classes: str = "yes"
     caveat: str = ""
 
 
@@ -188,21 +183,21 @@ def plain_method(method: str) -> str:
 
 def named_by(trainer: str, candidates: Sequence[str]) -> str | None:
     """The candidate that the trainer's name means, if it means just one of them."""
-    wanted = [c for c in candidates if re.fullmatch(_pattern(c), _folded(trainer))]
+    wanted = [c for c in candidates if re.fullmatch(_pattern(c), folded(trainer))]
     return wanted[0] if len(wanted) == 1 else None
 
 
 def other_method(trainer: str, candidates: Sequence[str]) -> str | None:
     """The method, none of the candidates, that the trainer's name is known to mean."""
     own = {plain_method(candidate) for candidate in candidates}
-    meant = [m for m, pattern in _TRAINERS.items() if re.fullmatch(pattern, _folded(trainer))]
+    meant = [m for m, pattern in _TRAINERS.items() if re.fullmatch(pattern, folded(trainer))]
     return meant[0] if meant and not own & set(meant) else None
 
 
 def named_in(parts: Sequence[str], candidates: Sequence[str]) -> tuple[str, str] | None:
     """The candidate, other than the first, that a folder is called after, and that folder."""
     for part in reversed(parts):
-        named = [c for c in candidates[1:] if re.fullmatch(_pattern(c), _folded(part))]
+        named = [c for c in candidates[1:] if re.fullmatch(_pattern(c), folded(part))]
         if len(named) == 1:
             return named[0], part
     return None
@@ -214,18 +209,6 @@ def _pattern(candidate: str) -> str:
     return f"{over}(?:{pattern})"
 
 
-def _folded(name: str) -> str:
+def folded(name: str) -> str:
+    """The name of a trainer or folder in lower case: letters, digits and + only."""
     return re.sub(r"[^a-z0-9+]", "", name.lower())
-
-
-@dataclass(frozen=True)
-class Need:
-    """Something needed to run a learner: the option that gives it, and the value if it is known.
-
-    `value` is None where nothing says it; `origin` says what did, or why it is needed.
-    """
-
-    what: str
-    option: str
-    value: str | None
-    origin: str

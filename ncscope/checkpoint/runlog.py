@@ -9,13 +9,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ncscope.checkpoint.methods import folded
+
+_MAX_BYTES = 16 * 2**20  # read at each end of a longer file
+_MAX_LINES = 5000
+_MAX_VALUE = 300
+_MAX_PROMPTS_LINE = 2**20
+
+_START = "** Arguments **"
 _LINE = re.compile(r"( *)([A-Z][A-Za-z0-9_]*):(?: (.*))?")  # TRAINER.TaskRes, TRAINER.MMRLpp
 _ARGUMENT = re.compile(r"([a-z_]+): ?(.*)")
 _LOADED = re.compile(r"(Loading trainer|Loading dataset|Loading CLIP \(backbone): (.*)")
-_MAX_VALUE = 300
-_MAX_LINES = 5000
 # Trainers whose authors kept CoOp's section for their own settings
 _USE_COOP = ("prograd", "tcp", "dekg", "nemesis", "textrefiner")
+
 _SPLIT = re.compile(r"[Ee]valuate on the \*(\w+)\* set")
 _NUMBER = r"(\d[\d,]{0,15}(?:\.\d{1,15})?)"
 _RESULT = re.compile(rf"\* (total|correct|accuracy|macro_f1): {_NUMBER}%?")
@@ -24,100 +31,6 @@ _CLASSES = re.compile(r"# classes +(\d{1,9})")
 _PER_CLASS = re.compile(r"\* class: (\d{1,9}) \((.*)\)\ttotal: ")
 _QUOTED = re.compile(r"'((?:[^'\\]|\\.)*)'|\"((?:[^\"\\]|\\.)*)\"")
 _INITIAL = re.compile(r'Initial context: "(.*)"')
-_MAX_PROMPTS_LINE = 2**20
-_MAX_BYTES = 16 * 2**20  # read at each end of a longer file
-_START = "** Arguments **"
-
-
-@dataclass(frozen=True)
-class Settings:
-    """Values by dotted name, as printed; arguments of the program have lower-case names."""
-
-    values: dict[str, str]
-
-    def text(self, *names: str) -> str | None:
-        """The first of these names that has a value."""
-        return next((value for name in names if (value := self.values.get(name))), None)
-
-    def count(self, *names: str) -> int | None:
-        """The first value, if it is a count; Dassl's -1 for "not set" is none."""
-        value = self.text(*names)
-        return int(value) if value is not None and re.fullmatch(r"\d{1,9}", value) else None
-
-    def flag(self, name: str) -> bool | None:
-        return {"True": True, "False": False}.get(self.values.get(name, ""))
-
-    def of_trainer(self, *names: str) -> str | None:
-        """The value in the section of the run's trainer; the other sections are defaults."""
-        section = self.section()
-        return self.text(*(f"TRAINER.{section}.{name}" for name in names)) if section else None
-
-    def count_of_trainer(self, *names: str) -> int | None:
-        value = self.of_trainer(*names)
-        return int(value) if value is not None and re.fullmatch(r"\d{1,9}", value) else None
-
-    def flag_of_trainer(self, name: str) -> bool | None:
-        return {"True": True, "False": False}.get(self.of_trainer(name) or "")
-
-    def context_words(self) -> str | None:
-        """The words the context began as; True is KgCoOp's way to say "a photo of a"."""
-        words = self.of_trainer("CTX_INIT")
-        if words in (None, "False", "None"):
-            return None
-        return "a photo of a" if words == "True" else words.strip("'\"").replace("_", " ")
-
-    def section(self) -> str | None:
-        """The longest section name inside the trainer's name: COCOOP, not COOP, for CoCoOp."""
-        trainer = _folded(self.text("TRAINER.NAME", "trainer") or "")
-        names = [name.split(".") for name in self.values if name.startswith("TRAINER.")]
-        sections = {parts[1] for parts in names if len(parts) > 2}
-        inside = [section for section in sections if _folded(section) in trainer]
-        if not inside and any(name in trainer for name in _USE_COOP):
-            inside = ["COOP"]
-        return max(inside, key=len) if inside else None
-
-
-def settings_of(run: str) -> Settings:
-    """Read the arguments, the configuration and the `Loading ...` lines of one run's text."""
-    head, _, rest = run.partition("** Config **")
-    values: dict[str, str] = {}
-    for line in head.splitlines()[:_MAX_LINES]:
-        if match := _ARGUMENT.fullmatch(line.strip()):
-            values.setdefault(match[1], _clean(match[2]))
-    values.update(_config_lines(rest))
-    for match in _LOADED.finditer(run):
-        values.setdefault(match[1], _clean(match[2].rstrip(")")))
-    return Settings(values)
-
-
-def _config_lines(text: str) -> dict[str, str]:
-    """Dotted names from the indentation; ends at the first line that is no setting."""
-    values: dict[str, str] = {}
-    parents: list[tuple[int, str]] = []
-    for line in text.splitlines()[:_MAX_LINES]:
-        if not line.strip("* "):
-            continue
-        match = _LINE.fullmatch(line.rstrip().replace("\t", "  "))
-        if match is None:
-            break
-        indent, name, value = len(match[1]), match[2], match[3]
-        while parents and parents[-1][0] >= indent:
-            parents.pop()
-        dotted = ".".join([*(parent for _, parent in parents[-8:]), name])
-        if value is None:
-            parents.append((indent, name))
-        values[dotted] = _clean(value or "")
-    return values
-
-
-def _folded(name: str) -> str:
-    return re.sub(r"[^a-z0-9+]", "", name.lower())
-
-
-def _clean(value: str) -> str:
-    """Printable and short: the value may end up on a terminal."""
-    kept = "".join(letter if letter.isprintable() else " " for letter in value[:_MAX_VALUE])
-    return kept.strip()
 
 
 @dataclass(frozen=True)
@@ -129,88 +42,6 @@ class Evaluation:
     macro_f1: float | None = None
     total: int | None = None
     correct: int | None = None
-
-
-def evaluations_of(run: str) -> tuple[Evaluation, ...]:
-    """Every finished evaluation, in order; a block cut off before its accuracy is none."""
-    split, found, values = None, list[Evaluation](), dict[str, str]()
-
-    def close() -> None:
-        if "accuracy" in values:
-            found.append(_evaluation(split, values))
-        values.clear()
-
-    for line in run.splitlines():
-        line = line.strip()
-        if match := _SPLIT.search(line):
-            close()
-            split = match[1]
-        elif line.startswith("=> result"):
-            close()
-        elif match := _RESULT.fullmatch(line):
-            values.setdefault(match[1], match[2])
-    close()
-    return tuple(found)
-
-
-def _evaluation(split: str | None, values: dict[str, str]) -> Evaluation:
-    total, correct = (_count(values.get(name)) for name in ("total", "correct"))
-    accuracy = float(values["accuracy"].replace(",", ""))
-    macro_f1 = float(values["macro_f1"].replace(",", "")) if "macro_f1" in values else None
-    return Evaluation(split, accuracy, macro_f1, total, correct)
-
-
-def _count(value: str | None) -> int | None:
-    digits = (value or "").replace(",", "")
-    return int(digits) if re.fullmatch(r"\d{1,12}", digits) else None
-
-
-def transform_of(run: str) -> str | None:
-    """ "current" (resize the shorter edge, centre crop) or "squash" (to the square, no crop)."""
-    _, found, rest = run.partition("Building transform_test")
-    steps = []
-    for line in rest.splitlines()[1:] if found else []:
-        if not line.startswith("+"):
-            break
-        steps.append(line)
-    if any("resize the smaller edge" in step for step in steps):
-        return "current" if any("center crop" in step for step in steps) else None
-    return "squash" if any(re.match(r"\+ resize to \d+x\d+", step) for step in steps) else None
-
-
-def epochs_of(run: str) -> int | None:
-    """The highest epoch that the training printed."""
-    epochs = [int(match[1]) for match in _EPOCH.finditer(run)]
-    return max(epochs) if epochs else None
-
-
-def num_classes_of(run: str) -> int | None:
-    match = _CLASSES.search(run)
-    return int(match[1]) if match else None
-
-
-def class_names_of(run: str) -> tuple[str, ...] | None:
-    """Class names in label order, from results by class or from the list of initial prompts."""
-    lines = [line for line in run.splitlines() if len(line) < 1000]
-    by_label = {int(m[1]): m[2] for line in lines if (m := _PER_CLASS.match(line))}
-    if by_label and sorted(by_label) == list(range(len(by_label))):
-        return _clean_names([by_label[label] for label in range(len(by_label))])
-    context = ""
-    for line in run.splitlines():
-        if match := _INITIAL.fullmatch(line.strip()):
-            context = match[1]
-        elif context and line.startswith(("['", '["')) and len(line) < _MAX_PROMPTS_LINE:
-            prompts = [(m[1] or m[2] or "").replace("\\'", "'") for m in _QUOTED.finditer(line)]
-            around = (f"{context} ", ".")
-            if all(p.startswith(around[0]) and p.endswith(around[1]) for p in prompts):
-                return _clean_names([p[len(around[0]) : -1] for p in prompts])
-    return None
-
-
-def _clean_names(names: list[str]) -> tuple[str, ...] | None:
-    """None if one is empty or not printable: such a list is not to be relied on."""
-    fit = bool(names) and all(name and name.isprintable() and len(name) < 300 for name in names)
-    return tuple(names) if fit else None
 
 
 @dataclass(frozen=True)
@@ -269,42 +100,6 @@ def read_runlog(paths: Sequence[Path]) -> RunLog | None:
     return _runlog(runs[chosen], settings[chosen], notes)
 
 
-def _runlog(run: str, found: Settings, notes: list[str]) -> RunLog | None:
-    evaluations = evaluations_of(run)
-    if not found.values and not evaluations:
-        return None
-    tested = [e for e in evaluations if e.split == "test"] or list(evaluations)
-    if not evaluations:
-        notes.append("log.txt has no finished evaluation: the run was cut short, or not tested")
-    return RunLog(
-        trainer=found.text("TRAINER.NAME", "Loading trainer", "trainer"),
-        backbone=found.text("MODEL.BACKBONE.NAME", "Loading CLIP (backbone"),
-        dataset=found.text("DATASET.NAME", "Loading dataset"),
-        subsample=found.text("DATASET.SUBSAMPLE_CLASSES"),
-        shots=found.count("DATASET.NUM_SHOTS"),
-        seed=found.count("SEED", "seed"),
-        precision=found.of_trainer("PREC"),
-        context_words=found.context_words(),
-        context_length=found.count_of_trainer("N_CTX", "N_CTX_TEXT"),
-        vision_context_length=found.count_of_trainer("N_CTX_VISION"),
-        class_specific=found.flag_of_trainer("CSC"),
-        class_token_position=found.of_trainer("CLASS_TOKEN_POSITION"),
-        text_depth=found.count_of_trainer("PROMPT_DEPTH", "PROMPT_DEPTH_TEXT"),
-        vision_depth=found.count_of_trainer("PROMPT_DEPTH", "PROMPT_DEPTH_VISION"),
-        transform=transform_of(run),
-        max_epoch=found.count("OPTIM.MAX_EPOCH"),
-        epochs_logged=epochs_of(run),
-        num_classes=num_classes_of(run),
-        class_names=class_names_of(run),
-        accuracy=tested[-1].accuracy if tested else None,
-        macro_f1=tested[-1].macro_f1 if tested else None,
-        images_tested=tested[-1].total if tested else None,
-        evaluations=evaluations,
-        settings=found.values,
-        notes=tuple(notes),
-    )
-
-
 def _text(path: Path, notes: list[str]) -> str:
     """The file's text, whatever its encoding; of a very long file its beginning and its end."""
     try:
@@ -327,4 +122,190 @@ def _text(path: Path, notes: list[str]) -> str:
 def _runs(text: str) -> list[str]:
     """The text cut where a program began: at the stars above its arguments."""
     first, *rest = text.split(_START)
-    return rest if rest else [first]
+    return rest or [first]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Values by dotted name, as printed; arguments of the program have lower-case names."""
+
+    values: dict[str, str]
+
+    def text(self, *names: str) -> str | None:
+        """The first of these names that has a value."""
+        return next((value for name in names if (value := self.values.get(name))), None)
+
+    def count(self, *names: str) -> int | None:
+        """The first value, if it is a count; Dassl's -1 for "not set" is none."""
+        value = self.text(*names)
+        return int(value) if value is not None and re.fullmatch(r"\d{1,9}", value) else None
+
+    def flag(self, *names: str) -> bool | None:
+        """The first value, if it is True or False."""
+        return {"True": True, "False": False}.get(self.text(*names) or "")
+
+    def of_trainer(self, *names: str) -> tuple[str, ...]:
+        """The names in the section of the run's trainer; the other sections are defaults."""
+        section = self.section()
+        return tuple(f"TRAINER.{section}.{name}" for name in names) if section else ()
+
+    def context_words(self) -> str | None:
+        """The words the context began as; True is KgCoOp's way to say "a photo of a"."""
+        words = self.text(*self.of_trainer("CTX_INIT"))
+        if words in (None, "False", "None"):
+            return None
+        return "a photo of a" if words == "True" else words.strip("'\"").replace("_", " ")
+
+    def section(self) -> str | None:
+        """The longest section name inside the trainer's name: COCOOP, not COOP, for CoCoOp."""
+        trainer = folded(self.text("TRAINER.NAME", "trainer") or "")
+        names = [name.split(".") for name in self.values if name.startswith("TRAINER.")]
+        sections = {parts[1] for parts in names if len(parts) > 2}
+        inside = [section for section in sections if folded(section) in trainer]
+        if not inside and any(name in trainer for name in _USE_COOP):
+            inside = ["COOP"]
+        return max(inside, key=len) if inside else None
+
+
+def settings_of(run: str) -> Settings:
+    """Read the arguments, the configuration and the `Loading ...` lines of one run's text."""
+    head, _, rest = run.partition("** Config **")
+    values: dict[str, str] = {}
+    for line in head.splitlines()[:_MAX_LINES]:
+        if match := _ARGUMENT.fullmatch(line.strip()):
+            values.setdefault(match[1], _clean(match[2]))
+    values.update(_config_lines(rest))
+    for match in _LOADED.finditer(run):
+        values.setdefault(match[1], _clean(match[2].rstrip(")")))
+    return Settings(values)
+
+
+def _config_lines(text: str) -> dict[str, str]:
+    """Dotted names from the indentation; ends at the first line that is no setting."""
+    values: dict[str, str] = {}
+    parents: list[tuple[int, str]] = []
+    for line in text.splitlines()[:_MAX_LINES]:
+        if not line.strip("* "):
+            continue
+        match = _LINE.fullmatch(line.rstrip().replace("\t", "  "))
+        if match is None:
+            break
+        indent, name, value = len(match[1]), match[2], match[3]
+        while parents and parents[-1][0] >= indent:
+            parents.pop()
+        dotted = ".".join([*(parent for _, parent in parents[-8:]), name])
+        if value is None:
+            parents.append((indent, name))
+        values[dotted] = _clean(value or "")
+    return values
+
+
+def _clean(value: str) -> str:
+    """Printable and short: the value may end up on a terminal."""
+    kept = "".join(letter if letter.isprintable() else " " for letter in value[:_MAX_VALUE])
+    return kept.strip()
+
+
+def _runlog(run: str, found: Settings, notes: list[str]) -> RunLog | None:
+    evaluations = evaluations_of(run)
+    if not found.values and not evaluations:
+        return None
+    tested = [e for e in evaluations if e.split == "test"] or list(evaluations)
+    classes = _CLASSES.search(run)
+    own = found.of_trainer
+    if not evaluations:
+        notes.append("log.txt has no finished evaluation: the run was cut short, or not tested")
+    return RunLog(
+        trainer=found.text("TRAINER.NAME", "Loading trainer", "trainer"),
+        backbone=found.text("MODEL.BACKBONE.NAME", "Loading CLIP (backbone"),
+        dataset=found.text("DATASET.NAME", "Loading dataset"),
+        subsample=found.text("DATASET.SUBSAMPLE_CLASSES"),
+        shots=found.count("DATASET.NUM_SHOTS"),
+        seed=found.count("SEED", "seed"),
+        precision=found.text(*own("PREC")),
+        context_words=found.context_words(),
+        context_length=found.count(*own("N_CTX", "N_CTX_TEXT")),
+        vision_context_length=found.count(*own("N_CTX_VISION")),
+        class_specific=found.flag(*own("CSC")),
+        class_token_position=found.text(*own("CLASS_TOKEN_POSITION")),
+        text_depth=found.count(*own("PROMPT_DEPTH", "PROMPT_DEPTH_TEXT")),
+        vision_depth=found.count(*own("PROMPT_DEPTH", "PROMPT_DEPTH_VISION")),
+        transform=transform_of(run),
+        max_epoch=found.count("OPTIM.MAX_EPOCH"),
+        epochs_logged=max((int(match[1]) for match in _EPOCH.finditer(run)), default=None),
+        num_classes=int(classes[1]) if classes else None,
+        class_names=class_names_of(run),
+        accuracy=tested[-1].accuracy if tested else None,
+        macro_f1=tested[-1].macro_f1 if tested else None,
+        images_tested=tested[-1].total if tested else None,
+        evaluations=evaluations,
+        settings=found.values,
+        notes=tuple(notes),
+    )
+
+
+def evaluations_of(run: str) -> tuple[Evaluation, ...]:
+    """Every finished evaluation, in order; a block cut off before its accuracy is none."""
+    split, found, values = None, list[Evaluation](), dict[str, str]()
+
+    def close() -> None:
+        if "accuracy" in values:
+            found.append(_evaluation(split, values))
+        values.clear()
+
+    for line in run.splitlines():
+        line = line.strip()
+        if match := _SPLIT.search(line):
+            close()
+            split = match[1]
+        elif line.startswith("=> result"):
+            close()
+        elif match := _RESULT.fullmatch(line):
+            values.setdefault(match[1], match[2])
+    close()
+    return tuple(found)
+
+
+def _evaluation(split: str | None, values: dict[str, str]) -> Evaluation:
+    plain = {name: value.replace(",", "") for name, value in values.items()}
+    counts = [plain.get(name, "") for name in ("total", "correct")]
+    total, correct = (int(c) if re.fullmatch(r"\d{1,12}", c) else None for c in counts)
+    macro_f1 = float(plain["macro_f1"]) if "macro_f1" in plain else None
+    return Evaluation(split, float(plain["accuracy"]), macro_f1, total, correct)
+
+
+def transform_of(run: str) -> str | None:
+    """ "current" (resize the shorter edge, centre crop) or "squash" (to the square, no crop)."""
+    _, found, rest = run.partition("Building transform_test")
+    steps = []
+    for line in rest.splitlines()[1:] if found else []:
+        if not line.startswith("+"):
+            break
+        steps.append(line)
+    if any("resize the smaller edge" in step for step in steps):
+        return "current" if any("center crop" in step for step in steps) else None
+    return "squash" if any(re.match(r"\+ resize to \d+x\d+", step) for step in steps) else None
+
+
+def class_names_of(run: str) -> tuple[str, ...] | None:
+    """Class names in label order, from results by class or from the list of initial prompts."""
+    lines = [line for line in run.splitlines() if len(line) < 1000]
+    by_label = {int(m[1]): m[2] for line in lines if (m := _PER_CLASS.match(line))}
+    if by_label and sorted(by_label) == list(range(len(by_label))):
+        return _clean_names([by_label[label] for label in range(len(by_label))])
+    context = ""
+    for line in run.splitlines():
+        if match := _INITIAL.fullmatch(line.strip()):
+            context = match[1]
+        elif context and line.startswith(("['", '["')) and len(line) < _MAX_PROMPTS_LINE:
+            prompts = [(m[1] or m[2] or "").replace("\\'", "'") for m in _QUOTED.finditer(line)]
+            around = (f"{context} ", ".")
+            if all(p.startswith(around[0]) and p.endswith(around[1]) for p in prompts):
+                return _clean_names([p[len(around[0]) : -1] for p in prompts])
+    return None
+
+
+def _clean_names(names: list[str]) -> tuple[str, ...] | None:
+    """None if one is empty or not printable: such a list is not to be relied on."""
+    fit = bool(names) and all(name and name.isprintable() and len(name) < 300 for name in names)
+    return tuple(names) if fit else None

@@ -13,7 +13,7 @@ from torch import Tensor
 from ncscope.errors import CheckpointError
 
 TOLERANCE = 0.02  # relative; distinct tokens of CLIP are about 1 apart
-_SAMPLE = 64
+_AT_ONCE = 64  # vectors compared with all rows
 _MOST_DISTINCT = 20_000
 _KEY = 16  # leading elements that make a row's key
 _MIXER = 1_000_003
@@ -51,12 +51,6 @@ def match_tokens(vectors: Tensor, table: Tensor, *, name: str = "token_suffix") 
     return Matches(ids[inverse], distance)
 
 
-def _bits(rows: Tensor) -> Tensor:
-    """The rows' bits as integers, so that equal bits and nothing else are equal."""
-    integer = {2: torch.int16, 4: torch.int32, 8: torch.int64}[rows.element_size()]
-    return rows.contiguous().view(integer)
-
-
 def _distinct(vectors: Tensor) -> tuple[Tensor, Tensor]:
     """The distinct vectors in order of appearance, and for each vector which of them it is."""
     found: dict[bytes, int] = {}
@@ -78,6 +72,12 @@ def _by_bits(vectors: Tensor, table: Tensor) -> Tensor:
     return torch.where((rows[ids] == wanted).all(dim=1), ids, -1)
 
 
+def _bits(rows: Tensor) -> Tensor:
+    """The rows' bits as integers, so that equal bits and nothing else are equal."""
+    integer = {2: torch.int16, 4: torch.int32, 8: torch.int64}[rows.element_size()]
+    return rows.contiguous().view(integer)
+
+
 def _keys(bits: Tensor) -> Tensor:
     """One number a row, by which rows are looked up before they are compared in full."""
     leading = bits[:, :_KEY].long()
@@ -90,7 +90,7 @@ def _nearest(vectors: Tensor, table: Tensor, *, name: str) -> tuple[Tensor, floa
     rows = table.detach().cpu().float()
     norms = rows.norm(dim=1).clamp(min=1e-12)
     ids, largest = list[Tensor](), 0.0
-    for part in vectors.float().split(_SAMPLE):
+    for part in vectors.float().split(_AT_ONCE):
         distances = torch.cdist(part, rows) / norms
         smallest, nearest = distances.min(dim=1)
         largest = max(largest, float(smallest.max().nan_to_num(nan=torch.inf)))

@@ -6,6 +6,7 @@ only: from a local file it would take OpenAI's weights without their QuickGELU, 
 without weights it would give a random model, both without an error.
 """
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -65,14 +66,20 @@ class Backbone:
 
     def encode_image(self, pixels: Tensor) -> Tensor:
         """(B, 3, H, W) preprocessed pixels to (B, D) float32, not normalised."""
-        encode = self.model.encode_image
-        if self.precision == "fp32":
-            return encode(pixels)
-        half = torch.bfloat16 if self.precision == "bf16" else torch.float16
-        if self.device.type == "cuda":
-            with torch.autocast("cuda", dtype=half):
-                return encode(pixels).float()
-        return encode(pixels.to(half)).float()
+        if self.precision != "fp32" and self.device.type != "cuda":
+            pixels = pixels.to(self._half)  # as the tower's weights are
+        with self.autocast():
+            return self.model.encode_image(pixels).float()
+
+    def autocast(self) -> contextlib.AbstractContextManager[object]:
+        """On CUDA, what runs the image tower in half precision if asked for; nothing elsewhere."""
+        if self.precision == "fp32" or self.device.type != "cuda":
+            return contextlib.nullcontext()
+        return torch.autocast("cuda", dtype=self._half)
+
+    @property
+    def _half(self) -> torch.dtype:
+        return torch.bfloat16 if self.precision == "bf16" else torch.float16
 
     def encode_text(self, texts: Sequence[str]) -> Tensor:
         """One (D,) float32 feature a text, (B, D), not normalised."""
@@ -178,62 +185,6 @@ def _frozen_model(clip: Any, plan: Plan, *, seed: int) -> Any:
     return model.eval().requires_grad_(False)
 
 
-def import_open_clip() -> Any:
-    """Import open_clip, or say in one line why it does not import."""
-    try:
-        import open_clip
-    except (ImportError, RuntimeError, OSError) as error:
-        if "torchvision" in str(error):
-            raise BackboneError(
-                f"torch {torch.__version__} and the installed torchvision do not belong together "
-                f"({str(error).splitlines()[0]}); install both from one index, for the CPU: pip "
-                f"install torch torchvision --index-url https://download.pytorch.org/whl/cpu"
-            ) from None
-        raise BackboneError(
-            f"open_clip cannot be imported ({str(error).splitlines()[0]}); install it: pip "
-            f"install open_clip_torch"
-        ) from None
-    return open_clip
-
-
-def choose_device(device: str) -> torch.device:
-    """Turn `auto`, `cpu`, `cuda`, `cuda:N` or `mps` into a device that is there.
-
-    Raises:
-        BackboneError: another word, or a device that this machine or this torch does not have.
-    """
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else _mps() or "cpu"
-    kind, _, index = device.partition(":")
-    if kind not in ("cpu", "cuda", "mps") or (index and not (kind == "cuda" and index.isdecimal())):
-        raise BackboneError(f"`device` is {device!r}; expected auto, cpu, cuda, cuda:N or mps")
-    if kind == "cuda" and not torch.cuda.is_available():
-        reason = "no GPU is visible" if torch.version.cuda else "this torch is built without CUDA"
-        raise BackboneError(f"`device` is {device!r}, but {reason}; use --device cpu")
-    if index and int(index) >= torch.cuda.device_count():
-        raise BackboneError(
-            f"`device` is {device!r}, but there are only "
-            f"{torch.cuda.device_count()} GPUs, counted from 0"
-        )
-    if kind == "mps" and not _mps():
-        raise BackboneError("`device` is 'mps', which this machine does not have; use --device cpu")
-    return torch.device(device)
-
-
-def check_precision(precision: str, device: torch.device) -> None:
-    """Refuse a precision that `device` cannot use to advantage."""
-    if precision not in PRECISIONS:
-        raise BackboneError(f"`precision` is {precision!r}; expected {', '.join(PRECISIONS)}")
-    if device.type == "cpu" and precision == "fp16":
-        raise BackboneError("`precision` fp16 needs a CUDA device; on the CPU use fp32 or bf16")
-    if device.type == "mps" and precision != "fp32":
-        raise BackboneError(f"`precision` {precision} is not used on mps; use fp32")
-
-
-def _mps() -> str | None:
-    return "mps" if torch.backends.mps.is_available() else None
-
-
 def fill(model: nn.Module, tensors: Mapping[str, Tensor], *, where: str) -> None:
     """Load weights, every name and shape exactly; half precision is brought to the model's."""
     wanted = model.state_dict()
@@ -267,3 +218,59 @@ def state_digest(config: Mapping[str, Any], state: Mapping[str, Tensor]) -> str:
         digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
         digest.update(value.reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
+
+
+def choose_device(device: str) -> torch.device:
+    """Turn `auto`, `cpu`, `cuda`, `cuda:N` or `mps` into a device that is there.
+
+    Raises:
+        BackboneError: another word, or a device that this machine or this torch does not have.
+    """
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else _mps() or "cpu"
+    kind, _, index = device.partition(":")
+    if kind not in ("cpu", "cuda", "mps") or (index and not (kind == "cuda" and index.isdecimal())):
+        raise BackboneError(f"`device` is {device!r}; expected auto, cpu, cuda, cuda:N or mps")
+    if kind == "cuda" and not torch.cuda.is_available():
+        reason = "no GPU is visible" if torch.version.cuda else "this torch is built without CUDA"
+        raise BackboneError(f"`device` is {device!r}, but {reason}; use --device cpu")
+    if index and int(index) >= torch.cuda.device_count():
+        raise BackboneError(
+            f"`device` is {device!r}, but there are only "
+            f"{torch.cuda.device_count()} GPUs, counted from 0"
+        )
+    if kind == "mps" and not _mps():
+        raise BackboneError("`device` is 'mps', which this machine does not have; use --device cpu")
+    return torch.device(device)
+
+
+def _mps() -> str | None:
+    return "mps" if torch.backends.mps.is_available() else None
+
+
+def check_precision(precision: str, device: torch.device) -> None:
+    """Refuse a precision that `device` cannot use to advantage."""
+    if precision not in PRECISIONS:
+        raise BackboneError(f"`precision` is {precision!r}; expected {', '.join(PRECISIONS)}")
+    if device.type == "cpu" and precision == "fp16":
+        raise BackboneError("`precision` fp16 needs a CUDA device; on the CPU use fp32 or bf16")
+    if device.type == "mps" and precision != "fp32":
+        raise BackboneError(f"`precision` {precision} is not used on mps; use fp32")
+
+
+def import_open_clip() -> Any:
+    """Import open_clip, or say in one line why it does not import."""
+    try:
+        import open_clip
+    except (ImportError, RuntimeError, OSError) as error:
+        if "torchvision" in str(error):
+            raise BackboneError(
+                f"torch {torch.__version__} and the installed torchvision do not belong together "
+                f"({str(error).splitlines()[0]}); install both from one index, for the CPU: pip "
+                f"install torch torchvision --index-url https://download.pytorch.org/whl/cpu"
+            ) from None
+        raise BackboneError(
+            f"open_clip cannot be imported ({str(error).splitlines()[0]}); install it: pip "
+            f"install open_clip_torch"
+        ) from None
+    return open_clip

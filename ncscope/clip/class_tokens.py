@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ncscope.clip.backbone import Backbone
+from ncscope.clip.prompts import spaced
 from ncscope.clip.text_tower import Prompts, TextTower
 from ncscope.errors import CheckpointError
 
@@ -43,7 +44,7 @@ def tokenised(
         after: what follows the name.
         dtype: the authors' precision, through which embeddings are rounded.
     """
-    names = [" ".join(name.replace("_", " ").split()) for name in classnames]
+    names = [spaced(name) for name in classnames]
     stand_in = " ".join(["X"] * num_context + words.split())
     ids = backbone.tokenizer([f"{stand_in} {name}{after}".strip() for name in names])
     last = ids.argmax(dim=1)  # end-of-text is the largest id

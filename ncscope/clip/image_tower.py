@@ -3,7 +3,6 @@
 B images, n learned tokens, L tokens, V width of the image tower, D embedding width.
 """
 
-import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -51,7 +50,7 @@ def image_features(
     """
     visual: Any = backbone.model.visual
     tokens = image_tokens(backbone, pixels, appended=appended, before=before, beside=beside)
-    with _precision(backbone):
+    with backbone.autocast():
         return (tokens[:, 0] @ visual.proj).float()
 
 
@@ -72,7 +71,7 @@ def image_tokens(
     """
     visual: Any = backbone.model.visual
     before, beside = before or {}, beside or {}
-    with _precision(backbone):
+    with backbone.autocast():
         tokens = visual.conv1(pixels.to(visual.conv1.weight.dtype)).flatten(2).transpose(1, 2)
         first = visual.class_embedding.to(tokens).expand(len(tokens), 1, -1)
         tokens = torch.cat([first, tokens], dim=1) + visual.positional_embedding.to(tokens)
@@ -89,14 +88,6 @@ def image_tokens(
         return visual.ln_post(tokens)
 
 
-def deep_image_prompts(prompts: Sequence[Tensor]) -> dict[int, Change]:
-    """Prompts of (n, V) each that replace the last n tokens before blocks 1, 2, ..."""
-    return {
-        block: lambda tokens, new=new: replaced(tokens, new, start=tokens.shape[1] - len(new))
-        for block, new in enumerate(prompts, start=1)
-    }
-
-
 def _check_width(appended: Tensor, tokens: Tensor) -> None:
     if appended.ndim != 2 or appended.shape[1] != tokens.shape[2]:
         raise ShapeError(
@@ -105,9 +96,9 @@ def _check_width(appended: Tensor, tokens: Tensor) -> None:
         )
 
 
-def _precision(backbone: Backbone) -> contextlib.AbstractContextManager[object]:
-    """Autocast on CUDA in half precision, as `Backbone.encode_image`; nothing elsewhere."""
-    if backbone.precision == "fp32" or backbone.device.type != "cuda":
-        return contextlib.nullcontext()
-    half = torch.bfloat16 if backbone.precision == "bf16" else torch.float16
-    return torch.autocast("cuda", dtype=half)
+def deep_image_prompts(prompts: Sequence[Tensor]) -> dict[int, Change]:
+    """Prompts of (n, V) each that replace the last n tokens before blocks 1, 2, ..."""
+    return {
+        block: lambda tokens, new=new: replaced(tokens, new, start=tokens.shape[1] - len(new))
+        for block, new in enumerate(prompts, start=1)
+    }

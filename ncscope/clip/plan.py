@@ -1,4 +1,4 @@
-"""What a backbone is to be built from, by file or by open_clip's names, and building it.
+"""What a backbone is to be built from, by open_clip's names, a folder or a file, and building it.
 
 `clip` is the open_clip module; `ncscope.clip.backbone` imports it and hands it over.
 """
@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from ncscope.clip.weights import Weights, architecture, read_weights
-from ncscope.errors import BackboneError
+from ncscope.errors import BackboneError, shown
 
 _USUAL_NAMES = (
     "open_clip_model.safetensors",
@@ -54,24 +54,85 @@ class Plan:
     notes: tuple[str, ...] = ()
 
 
-def plan_file(path: Path, pretrained: str | None, reading: Reading) -> Plan:
-    """A file on its own: OpenAI's format, the architecture from its shapes."""
-    if pretrained is not None:
+def plan_named(clip: Any, name: str, pretrained: str | None, reading: Reading) -> Plan:
+    """A model name with a published tag, a local file or `random`."""
+    config = clip.get_model_config(name)
+    if pretrained is None:
         raise BackboneError(
-            f"{path} is a weight file, so `pretrained` {pretrained!r} has no place; name the "
-            f"architecture and give the file as its weights: --backbone NAME --pretrained {path}"
+            f"`{name}` names an architecture and no weights; give --pretrained TAG "
+            f"({_tags(clip, name)}), --pretrained FILE, or --pretrained random for untrained ones"
         )
+    if pretrained == "random":
+        return Plan(name, "random", config, tokenizer=name)
+    published = clip.get_pretrained_cfg(name, pretrained)
+    if published:
+        quick = bool(published.get("quick_gelu", False))
+        note = f"`{name}` with tag `{pretrained}`: QuickGELU, as the weights were trained"
+        mended = quick and not config.get("quick_gelu", False)
+        return Plan(
+            name=name,
+            weights=pretrained,
+            config={**config, "quick_gelu": True} if mended else config,
+            published=_download(clip, name, pretrained, published),
+            preprocess=published,
+            tokenizer=name,
+            notes=(note,) if mended else (),
+        )
+    if not Path(pretrained).is_file():
+        raise BackboneError(
+            f"`pretrained` {pretrained!r} is neither a file nor a tag of `{name}`; its tags: "
+            f"{_tags(clip, name)}"
+        )
+    return _named_file(name, Path(pretrained), config, reading)
+
+
+def _tags(clip: Any, name: str) -> str:
+    tags = clip.list_pretrained_tags_by_model(name)
+    return shown(tags, most=4) or "it has none"
+
+
+def _download(clip: Any, name: str, tag: str, published: Mapping[str, Any]) -> str:
+    try:
+        return clip.download_pretrained(published)
+    except Exception as error:  # of any of the libraries between here and the network
+        raise BackboneError(
+            f"the weights of `{name}`, tag `{tag}`, are not in the cache and could not be "
+            f"downloaded ({type(error).__name__}); give a local file: --pretrained FILE, or an "
+            f"open_clip folder or OpenAI's {name}.pt: --backbone PATH"
+        ) from None
+
+
+def _named_file(name: str, path: Path, config: dict[str, Any], reading: Reading) -> Plan:
+    """An architecture by name with a local file of weights; the activation is what the file is."""
     weights = reading.weights(path)
-    note = (
-        f"{path.name} is taken for OpenAI's, with QuickGELU: nothing in it says so; if it is "
-        f"not, name its architecture: --backbone NAME --pretrained {path.name}"
-    )
-    return Plan(
-        name=path.name,
-        weights=str(path),
-        config=architecture(weights.tensors, where=str(path)),
-        tensors=weights.tensors,
-        notes=() if weights.openais else (note,),
+    notes: tuple[str, ...] = ()
+    if not config.get("quick_gelu") and weights.openais:
+        config = {**config, "quick_gelu": True}
+        notes = (
+            f"{path.name} is in OpenAI's form, so QuickGELU is used although `{name}` names GELU "
+            f"(`{name}-quickgelu` says the same without this note)",
+        )
+    elif not config.get("quick_gelu") and not weights.wrapped:
+        notes = (
+            f"{path.name} does not say its activation: GELU is used, as `{name}` names it; if "
+            f"these are OpenAI's weights, name `{name}-quickgelu`",
+        )
+    return Plan(name, str(path), config, weights.tensors, tokenizer=name, notes=notes)
+
+
+def published_archives(clip: Any) -> frozenset[str]:
+    """sha256 of the TorchScript archives OpenAI published: their addresses hold them."""
+    urls = (clip.get_pretrained_cfg(*pair).get("url", "") for pair in clip.list_pretrained())
+    return frozenset(url.split("/")[-2] for url in urls if "openaipublic" in url)
+
+
+def unknown_name(clip: Any, name: str) -> str:
+    """The line that refuses a name of nothing, with the names that are near it."""
+    if Path(name).suffix in _SUFFIXES or name.startswith((".", "/")):
+        return f"{name}: no such file or folder"
+    near = difflib.get_close_matches(name, clip.list_models(), n=4, cutoff=0.4)
+    return f"`backbone` {name!r} is no open_clip model, file or folder" + (
+        f"; near it are {', '.join(near)}" if near else ""
     )
 
 
@@ -133,22 +194,25 @@ def _weights_in(folder: Path) -> Path:
     )
 
 
-def plan_named_file(name: str, path: Path, config: dict[str, Any], reading: Reading) -> Plan:
-    """An architecture by name with a local file of weights; the activation is what the file is."""
+def plan_file(path: Path, pretrained: str | None, reading: Reading) -> Plan:
+    """A file on its own: OpenAI's format, the architecture from its shapes."""
+    if pretrained is not None:
+        raise BackboneError(
+            f"{path} is a weight file, so `pretrained` {pretrained!r} has no place; name the "
+            f"architecture and give the file as its weights: --backbone NAME --pretrained {path}"
+        )
     weights = reading.weights(path)
-    notes: tuple[str, ...] = ()
-    if not config.get("quick_gelu") and weights.openais:
-        config = {**config, "quick_gelu": True}
-        notes = (
-            f"{path.name} is in OpenAI's form, so QuickGELU is used although `{name}` names GELU "
-            f"(`{name}-quickgelu` says the same without this note)",
-        )
-    elif not config.get("quick_gelu") and not weights.wrapped:
-        notes = (
-            f"{path.name} does not say its activation: GELU is used, as `{name}` names it; if "
-            f"these are OpenAI's weights, name `{name}-quickgelu`",
-        )
-    return Plan(name, str(path), config, weights.tensors, tokenizer=name, notes=notes)
+    note = (
+        f"{path.name} is taken for OpenAI's, with QuickGELU: nothing in it says so; if it is "
+        f"not, name its architecture: --backbone NAME --pretrained {path.name}"
+    )
+    return Plan(
+        name=path.name,
+        weights=str(path),
+        config=architecture(weights.tensors, where=str(path)),
+        tensors=weights.tensors,
+        notes=() if weights.openais else (note,),
+    )
 
 
 def new_model(clip: Any, plan: Plan) -> Any:
@@ -201,66 +265,3 @@ def inference_transform(clip: Any, settings: dict[str, Any]) -> Callable[[Image.
     return clip.transform.image_transform_v2(
         clip.transform.PreprocessCfg(**settings), is_train=False
     )
-
-
-def plan_named(clip: Any, name: str, pretrained: str | None, reading: Reading) -> Plan:
-    """A model name with a published tag, a local file or `random`."""
-    config = clip.get_model_config(name)
-    if pretrained is None:
-        raise BackboneError(
-            f"`{name}` names an architecture and no weights; give --pretrained TAG "
-            f"({_tags(clip, name)}), --pretrained FILE, or --pretrained random for untrained ones"
-        )
-    if pretrained == "random":
-        return Plan(name, "random", config, tokenizer=name)
-    published = clip.get_pretrained_cfg(name, pretrained)
-    if published:
-        quick = bool(published.get("quick_gelu", False))
-        note = f"`{name}` with tag `{pretrained}`: QuickGELU, as the weights were trained"
-        mended = quick and not config.get("quick_gelu", False)
-        return Plan(
-            name=name,
-            weights=pretrained,
-            config={**config, "quick_gelu": True} if mended else config,
-            published=_download(clip, name, pretrained, published),
-            preprocess=published,
-            tokenizer=name,
-            notes=(note,) if mended else (),
-        )
-    if not Path(pretrained).is_file():
-        raise BackboneError(
-            f"`pretrained` {pretrained!r} is neither a file nor a tag of `{name}`; its tags: "
-            f"{_tags(clip, name)}"
-        )
-    return plan_named_file(name, Path(pretrained), config, reading)
-
-
-def _download(clip: Any, name: str, tag: str, published: Mapping[str, Any]) -> str:
-    try:
-        return clip.download_pretrained(published)
-    except Exception as error:  # of any of the libraries between here and the network
-        raise BackboneError(
-            f"the weights of `{name}`, tag `{tag}`, are not in the cache and could not be "
-            f"downloaded ({type(error).__name__}); give a local file: --pretrained FILE, or an "
-            f"open_clip folder or OpenAI's {name}.pt: --backbone PATH"
-        ) from None
-
-
-def published_archives(clip: Any) -> frozenset[str]:
-    """sha256 of the TorchScript archives OpenAI published: their addresses hold them."""
-    urls = (clip.get_pretrained_cfg(*pair).get("url", "") for pair in clip.list_pretrained())
-    return frozenset(url.split("/")[-2] for url in urls if "openaipublic" in url)
-
-
-def unknown_name(clip: Any, name: str) -> str:
-    if Path(name).suffix in (".pt", ".pth", ".bin", ".safetensors") or name.startswith((".", "/")):
-        return f"{name}: no such file or folder"
-    near = difflib.get_close_matches(name, clip.list_models(), n=4, cutoff=0.4)
-    return f"`backbone` {name!r} is no open_clip model, file or folder" + (
-        f"; near it are {', '.join(near)}" if near else ""
-    )
-
-
-def _tags(clip: Any, name: str) -> str:
-    tags = clip.list_pretrained_tags_by_model(name)
-    return ", ".join(tags[:4]) + (", …" if len(tags) > 4 else "") if tags else "it has none"

@@ -2,8 +2,8 @@
 
 Zero-shot CLIP is the first source of features; what every source offers is `PromptedClip`.
 
-Sources: CoOp's zero-shot baseline (adapters, MMRL), and TCP, which has two lists of its own: one
-for its zero-shot features, one whose first four words the learned context replaces.
+Templates are those of CoOp's zero-shot baseline (adapters, MMRL), and of TCP, which has two lists
+of its own: one for its zero-shot features, one whose first four words the learned context replaces.
 
 B batch, C classes, D embedding width, H and W image size. Features come as the towers give them,
 not normalised.
@@ -18,10 +18,14 @@ from PIL import Image
 from torch import Tensor
 
 from ncscope.clip.backbone import Backbone
+from ncscope.data.known import plain_name
 from ncscope.errors import DataError
 
 DEFAULT_TEMPLATE = "a photo of a {}."
-_PLAIN = ("StanfordCars", "SUN397", "Caltech101", "ImageNet")
+_PLAIN = (
+    *("StanfordCars", "SUN397", "Caltech101", "ImageNet"),
+    *("ImageNetSketch", "ImageNetV2", "ImageNetA", "ImageNetR"),
+)
 TEMPLATES = {
     **dict.fromkeys(_PLAIN, DEFAULT_TEMPLATE),
     "OxfordPets": "a photo of a {}, a type of pet.",
@@ -71,40 +75,17 @@ def class_prompts(classnames: Sequence[str], template: str = DEFAULT_TEMPLATE) -
         raise DataError(
             f"`template` is {template!r}; expected {{}} exactly once, where the class name goes"
         )
-    return [template.replace("{}", " ".join(name.replace("_", " ").split())) for name in classnames]
+    return [template.replace("{}", spaced(name)) for name in classnames]
 
 
-def ensembled(
-    encode: Callable[[list[str]], Tensor], classnames: Sequence[str], templates: Sequence[str]
-) -> Tensor:
-    """Return one feature a class: with several templates, the mean of the normalised features.
-
-    One template gives the features as `encode` returns them. Several are averaged as in CLIP
-    (Radford et al. 2021, section 3.1.4): each is brought to length 1 first; the mean is not
-    normalised again, which no cosine sees.
-
-    Args:
-        encode: prompts to (K, D) features.
-
-    Returns:
-        (K, D).
-    """
-    if not templates:
-        raise DataError("`templates` is empty; expected at least one")
-    prompts = [class_prompts(classnames, template) for template in templates]  # refuse all first
-    if len(prompts) == 1:
-        return encode(prompts[0])
-    directions = [torch.nn.functional.normalize(encode(texts), dim=-1) for texts in prompts]
-    return torch.stack(directions).mean(dim=0)
-
-
-_PLAIN += ("ImageNetSketch", "ImageNetV2", "ImageNetA", "ImageNetR")
+def spaced(name: str) -> str:
+    """A class name as prompts have it: `_` as a space, single spaces."""
+    return " ".join(name.replace("_", " ").split())
 
 
 def known_data(name: str | None) -> str | None:
     """The data set meant by a name, case, `-`, `_`, spaces aside; None for none of the tables."""
-    plain = "".join(letter for letter in (name or "").casefold() if letter not in "-_ ")
-    return {known.casefold(): known for known in TEMPLATES}.get(plain)
+    return {known.casefold(): known for known in TEMPLATES}.get(plain_name(name or ""))
 
 
 class PromptedClip(Protocol):
@@ -207,3 +188,27 @@ class ZeroShot:
     def _encode(self, texts: list[str]) -> Tensor:
         starts = range(0, len(texts), _TEXTS_AT_ONCE)
         return torch.cat([self.backbone.encode_text(texts[i : i + _TEXTS_AT_ONCE]) for i in starts])
+
+
+def ensembled(
+    encode: Callable[[list[str]], Tensor], classnames: Sequence[str], templates: Sequence[str]
+) -> Tensor:
+    """Return one feature a class: with several templates, the mean of the normalised features.
+
+    One template gives the features as `encode` returns them. Several are averaged as in CLIP
+    (Radford et al. 2021, section 3.1.4): each is brought to length 1 first; the mean is not
+    normalised again, which no cosine sees.
+
+    Args:
+        encode: prompts to (C, D) features.
+
+    Returns:
+        (C, D).
+    """
+    if not templates:
+        raise DataError("`templates` is empty; expected at least one")
+    prompts = [class_prompts(classnames, template) for template in templates]  # refuse all first
+    if len(prompts) == 1:
+        return encode(prompts[0])
+    directions = [torch.nn.functional.normalize(encode(texts), dim=-1) for texts in prompts]
+    return torch.stack(directions).mean(dim=0)

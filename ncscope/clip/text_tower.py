@@ -1,17 +1,14 @@
-"""CLIP's text tower for learned prompts: tokens that all classes share are run once, not per class.
-
-What flows between two blocks, and the changes that deep prompts make to it, stands first.
-
-B prompt contexts (1, or one an image), K classes, P shared tokens, S own tokens of the longest
-class, T own tokens of all classes, n replaced or inserted tokens, W token width.
+"""CLIP's text tower for learned prompts: tokens that all classes share run once, not per class.
 
 The tower is causal: tokens after end-of-text change nothing, and start-of-text with a learned
 context is the same for every class, at every layer. So it is one short sequence, and the classes'
 own tokens (name, full stop, end-of-text) attend to its keys and values and to their own. Values
-and gradients are those of the full pass over K x 77 tokens.
+and gradients are those of the full pass over K x 77 tokens. Deep prompts are edits of what flows
+between two blocks.
 
 B prompt contexts (1, or one an image), K classes, L positions, P shared tokens, S own tokens of the
-longest class, T own tokens of all classes, W token width, D embedding width.
+longest class, T own tokens of all classes, n replaced or inserted tokens, H heads, W token width,
+D embedding width.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -23,8 +20,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ncscope.errors import BackboneError, ShapeError
-
-Extra = Callable[[Tensor], Tensor]  # (B, L, W) normalised input of a block to an addition
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,78 +46,7 @@ class Flow:
 
 
 Edit = Callable[[Flow], Flow]  # of the tokens before a block
-
-
-def pack(lengths: Tensor) -> Packing:
-    """(K,) lengths of at least 1 to the places of their tokens."""
-    longest = int(lengths.max())
-    filled = torch.arange(longest, device=lengths.device) < lengths[:, None]  # (K, S)
-    return Packing(lengths, longest, filled.flatten().nonzero().flatten())
-
-
-def replaced(tokens: Tensor, new: Tensor, *, start: int) -> Tensor:
-    """(B, L, W) tokens with (n, W) or (B, n, W) new ones from position `start` on.
-
-    Raises:
-        ShapeError: they do not fit.
-    """
-    stop = start + new.shape[-2]
-    if new.shape[-1] != tokens.shape[-1] or stop > tokens.shape[1] or start < 0:
-        raise ShapeError(
-            f"deep prompts are {tuple(new.shape)}; expected (n, {tokens.shape[-1]}) that fit "
-            f"between positions {start} and {tokens.shape[1]}. Another backbone?"
-        )
-    new = new.to(tokens).expand(len(tokens), -1, -1)
-    return torch.cat([tokens[:, :start], new, tokens[:, stop:]], dim=1)
-
-
-def inserted(tokens: Tensor, new: Tensor, *, start: int) -> Tensor:
-    """(B, L, W) tokens with (n, W) more ones before position `start`."""
-    new = new.to(tokens).expand(len(tokens), -1, -1)
-    return torch.cat([tokens[:, :start], new, tokens[:, start:]], dim=1)
-
-
-def on_shared(change: Callable[[Tensor], Tensor]) -> Edit:
-    """An edit of the shared tokens alone."""
-    return lambda flow: replace(flow, shared=change(flow.shared))
-
-
-def deep_prompts(prompts: Sequence[Tensor], *, start: int = 1) -> dict[int, Edit]:
-    """Prompts that replace positions `start`.. before blocks 1, 2, ... of the text tower.
-
-    Args:
-        prompts: (n, W) or (B, n, W) each.
-    """
-    return {
-        block: on_shared(lambda tokens, new=new: replaced(tokens, new, start=start))
-        for block, new in enumerate(prompts, start=1)
-    }
-
-
-def class_specific(context: Tensor) -> Edit:
-    """An edit that replaces positions 1..n of class k by row k of (K, n, W).
-
-    From there on only start-of-text is shared.
-    """
-
-    def edit(flow: Flow) -> Flow:
-        batch, num_shared, width = flow.shared.shape
-        classes, count, _ = context.shape
-        if classes != len(flow.packing.lengths) or count >= num_shared:
-            raise ShapeError(
-                f"class-specific prompts are {tuple(context.shape)}; expected "
-                f"({len(flow.packing.lengths)}, n, {width}) with n < {num_shared}"
-            )
-        packing = pack(flow.packing.lengths + num_shared - 1)
-        own = flow.own.new_zeros(batch, classes, flow.packing.longest, width)
-        own = own.flatten(1, 2).index_copy(1, flow.packing.place, flow.own)
-        own = own.view(batch, classes, -1, width)
-        kept = flow.shared[:, None, 1 + count :].expand(-1, classes, -1, -1)
-        own = torch.cat([context.to(own).expand(batch, -1, -1, -1), kept, own], dim=2)
-        own = own.flatten(1, 2).index_select(1, packing.place)
-        return Flow(flow.shared[:, :1], own, packing)
-
-    return edit
+Extra = Callable[[Tensor], Tensor]  # (B, L, W) normalised input of a block to an addition
 
 
 @dataclass(frozen=True, eq=False)
@@ -253,11 +177,12 @@ def _attention(
     """
     batch, num_shared, width = shared.shape
     heads, longest = attn.num_heads, packing.longest
-    query, key, value = _split(attn, shared, heads)  # (B, H, P, W/H)
+    projection = (attn.in_proj_weight, attn.in_proj_bias)
+    query, key, value = _by_head(F.linear(shared, *projection), heads)  # (B, H, P, W/H)
     scores = query @ key.transpose(-1, -2) + _causal(num_shared, shared)
     mixed = (scores.softmax(-1) @ value).transpose(1, 2).reshape(batch, num_shared, width)
 
-    table = F.linear(own, attn.in_proj_weight, attn.in_proj_bias)
+    table = F.linear(own, *projection)
     rows = len(packing.lengths) * longest
     table = table.new_zeros(batch, rows, 3 * width).index_copy(1, packing.place, table)
     own_query, own_key, own_value = _by_head(table, heads)  # (B, H, K*S, W/H)
@@ -271,10 +196,6 @@ def _attention(
     return mixed, own_mixed.index_select(1, packing.place)
 
 
-def _split(attn: nn.MultiheadAttention, tokens: Tensor, heads: int) -> tuple[Tensor, ...]:
-    return _by_head(F.linear(tokens, attn.in_proj_weight, attn.in_proj_bias), heads)
-
-
 def _by_head(table: Tensor, heads: int) -> tuple[Tensor, ...]:
     """(B, L, 3W) to scaled queries, keys and values of (B, H, L, W/H)."""
     batch, length, _ = table.shape
@@ -285,3 +206,75 @@ def _by_head(table: Tensor, heads: int) -> tuple[Tensor, ...]:
 
 def _causal(length: int, like: Tensor) -> Tensor:
     return like.new_full((length, length), float("-inf")).triu_(1)
+
+
+def deep_prompts(prompts: Sequence[Tensor], *, start: int = 1) -> dict[int, Edit]:
+    """Prompts that replace positions `start`.. before blocks 1, 2, ... of the text tower.
+
+    Args:
+        prompts: (n, W) or (B, n, W) each.
+    """
+    return {
+        block: on_shared(lambda tokens, new=new: replaced(tokens, new, start=start))
+        for block, new in enumerate(prompts, start=1)
+    }
+
+
+def class_specific(context: Tensor) -> Edit:
+    """An edit that replaces positions 1..n of class k by row k of (K, n, W).
+
+    From there on only start-of-text is shared.
+    """
+
+    def edit(flow: Flow) -> Flow:
+        batch, num_shared, width = flow.shared.shape
+        classes, count, _ = context.shape
+        if classes != len(flow.packing.lengths) or count >= num_shared:
+            raise ShapeError(
+                f"class-specific prompts are {tuple(context.shape)}; expected "
+                f"({len(flow.packing.lengths)}, n, {width}) with n < {num_shared}"
+            )
+        packing = pack(flow.packing.lengths + num_shared - 1)
+        own = flow.own.new_zeros(batch, classes, flow.packing.longest, width)
+        own = own.flatten(1, 2).index_copy(1, flow.packing.place, flow.own)
+        own = own.view(batch, classes, -1, width)
+        kept = flow.shared[:, None, 1 + count :].expand(-1, classes, -1, -1)
+        own = torch.cat([context.to(own).expand(batch, -1, -1, -1), kept, own], dim=2)
+        own = own.flatten(1, 2).index_select(1, packing.place)
+        return Flow(flow.shared[:, :1], own, packing)
+
+    return edit
+
+
+def on_shared(change: Callable[[Tensor], Tensor]) -> Edit:
+    """An edit of the shared tokens alone."""
+    return lambda flow: replace(flow, shared=change(flow.shared))
+
+
+def replaced(tokens: Tensor, new: Tensor, *, start: int) -> Tensor:
+    """(B, L, W) tokens with (n, W) or (B, n, W) new ones from position `start` on.
+
+    Raises:
+        ShapeError: they do not fit.
+    """
+    stop = start + new.shape[-2]
+    if new.shape[-1] != tokens.shape[-1] or stop > tokens.shape[1] or start < 0:
+        raise ShapeError(
+            f"deep prompts are {tuple(new.shape)}; expected (n, {tokens.shape[-1]}) that fit "
+            f"between positions {start} and {tokens.shape[1]}. Another backbone?"
+        )
+    new = new.to(tokens).expand(len(tokens), -1, -1)
+    return torch.cat([tokens[:, :start], new, tokens[:, stop:]], dim=1)
+
+
+def inserted(tokens: Tensor, new: Tensor, *, start: int) -> Tensor:
+    """(B, L, W) tokens with (n, W) more ones before position `start`."""
+    new = new.to(tokens).expand(len(tokens), -1, -1)
+    return torch.cat([tokens[:, :start], new, tokens[:, start:]], dim=1)
+
+
+def pack(lengths: Tensor) -> Packing:
+    """(K,) lengths of at least 1 to the places of their tokens."""
+    longest = int(lengths.max())
+    filled = torch.arange(longest, device=lengths.device) < lengths[:, None]  # (K, S)
+    return Packing(lengths, longest, filled.flatten().nonzero().flatten())

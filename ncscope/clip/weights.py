@@ -1,9 +1,8 @@
 """Weight files of CLIP backbones, and the architecture that OpenAI's state dicts tell.
 
-Tensors are read by name, without running anything the file names.
-
-A TorchScript archive, as OpenAI publishes its models, is a program: it is opened only if its
-sha256 is a published one or the caller vouches for it.
+Tensors are read by name, without running anything the file names. A TorchScript archive, as OpenAI
+publishes its models, is a program: it is opened only if its sha256 is a published one or the caller
+vouches for it.
 
 What no shape tells, the activation and the width of a head, is the same in every model that
 OpenAI published: QuickGELU, 64.
@@ -28,9 +27,9 @@ from torch import Tensor
 
 from ncscope.errors import BackboneError
 
-_WEIGHTS, _CONFIG = "open_clip_model.safetensors", "open_clip_config.json"
-EXTRA_KEYS = ("input_resolution", "context_length", "vocab_size")  # numbers beside the weights
+_EXTRA_KEYS = ("input_resolution", "context_length", "vocab_size")  # numbers beside the weights
 VOCABULARY = 49408
+_WEIGHTS, _CONFIG = "open_clip_model.safetensors", "open_clip_config.json"
 _WIDEST_VIT = 1024  # wider ones (ViT-H, -g, -G; none is OpenAI's) have heads of another width
 
 
@@ -124,6 +123,14 @@ def _read_torchscript(
     return Weights(tensors, openais=True, wrapped=False)
 
 
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
 def _keep(folder: Path, tensors: Mapping[str, Tensor], config: Mapping[str, object]) -> None:
     """Write an open_clip folder under a temporary name, then rename it. A full disk is no error."""
     temporary = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}")
@@ -144,7 +151,7 @@ def _unwrapped(blob: object, path: Path) -> Weights:
         raise BackboneError(f"{path}: expected a state dict of named tensors, got {found}")
     wrapped = state is not blob or all(str(key).startswith("module.") for key in state)
     tensors = {str(key).removeprefix("module."): value for key, value in state.items()}
-    extras = [tensors.pop(key, None) for key in EXTRA_KEYS]
+    extras = [tensors.pop(key, None) for key in _EXTRA_KEYS]
     others = [key for key, value in tensors.items() if not isinstance(value, Tensor)]
     if others:
         raise BackboneError(
@@ -152,20 +159,12 @@ def _unwrapped(blob: object, path: Path) -> Weights:
             f"dict of named tensors (a whole model or a prompt learner's checkpoint?)"
         )
     openais = not wrapped and (
-        any(extra is not None for extra in extras) or precision_is_openais(tensors)
+        any(extra is not None for extra in extras) or _precision_is_openais(tensors)
     )
     return Weights(tensors, openais=openais, wrapped=wrapped)
 
 
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
-
-
-def precision_is_openais(tensors: Mapping[str, Tensor]) -> bool:
+def _precision_is_openais(tensors: Mapping[str, Tensor]) -> bool:
     """Whether weights are half precision and layer norms are not, as in OpenAI's files.
 
     Others publish their models in one precision; a model halved throughout says nothing.

@@ -13,8 +13,8 @@ from ncscope.comparison.table import Cell, Table, number, span, words
 from ncscope.diagnosis.summary import SUMMARY
 from ncscope.metrics.accuracy import harmonic_mean
 
+SPLIT_WORDS = {"base": "base classes", "new": "new classes", "all": "all classes"}
 _TITLES = {"base": "base accuracy", "new": "new accuracy", "h": "H", "all": "accuracy"}
-_SPLITS = {"base": "base classes", "new": "new classes", "all": "all classes"}
 _HEADS = (
     "", "n", "data sets", "ρ within", "95 %", "ρ pooled", "95 %", "one data set out",
     "r within", "r pooled", "ρ within | base", "ρ pooled | base",
@@ -65,6 +65,33 @@ def scatters(rows: Sequence[Labelled], *, every: bool = False) -> list[Scatter]:
     return found
 
 
+def _is_accuracy(name: str) -> bool:
+    return name in ("accuracy/top1", "accuracy/class_mean")
+
+
+def _scatter(rows: Sequence[Labelled], measure: str, split: str, target: str) -> Scatter:
+    empty = Scatter(measure, split, target, (), (), (), ())
+    kept = [(row.outcome.measures[split][measure], accuracy, row.outcome.data, row.label)
+            for row in _members(rows, empty)
+            if (accuracy := _accuracy(row, target)) is not None]  # fmt: skip
+    if not kept:
+        return empty
+    return Scatter(measure, split, target, *(tuple(column) for column in zip(*kept, strict=True)))
+
+
+def _members(rows: Sequence[Labelled], scatter: Scatter) -> list[Labelled]:
+    return [row for row in rows
+            if scatter.measure in row.outcome.measures.get(scatter.split, {})
+            and _accuracy(row, scatter.target) is not None]  # fmt: skip
+
+
+def _accuracy(row: Labelled, target: str) -> float | None:
+    shares = row.outcome.accuracy
+    if target != "h":
+        return shares.get(target)
+    return harmonic_mean(shares["base"], shares["new"]) if {"base", "new"} <= set(shares) else None
+
+
 def correlations(rows: Sequence[Labelled], scatter: Scatter, *, seed: int = 0) -> Correlation:
     """The correlations of one scatter; partial ones where accuracy on base is known and apart."""
     given = None
@@ -94,40 +121,13 @@ def correlation_tables(
         split, target = key
         if len(empty.get(key, ())) == len(body):
             continue
-        title = f"Measures of {_SPLITS[split]} against {_TITLES[target]}"
+        title = f"Measures of {SPLIT_WORDS[split]} against {_TITLES[target]}"
         notes: list[str] = []
         if key in empty:
             notes.append(f"Undefined (fewer than 3 runs a data set, or a constant column): "
                          f"{', '.join(empty[key])}.")  # fmt: skip
         tables.append(Table(title, _HEADS, tuple(body), tuple(notes), "correlations"))
     return tables
-
-
-def _scatter(rows: Sequence[Labelled], measure: str, split: str, target: str) -> Scatter:
-    empty = Scatter(measure, split, target, (), (), (), ())
-    kept = [(row.outcome.measures[split][measure], accuracy, row.outcome.data, row.label)
-            for row in _members(rows, empty)
-            if (accuracy := _accuracy(row, target)) is not None]  # fmt: skip
-    if not kept:
-        return empty
-    return Scatter(measure, split, target, *(tuple(column) for column in zip(*kept, strict=True)))
-
-
-def _members(rows: Sequence[Labelled], scatter: Scatter) -> list[Labelled]:
-    return [row for row in rows
-            if scatter.measure in row.outcome.measures.get(scatter.split, {})
-            and _accuracy(row, scatter.target) is not None]  # fmt: skip
-
-
-def _accuracy(row: Labelled, target: str) -> float | None:
-    shares = row.outcome.accuracy
-    if target != "h":
-        return shares.get(target)
-    return harmonic_mean(shares["base"], shares["new"]) if {"base", "new"} <= set(shares) else None
-
-
-def _is_accuracy(name: str) -> bool:
-    return name in ("accuracy/top1", "accuracy/class_mean")
 
 
 def _cells(found: Correlation) -> tuple[Cell, ...]:

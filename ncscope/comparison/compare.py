@@ -8,6 +8,7 @@ from typing import Literal, get_args
 from ncscope.comparison.association import NOTES as CORRELATION_NOTES
 from ncscope.comparison.association import correlation_tables
 from ncscope.comparison.averages import listed
+from ncscope.comparison.html import as_html
 from ncscope.comparison.layouts import H_NOTE, Layout, build_tables
 from ncscope.comparison.paired import NOTE as TEST_NOTE
 from ncscope.comparison.paired import find_baseline
@@ -17,6 +18,7 @@ from ncscope.comparison.rows import (
     Labelled,
     label_rows,
     merge_splits,
+    tau_words,
     taus,
     without_duplicates,
 )  # fmt: skip
@@ -25,7 +27,7 @@ from ncscope.errors import DataError
 from ncscope.writing import make_folder, write_text
 
 Correlations = Literal["none", "headline", "all"]
-SUFFIXES = (".txt", ".csv", ".md", ".tex", ".html")
+_SUFFIXES = (".txt", ".csv", ".md", ".tex", ".html")
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,20 +53,28 @@ class Comparison:
         """
         path = Path(path)
         check_suffix(path)
-        tables = [*self.tables, *self.correlations]
         make_folder(path.parent)
         if path.suffix == ".html":
-            from ncscope.comparison.html import as_html  # plotly is slow to import
-
             page = as_html(
                 self.rows, self.tables, self.correlations, self.notes,
                 baseline=self.baseline, seed=self.seed,
             )  # fmt: skip
             return write_text(path, page)
+        tables = [*self.tables, *self.correlations]
         if path.suffix == ".csv":
             return write_text(path, as_csv(tables))
         formats = {".txt": as_text, ".md": as_markdown, ".tex": as_latex}
         return write_text(path, formats[path.suffix](tables, self.notes).rstrip("\n") + "\n")
+
+
+def check_suffix(path: Path) -> None:
+    """Refuse a file whose suffix names no format.
+
+    Raises:
+        DataError: it does not.
+    """
+    if path.suffix not in _SUFFIXES:
+        raise DataError(f"{path}: the suffix says the format: one of {', '.join(_SUFFIXES)}")
 
 
 def compare(
@@ -100,8 +110,8 @@ def compare(
     if tau is not None:
         there = {o.tau for o in outcomes if o.tau is not None}
         if unknown := sorted(set(tau) - there, reverse=True):
-            raise DataError(f"no run was trained at tau {_listed(unknown)}; there are: "
-                            f"{_listed(sorted(there, reverse=True)) or 'none'}")  # fmt: skip
+            raise DataError(f"no run was trained at tau {tau_words(unknown)}; there are: "
+                            f"{tau_words(sorted(there, reverse=True)) or 'none'}")  # fmt: skip
         outcomes = [o for o in outcomes if o.tau is None or o.tau in tau]
     rows, notes = without_duplicates(label_rows(outcomes, by=by), duplicates=duplicates)
     if not rows:
@@ -126,10 +136,9 @@ def compare(
     return Comparison(tuple(rows), tuple(tables), tuple(found), tuple(notes), chosen, seed)
 
 
-def check_suffix(path: Path) -> None:
-    """Refuse a file whose suffix names no format."""
-    if path.suffix not in SUFFIXES:
-        raise DataError(f"{path}: the suffix says the format: one of {', '.join(SUFFIXES)}")
+def _known(name: str, value: str, known: Sequence[str]) -> None:
+    if value not in known:
+        raise DataError(f"{name} must be one of {', '.join(known)}; found {value!r}")
 
 
 def _untested(rows: Sequence[Labelled], tested: Sequence[Table], baseline: str) -> list[str]:
@@ -140,11 +149,7 @@ def _untested(rows: Sequence[Labelled], tested: Sequence[Table], baseline: str) 
     lacking = [ratio for ratio in taus(rows) if ratio is not None and ratio not in known]
     if None in known or not lacking:
         return []
-    return [f"No tests at tau {_listed(lacking)}: {baseline} has no run there."]
-
-
-def _listed(ratios: Sequence[float]) -> str:
-    return ", ".join(f"{ratio:g}" for ratio in ratios)
+    return [f"No tests at tau {tau_words(lacking)}: {baseline} has no run there."]
 
 
 def _legend(
@@ -158,8 +163,3 @@ def _legend(
         notes.append("Correlations and their figures take runs of all tau together; to take those "
                      "of one, name it (--tau, in Python tau=[…]).")  # fmt: skip
     return notes
-
-
-def _known(name: str, value: str, known: Sequence[str]) -> None:
-    if value not in known:
-        raise DataError(f"{name} must be one of {', '.join(known)}; found {value!r}")

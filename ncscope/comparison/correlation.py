@@ -1,8 +1,7 @@
 """How one column goes with another over runs of several data sets, without mixing the data sets.
 
-n points, R weightings (bootstrap replicates, or groups left out). Plain correlations are R = 1.
-
-n runs in G data sets.
+n points in G data sets; R weightings (bootstrap replicates, or groups left out), of which a plain
+correlation has one.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -13,70 +12,10 @@ import numpy as np
 from ncscope.comparison.paired import group_weights
 from ncscope.errors import DataError
 
-_SPREAD, _FLOOR = 1e-6, 1e-7  # what float32 features leave of a measure that is the same everywhere
 Statistic = Callable[..., np.ndarray]
 FEWEST = 3  # two points always lie on a line
 REPLICATES = 1000
-
-
-def is_constant(values: np.ndarray) -> bool:
-    """Whether values differ by no more than float32 features do by rounding."""
-    return bool(np.ptp(values) <= _SPREAD * np.abs(values).max() + _FLOOR)
-
-
-def ranks(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """(R, n) mid-ranks of (n,) values if point i comes weights[r, i] times; ties share a rank."""
-    order = np.argsort(values, kind="stable")
-    sorted_values = values[order]
-    first = np.flatnonzero(np.r_[True, sorted_values[1:] != sorted_values[:-1]])  # of equal ones
-    place = np.empty(len(values), dtype=np.int64)
-    place[order] = np.repeat(np.arange(len(first)), np.diff(np.r_[first, len(values)]))
-    sums = np.add.reduceat(weights[:, order], first, axis=1)
-    below = np.cumsum(sums, axis=1) - sums
-    return (below + (sums + 1) / 2)[:, place]
-
-
-def pearson(first: np.ndarray, second: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """(R,) weighted Pearson correlations of (n,) or (R, n) values, in [-1, 1].
-
-    NaN where either side is constant among the points of positive weight.
-    """
-    total = weights.sum(axis=1, keepdims=True)
-    first = first - _dot(weights, first)[:, None] / total
-    second = second - _dot(weights, second)[:, None] / total
-    weighed = weights * first
-    both = _dot(weighed, second)
-    scale = np.sqrt(_dot(weighed, first) * _dot(weights, second**2))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        found = np.where(scale > 1e-12 * np.maximum(total[:, 0], 1), both / scale, np.nan)
-    return np.clip(found, -1, 1)
-
-
-def spearman(first: np.ndarray, second: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """(R,) Spearman correlations: Pearson of mid-ranks."""
-    return pearson(ranks(first, weights), ranks(second, weights), weights)
-
-
-def partial_spearman(
-    first: np.ndarray, second: np.ndarray, given: np.ndarray, weights: np.ndarray
-) -> np.ndarray:
-    """(R,) Spearman correlation of two columns with the ranks of a third held fixed, in [-1, 1].
-
-    (r_xy - r_xz r_yz) / sqrt((1 - r_xz^2)(1 - r_yz^2)); NaN where the third decides either side.
-    """
-    x, y, z = (ranks(column, weights) for column in (first, second, given))
-    xy, xz, yz = pearson(x, y, weights), pearson(x, z, weights), pearson(y, z, weights)
-    scale = np.sqrt((1 - xz**2) * (1 - yz**2))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        found = np.where(scale > 1e-9, (xy - xz * yz) / scale, np.nan)
-    return np.clip(found, -1, 1)
-
-
-def _dot(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """(R,) row products of (R, n) with (n,) or (R, n)."""
-    if second.ndim == 1:
-        return first @ second
-    return np.einsum("rn,rn->r", first, second)
+_SPREAD, _FLOOR = 1e-6, 1e-7  # what float32 features leave of a measure that is the same everywhere
 
 
 @dataclass(frozen=True)
@@ -170,14 +109,6 @@ def _by_group(
             and not any(is_constant(column) for column in part.table)]  # fmt: skip
 
 
-def _draws(parts: Sequence[_Part], seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """(R, G) how often each part is drawn anew, and (F, G) with one family left out, each whole."""
-    names = list(dict.fromkeys(part.family for part in parts))
-    member = [names.index(part.family) for part in parts]
-    drawn = group_weights(len(names), replicates=REPLICATES, seed=seed)[:, member]
-    return drawn, (1 - np.eye(len(names)))[:, member]
-
-
 def _within(parts: Sequence[_Part], statistic: Statistic, seed: int) -> Estimate:
     each = np.array([statistic(*p.table, np.ones((1, p.table.shape[1])))[0] for p in parts])
     kept = [part for part, value in zip(parts, each, strict=True) if np.isfinite(value)]
@@ -206,6 +137,14 @@ def _pooled(parts: Sequence[_Part], statistic: Statistic, seed: int) -> Estimate
     return _estimate(float(value), parts, drawn, left)
 
 
+def _draws(parts: Sequence[_Part], seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """(R, G) how often each part is drawn anew, and (F, G) with one family left out, each whole."""
+    names = list(dict.fromkeys(part.family for part in parts))
+    member = [names.index(part.family) for part in parts]
+    drawn = group_weights(len(names), replicates=REPLICATES, seed=seed)[:, member]
+    return drawn, (1 - np.eye(len(names)))[:, member]
+
+
 def _estimate(value: float, parts: Sequence[_Part], drawn: np.ndarray, left: np.ndarray
               ) -> Estimate:  # fmt: skip
     runs = sum(part.table.shape[1] for part in parts)
@@ -218,3 +157,63 @@ def _estimate(value: float, parts: Sequence[_Part], drawn: np.ndarray, left: np.
 
 def _none() -> Estimate:
     return Estimate(None, 0, 0, reason="no data set has enough runs that differ in every column")
+
+
+def spearman(first: np.ndarray, second: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """(R,) Spearman correlations: Pearson of mid-ranks."""
+    return pearson(ranks(first, weights), ranks(second, weights), weights)
+
+
+def partial_spearman(
+    first: np.ndarray, second: np.ndarray, given: np.ndarray, weights: np.ndarray
+) -> np.ndarray:
+    """(R,) Spearman correlation of two columns with the ranks of a third held fixed, in [-1, 1].
+
+    (r_xy - r_xz r_yz) / sqrt((1 - r_xz^2)(1 - r_yz^2)); NaN where the third decides either side.
+    """
+    x, y, z = (ranks(column, weights) for column in (first, second, given))
+    xy, xz, yz = pearson(x, y, weights), pearson(x, z, weights), pearson(y, z, weights)
+    scale = np.sqrt((1 - xz**2) * (1 - yz**2))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        found = np.where(scale > 1e-9, (xy - xz * yz) / scale, np.nan)
+    return np.clip(found, -1, 1)
+
+
+def pearson(first: np.ndarray, second: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """(R,) weighted Pearson correlations of (n,) or (R, n) values, in [-1, 1].
+
+    NaN where either side is constant among the points of positive weight.
+    """
+    total = weights.sum(axis=1, keepdims=True)
+    first = first - _dot(weights, first)[:, None] / total
+    second = second - _dot(weights, second)[:, None] / total
+    weighed = weights * first
+    both = _dot(weighed, second)
+    scale = np.sqrt(_dot(weighed, first) * _dot(weights, second**2))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        found = np.where(scale > 1e-12 * np.maximum(total[:, 0], 1), both / scale, np.nan)
+    return np.clip(found, -1, 1)
+
+
+def ranks(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """(R, n) mid-ranks of (n,) values if point i comes weights[r, i] times; ties share a rank."""
+    order = np.argsort(values, kind="stable")
+    sorted_values = values[order]
+    first = np.flatnonzero(np.r_[True, sorted_values[1:] != sorted_values[:-1]])  # of equal ones
+    place = np.empty(len(values), dtype=np.int64)
+    place[order] = np.repeat(np.arange(len(first)), np.diff(np.r_[first, len(values)]))
+    sums = np.add.reduceat(weights[:, order], first, axis=1)
+    below = np.cumsum(sums, axis=1) - sums
+    return (below + (sums + 1) / 2)[:, place]
+
+
+def _dot(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """(R,) row products of (R, n) with (n,) or (R, n)."""
+    if second.ndim == 1:
+        return first @ second
+    return np.einsum("rn,rn->r", first, second)
+
+
+def is_constant(values: np.ndarray) -> bool:
+    """Whether values differ by no more than float32 features do by rounding."""
+    return bool(np.ptp(values) <= _SPREAD * np.abs(values).max() + _FLOOR)

@@ -1,25 +1,23 @@
-"""Tables and the measure-against-accuracy plot as one HTML page without scripts, opens offline."""
+"""A comparison as one HTML page that opens offline, without scripts: tables, pictures, notes."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ncscope.comparison.association import Scatter, correlations, scatters
+from ncscope.comparison.association import SPLIT_WORDS, Scatter, correlations, scatters
 from ncscope.comparison.correlation import Correlation
 from ncscope.comparison.pictures import gains_html, weights_html
-from ncscope.comparison.rows import Labelled, counted, taus
+from ncscope.comparison.rows import Labelled, counted, tau_words, taus
 from ncscope.comparison.scatter import Mark, marks_of, scatter_svg
-from ncscope.comparison.table import Cell, Table
-from ncscope.comparison.table import number as cell_number
+from ncscope.comparison.table import Cell, Table, number
 from ncscope.text import in_html
 from ncscope.writing import __version__
 
 # Figure 2's two measures; K-free forms, so that data sets may share an axis.
-PLOTTED = {
+_PLOTTED = {
     "delta_mid/cosine/centred": "Δ MID, centred", "delta_mid/cosine/raw": "Δ MID, raw",
     "delta_lcd/cosine/centred": "Δ LCD, centred", "delta_lcd/cosine/raw": "Δ LCD, raw",
 }  # fmt: skip
 _TARGETS = {"base": "base", "new": "new", "h": "H", "all": "accuracy"}
-_SPLITS = {"base": "base classes", "new": "new classes", "all": "all classes"}
 
 
 def as_html(
@@ -61,8 +59,7 @@ def _table(table: Table) -> str:
     heads = "".join(f'<th scope="col">{head}</th>' for head in named)
     body = []
     for name, cells in table.rows:
-        shown = map(_shown, cells)
-        row = "".join(f"<td>{one}</td>" for one in shown)
+        row = "".join(f"<td>{_shown(cell)}</td>" for cell in cells)
         body.append(f'<tr><th scope="row">{in_html(name)}</th>{row}</tr>')
     notes = "".join(f'<p class="note">{in_html(note)}</p>' for note in table.notes)
     size = ' class="many"' if len(table.heads) > 11 else ""
@@ -82,16 +79,15 @@ def _shown(cell: Cell) -> str:
 def _plots(rows: Sequence[Labelled], seed: int) -> str:
     """Each plotted measure of the base classes against each accuracy, of the new against new."""
     wanted = {("base", "base"), ("base", "new"), ("base", "h"), ("new", "new"), ("all", "all")}
-    plotted = (s for s in scatters(rows) if s.measure in PLOTTED and len(s.values) > 2)
+    plotted = (s for s in scatters(rows) if s.measure in _PLOTTED and len(s.values) > 2)
     found = [s for s in plotted if (s.split, s.target) in wanted]
     if not found:
         return ""
-    ordered = sorted(found, key=lambda s: list(PLOTTED).index(s.measure))
-    names = dict.fromkeys(name for scatter in ordered for name in scatter.groups)
-    marks = marks_of(names)
+    ordered = sorted(found, key=lambda s: list(_PLOTTED).index(s.measure))
+    marks = marks_of(dict.fromkeys(name for scatter in ordered for name in scatter.groups))
     figures = "".join(_figure(s, correlations(rows, s, seed=seed), marks, seed) for s in ordered)
-    ratios = [f"{ratio:g}" for ratio in taus(rows) if ratio is not None]
-    several = f" Runs of tau {', '.join(ratios)} together." if len(ratios) > 1 else ""
+    ratios = taus(rows)
+    several = f" Runs of tau {tau_words(ratios)} together." if len(ratios) > 1 else ""
     return (
         f"<p>A point is a run on one data set.{several} Left of each pair: as it is, with each "
         "data set's own line. Right: in standard deviations within its data set, one line over "
@@ -110,15 +106,15 @@ def _key(marks: Mapping[str, Mark]) -> str:
 
 
 def _figure(scatter: Scatter, found: Correlation, marks: Mapping[str, Mark], seed: int) -> str:
-    across = f"{PLOTTED[scatter.measure]}, {_SPLITS[scatter.split]}"
+    across = f"{_PLOTTED[scatter.measure]}, {SPLIT_WORDS[scatter.split]}"
     up = _TARGETS[scatter.target]
     pooled, partial = found.pooled_spearman, found.pooled_partial
-    said = f"pooled ρ {cell_number(pooled.value, 2).shown}"
+    said = f"pooled ρ {number(pooled.value, 2).shown}"
     if pooled.low is not None:
-        said += (f" [{cell_number(pooled.low, 2).shown}, {cell_number(pooled.high, 2).shown}], "
+        said += (f" [{number(pooled.low, 2).shown}, {number(pooled.high, 2).shown}], "
                  f"{pooled.n} points, {pooled.groups} data sets")  # fmt: skip
     if partial.value is not None:
-        said += f"; given base accuracy {cell_number(partial.value, 2).shown}"
+        said += f"; given base accuracy {number(partial.value, 2).shown}"
     head = in_html(f"{across} – {up}")
     raw, scored = (
         scatter_svg(scatter, marks, across=across, up=up, z_scored=z, seed=seed)

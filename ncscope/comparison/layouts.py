@@ -1,13 +1,12 @@
 """Tables as the field prints them, and which of them a set of runs gives, each with its tests.
 
-Base-to-new, cross-dataset, domain generalisation, ablation.
+They are base-to-new, cross-dataset, domain generalisation and ablation.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from ncscope.comparison import rows as pts
 from ncscope.comparison.averages import (
     Mean,
     complete_data,
@@ -18,18 +17,34 @@ from ncscope.comparison.averages import (
     over_seeds,
 )
 from ncscope.comparison.paired import versus
-from ncscope.comparison.rows import BASE_TO_NEW, Labelled, Point
+from ncscope.comparison.rows import (
+    ACCURACY,
+    BASE_TO_NEW,
+    Labelled,
+    Point,
+    accuracy_points,
+    at_tau,
+    averaged,
+    base_to_new_points,
+    data_of,
+    labels_of,
+    sources,
+    tau_words,
+    taus,
+    transfer_points,
+    with_tau,
+)
 from ncscope.comparison.table import Cell, Table, mark_best, percent
 from ncscope.diagnosis.outcome import short_names
 
-Row = tuple[str, tuple[Cell, ...]]
 Layout = Literal["auto", "base-to-new", "cross-dataset", "domain", "ablation"]
-_HEADS = {"base": "base", "new": "new", "h": "H"}
 H_NOTE = (
     "H = 2BN/(B + N). The average row's H is H of the averages, as published tables have it; "
     "mean of H is the mean over data sets of each one's H."
 )
-_Both = tuple[list[Table], list[Table]]
+_Row = tuple[str, tuple[Cell, ...]]
+_Both = tuple[list[Table], list[Table]]  # tables and their tests
+_HEADS = {"base": "base", "new": "new", "h": "H"}
 _TITLES = {"cross-dataset": "Cross-dataset", "domain": "Domain generalisation"}
 
 
@@ -39,7 +54,7 @@ def base_to_new(points: Sequence[Point], *, when: str = "") -> list[Table]:
     Args:
         when: what the points have in common, for the titles: "tau = 0.05".
     """
-    labels, data = pts.labels_of(points), pts.data_of(points)
+    labels, data = labels_of(points), data_of(points)
     tables = []
     whole = complete_data(points, BASE_TO_NEW)
     notes = tuple(notes_on(points, whole if len(data) > 1 else data, BASE_TO_NEW))
@@ -75,10 +90,10 @@ def transfer(
     """One row a method, one column a data set, and their average, without the source's column."""
     if not points:
         return []
-    labels = pts.labels_of(points)
-    targets = [name for name in pts.data_of(points) if name != source]
+    labels = labels_of(points)
+    targets = [name for name in data_of(points) if name != source]
     away = [point for point in points if point.data != source]
-    whole = complete_data(away, pts.ACCURACY)
+    whole = complete_data(away, ACCURACY)
     columns = [*([source] if any(p.data == source for p in points) else []), *targets]
     rows = []
     for label in labels:
@@ -93,7 +108,7 @@ def transfer(
                    for name in columns if name is not None))  # fmt: skip
     if len(targets) > 1:
         heads += ("average" if len(whole) == len(targets) else f"average of {len(whole)}",)
-    said = notes_on(away, whole, pts.ACCURACY)
+    said = notes_on(away, whole, ACCURACY)
     if source is not None and len(targets) > 1:
         said.insert(0, "The average leaves the source out.")
     return [Table(f"{title}{when}", heads, _marked(rows, away), tuple(said), kind)]
@@ -101,7 +116,7 @@ def transfer(
 
 def ablation(rows: Sequence[Labelled], *, when: str = "") -> list[Table]:
     """One row a setting: averages of base, new and H, and of each source's transfer, if any."""
-    points = pts.base_to_new_points(rows)
+    points = base_to_new_points(rows)
     whole = complete_data(points, BASE_TO_NEW)
     heads = ["", *(("base", "new", "H of averages") if points else ())]
     notes = notes_on(points, whole, BASE_TO_NEW) if points else []
@@ -112,20 +127,20 @@ def ablation(rows: Sequence[Labelled], *, when: str = "") -> list[Table]:
         mine = [p for p in points if p.label == label]
         cells = [_cell(over_data(mine, whole, column)) for column in BASE_TO_NEW]
         columns.append(cells if points else [])
-    for source, split in pts.sources(rows):
+    for source, split in sources(rows):
         for kind, domains in (("cross-dataset", False), ("domain", True)):
-            found = [p for p in pts.transfer_points(rows, source, split, domains=domains)
+            found = [p for p in transfer_points(rows, source, split, domains=domains)
                      if p.data != source]  # fmt: skip
             if not found:
                 continue
-            there = complete_data(found, pts.ACCURACY)
-            several = f" from {source}" if len(pts.sources(rows)) > 1 else ""
+            there = complete_data(found, ACCURACY)
+            several = f" from {source}" if len(sources(rows)) > 1 else ""
             heads.append(kind + several)
             compared += found
             for label, cells in zip(labels, columns, strict=True):
                 mine = [p for p in found if p.label == label]
                 cells.append(_cell(over_data(mine, there, "accuracy")))
-            notes += [f"{kind}{several}: {note}" for note in notes_on(found, there, pts.ACCURACY)]
+            notes += [f"{kind}{several}: {note}" for note in notes_on(found, there, ACCURACY)]
     body = [(label, tuple(cells)) for label, cells in zip(labels, columns, strict=True)]
     body = [(label, cells) for label, cells in body if any(c.value is not None for c in cells)]
     marked = _marked(body, compared)
@@ -134,7 +149,7 @@ def ablation(rows: Sequence[Labelled], *, when: str = "") -> list[Table]:
     return [Table(f"Ablation{when}", tuple(heads), marked, tuple(notes), "ablation", "average")]
 
 
-def _marked(rows: Sequence[Row], points: Sequence[Point]) -> tuple[Row, ...]:
+def _marked(rows: Sequence[_Row], points: Sequence[Point]) -> tuple[_Row, ...]:
     """The best of each column in bold, unless rows have other seeds than another."""
     return tuple(rows) if missing_seeds(points) else mark_best(rows)
 
@@ -144,7 +159,7 @@ def _cell(mean: Mean | None) -> Cell:
 
 
 @dataclass(frozen=True)
-class Tests:
+class _Tests:
     """What rows are tested against, and the seed of the intervals."""
 
     baseline: str | None
@@ -152,7 +167,7 @@ class Tests:
 
     def of(self, points: Sequence[Point], columns: Sequence[str], title: str) -> list[Table]:
         """One table, or none without a baseline among the points."""
-        if self.baseline is None or self.baseline not in pts.labels_of(points):
+        if self.baseline is None or self.baseline not in labels_of(points):
             return []
         table = versus(points, columns, self.baseline, title=title, seed=self.seed)
         return [] if table is None else [table]
@@ -165,44 +180,44 @@ def build_tables(
 
     With several tau, tests of base to new over all that the baseline has, too.
     """
-    tests = Tests(baseline, seed)
+    tests = _Tests(baseline, seed)
     tables: list[Table] = []
     tested: list[Table] = []
-    ratios = pts.taus(rows)
+    ratios = taus(rows)
     for tau in ratios:
-        for found, against in _of_one_tau(pts.at_tau(rows, tau), layout, tests, tau):
+        for found, against in _of_one_tau(at_tau(rows, tau), layout, tests, tau):
             tables += [replace(table, tau=tau) for table in (*found, *against)]
             tested += against
     if baseline is not None and layout in ("auto", "base-to-new"):
-        points = pts.base_to_new_points(rows)
+        points = base_to_new_points(rows)
         shared = [t for t in ratios if any(p.label == baseline and p.tau == t for p in points)]
         if len(shared) > 1:
-            which = "all tau" if len(shared) == len(ratios) else f"tau {_listed(shared)}"
+            which = "all tau" if len(shared) == len(ratios) else f"tau {tau_words(shared, ' and ')}"
             here = [p for p in points if p.tau in (None, *shared)]
-            over_all = tests.of(here, pts.BASE_TO_NEW, f"Base to new, {which}")
+            over_all = tests.of(here, BASE_TO_NEW, f"Base to new, {which}")
             tables += over_all
             tested += over_all
     return tables, tested
 
 
 def _of_one_tau(
-    rows: Sequence[Labelled], layout: Layout, tests: Tests, tau: float | None
+    rows: Sequence[Labelled], layout: Layout, tests: _Tests, tau: float | None
 ) -> list[_Both]:
     """Tables and their tests, layout by layout."""
     found: list[_Both] = []
     when = _when(rows, tau)
-    points = pts.with_tau(pts.base_to_new_points(rows), tau)
-    against = tests.of(points, pts.BASE_TO_NEW, f"Base to new{when}")
+    points = with_tau(base_to_new_points(rows), tau)
+    against = tests.of(points, BASE_TO_NEW, f"Base to new{when}")
     halves = any("h" in point.values for point in points)
     if points and (layout == "base-to-new" or (layout == "auto" and halves)):
         found.append((base_to_new(points, when=when), against))
     for kind in ("cross-dataset", "domain"):
         if layout in ("auto", kind):
             found += _transfers(rows, kind, tests, tau)
-    plain = pts.with_tau(pts.accuracy_points(_not_sources(rows)), tau)
+    plain = with_tau(accuracy_points(_not_sources(rows)), tau)
     if layout == "auto" and plain:
         tables = transfer(plain, source=None, title="Accuracy, all classes", when=when)
-        found.append((tables, tests.of(plain, pts.ACCURACY, f"Accuracy{when}")))
+        found.append((tables, tests.of(plain, ACCURACY, f"Accuracy{when}")))
     if layout == "auto" and points and not found:  # of base or of new classes only
         found.append((base_to_new(points, when=when), against))
     several = len({row.label for row in rows}) > len({row.outcome.name for row in rows})
@@ -213,28 +228,26 @@ def _of_one_tau(
 
 def _not_sources(rows: Sequence[Labelled]) -> list[Labelled]:
     """Rows of data sets that no transfer table is from; none if nothing was trained on them."""
-    shown = {source for source, _ in pts.sources(rows)}
+    shown = {source for source, _ in sources(rows)}
     left = [row for row in rows if row.outcome.trained_on not in shown]
     return left if not shown or any(row.outcome.trained_on for row in left) else []
 
 
-def _transfers(rows: Sequence[Labelled], kind: str, tests: Tests, tau: float | None) -> list[_Both]:
+def _transfers(
+    rows: Sequence[Labelled], kind: str, tests: _Tests, tau: float | None
+) -> list[_Both]:
     found: list[_Both] = []
     when = _when(rows, tau)
-    for source, split in pts.sources(rows):
-        tested_on = pts.transfer_points(rows, source, split, domains=kind == "domain")
-        points = pts.with_tau(tested_on, tau)
+    for source, split in sources(rows):
+        tested_on = transfer_points(rows, source, split, domains=kind == "domain")
+        points = with_tau(tested_on, tau)
         title = f"{_TITLES[kind]} from {short_names([source])[source]} ({split} classes)"
         tables = transfer(points, source=source, title=title, kind=kind, when=when)
         away = [point for point in points if point.data != source]
-        whole = complete_data(away, pts.ACCURACY)
-        means = pts.averaged(away, whole, "accuracy")
-        found.append((tables, tests.of(means, pts.ACCURACY, f"{title}{when}, averages")))
+        whole = complete_data(away, ACCURACY)
+        means = averaged(away, whole, "accuracy")
+        found.append((tables, tests.of(means, ACCURACY, f"{title}{when}, averages")))
     return found
-
-
-def _listed(ratios: Sequence[float | None]) -> str:
-    return " and ".join(f"{ratio:g}" for ratio in ratios if ratio is not None)
 
 
 def _when(rows: Sequence[Labelled], tau: float | None) -> str:

@@ -1,8 +1,7 @@
 """Paired tests of differences, and every row against a chosen baseline.
 
-Pairs share data set, tau and seed; intervals are over data sets.
-
-n differences, in G groups (data sets).
+n differences, in G groups (data sets). Pairs share data set, tau and seed; intervals are over data
+sets.
 """
 
 from collections.abc import Hashable, Sequence
@@ -18,7 +17,7 @@ from ncscope.comparison.rows import Point, labels_of
 from ncscope.comparison.table import Cell, Table, percent, probability, span, words
 from ncscope.errors import DataError
 
-REPLICATES = 10_000
+_REPLICATES = 10_000
 _HEADS = ("", "accuracy", "difference", "95 %", "n", "data sets", "+ / = / −",
           "t", "t, data sets", "Wilcoxon", "sign")  # fmt: skip
 _SHOWN = {"base": "base", "new": "new", "h": "H of each run", "accuracy": "accuracy"}
@@ -105,6 +104,13 @@ def _t_test(values: np.ndarray, name: str, reasons: list[str]) -> float | None:
     return float(result.pvalue)
 
 
+def _means(values: np.ndarray, groups: Sequence[Hashable]) -> np.ndarray:
+    """(G,) the groups' mean values."""
+    names = list(dict.fromkeys(groups))
+    member = np.array([names.index(group) for group in groups], dtype=np.int64)
+    return np.round(np.bincount(member, weights=values) / np.bincount(member), 12)
+
+
 def _wilcoxon(values: np.ndarray, reasons: list[str]) -> float | None:
     moved = values[values != 0]
     if not len(moved):
@@ -125,13 +131,6 @@ def _wilcoxon(values: np.ndarray, reasons: list[str]) -> float | None:
     return float(min(1.0, 2 * tail))
 
 
-def t_interval(values: np.ndarray) -> tuple[float, float]:
-    """Student's 95 % interval of the mean of n >= 2 values."""
-    mean, n = float(values.mean()), len(values)
-    half = float(stats.t.ppf(0.975, n - 1)) * float(values.std(ddof=1)) / n**0.5
-    return mean - half, mean + half
-
-
 def _interval(
     values: np.ndarray, means: np.ndarray, seed: int, reasons: list[str]
 ) -> tuple[float | None, float | None]:
@@ -140,16 +139,16 @@ def _interval(
         return None, None
     if len(means) < 2:
         return (None, None) if np.ptp(values) <= 1e-12 else t_interval(values)
-    weights = group_weights(len(means), replicates=REPLICATES, seed=seed)
+    weights = group_weights(len(means), replicates=_REPLICATES, seed=seed)
     low, high = np.quantile(weights @ means / len(means), [0.025, 0.975])
     return float(low), float(high)
 
 
-def _means(values: np.ndarray, groups: Sequence[Hashable]) -> np.ndarray:
-    """(G,) the groups' mean values."""
-    names = list(dict.fromkeys(groups))
-    member = np.array([names.index(group) for group in groups], dtype=np.int64)
-    return np.round(np.bincount(member, weights=values) / np.bincount(member), 12)
+def t_interval(values: np.ndarray) -> tuple[float, float]:
+    """Student's 95 % interval of the mean of n >= 2 values."""
+    mean, n = float(values.mean()), len(values)
+    half = float(stats.t.ppf(0.975, n - 1)) * float(values.std(ddof=1)) / n**0.5
+    return mean - half, mean + half
 
 
 def group_weights(groups: int, *, replicates: int, seed: int) -> np.ndarray:

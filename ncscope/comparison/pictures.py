@@ -22,13 +22,14 @@ from ncscope.diagnosis.outcome import short_names
 from ncscope.figures import style as palette
 from ncscope.text import in_html
 
-COLOURS = {"base": palette.CLASSES[0], "new": palette.CLASSES[1]}
+_COLOURS = {"base": palette.CLASSES[0], "new": palette.CLASSES[1]}
 _WIDE, _LEFT, _RIGHT, _TOP, _FOOT = 340, 96, 14, 6, 34
 _BAR, _ROW = 8, 26
 _LONGEST = 15  # signs of a name beside its bars
 _COLUMNS = {"base": "base", "new": "new", "h": "H of averages"}
+# Settings that rows of one grid of weights differ in
 _APART = ("lcd_weight", "mid_weight", "regulariser")
-Weights = tuple[float, float]
+_Weights = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,41 @@ def _gain(label: str, column: str, data: str, differences: Sequence[float]) -> G
     return Gain(label, column, data, mean, *t_interval(values), n)
 
 
+def gains_html(rows: Sequence[Labelled], baseline: str | None) -> str:
+    """Heading, key and figures, all at one scale; empty without a baseline or without pairs."""
+    if baseline is None:
+        return ""
+    found = []
+    for tau in taus(rows):
+        points = base_to_new_points(at_tau(rows, tau))
+        mine = gains(points, baseline, tuple(_COLOURS))
+        for label in dict.fromkeys(gain.label for gain in mine):
+            found.append((label, tau, [gain for gain in mine if gain.label == label]))
+    if not found:
+        return ""
+    limit = _round(max(100 * abs(gain.mean) for _, _, some in found for gain in some))
+    key = "".join(f'<li><i style="background:{colour}"></i>{name} classes</li>'
+                  for name, colour in _COLOURS.items())  # fmt: skip
+    figures = "".join(
+        f"<figure><figcaption>{in_html(label)}{'' if tau is None else f', tau = {tau:g}'}"
+        f"</figcaption>{gains_svg(some, limit=limit)}</figure>"
+        for label, tau, some in found
+    )
+    return (
+        f"<h2>Gains over {in_html(baseline)}</h2><p>Points of accuracy, the same data set, tau and "
+        "seed in both. A line is the 95 % t interval of the mean over seeds, wide where they are "
+        f'few; it is cut at the edge.</p><ul class="key">{key}</ul>'
+        f'<div class="pairs gains">{figures}</div>'
+    )
+
+
+def _round(largest: float) -> float:
+    """The scale's end: 1, 2 or 5 times a power of ten, with room for the lines."""
+    wanted = max(1.5 * largest, 1e-3)
+    power = 10.0 ** math.floor(math.log10(wanted))
+    return next(k * power for k in (1, 2, 5, 10) if k * power >= wanted * (1 - 1e-9))
+
+
 def gains_svg(found: Sequence[Gain], *, limit: float) -> str:
     """An <svg> of one row's gains in points; a title at each bar has its numbers.
 
@@ -97,7 +133,7 @@ def gains_svg(found: Sequence[Gain], *, limit: float) -> str:
         shown = name if len(name) <= _LONGEST else name[: _LONGEST - 1] + "…"
         parts.append(f'<text x="{_LEFT - 6}" y="{top + 13}" text-anchor="end">'
                      f"{in_html(shown)}</text>")  # fmt: skip
-        for line, column in enumerate(COLOURS):
+        for line, column in enumerate(_COLOURS):
             for gain in found:
                 if gain.data == data and gain.column == column:
                     parts.append(_bar(gain, top + line * (_BAR + 1), limit))
@@ -120,48 +156,13 @@ def _bar(gain: Gain, top: float, limit: float) -> str:
     return (
         f'<g><title>{in_html(said.replace("-", "−"))}</title><rect x="{min(zero, end):.1f}" '
         f'y="{top}" width="{abs(end - zero):.1f}" height="{_BAR}" '
-        f'fill="{COLOURS[gain.column]}"/>{whisker}</g>'
+        f'fill="{_COLOURS[gain.column]}"/>{whisker}</g>'
     )
 
 
 def _across(points: float, limit: float) -> float:
     share = (max(-limit, min(limit, points)) / limit + 1) / 2
     return _LEFT + share * (_WIDE - _LEFT - _RIGHT)
-
-
-def gains_html(rows: Sequence[Labelled], baseline: str | None) -> str:
-    """Heading, key and figures, all at one scale; empty without a baseline or without pairs."""
-    if baseline is None:
-        return ""
-    found = []
-    for tau in taus(rows):
-        points = base_to_new_points(at_tau(rows, tau))
-        mine = gains(points, baseline, tuple(COLOURS))
-        for label in dict.fromkeys(gain.label for gain in mine):
-            found.append((label, tau, [gain for gain in mine if gain.label == label]))
-    if not found:
-        return ""
-    limit = _round(max(100 * abs(gain.mean) for _, _, some in found for gain in some))
-    key = "".join(f'<li><i style="background:{colour}"></i>{name} classes</li>'
-                  for name, colour in COLOURS.items())  # fmt: skip
-    figures = "".join(
-        f"<figure><figcaption>{in_html(label)}{'' if tau is None else f', tau = {tau:g}'}"
-        f"</figcaption>{gains_svg(some, limit=limit)}</figure>"
-        for label, tau, some in found
-    )
-    return (
-        f"<h2>Gains over {in_html(baseline)}</h2><p>Points of accuracy, the same data set, tau and "
-        "seed in both. A line is the 95 % t interval of the mean over seeds, wide where they are "
-        f'few; it is cut at the edge.</p><ul class="key">{key}</ul>'
-        f'<div class="pairs gains">{figures}</div>'
-    )
-
-
-def _round(largest: float) -> float:
-    """The scale's end: 1, 2 or 5 times a power of ten, with room for the lines."""
-    wanted = max(1.5 * largest, 1e-3)
-    power = 10.0 ** math.floor(math.log10(wanted))
-    return next(k * power for k in (1, 2, 5, 10) if k * power >= wanted * (1 - 1e-9))
 
 
 def weights_html(rows: Sequence[Labelled]) -> str:
@@ -188,7 +189,18 @@ def weights_html(rows: Sequence[Labelled]) -> str:
     )
 
 
-def _is_grid(pairs: Sequence[Weights]) -> bool:
+def _runs(rows: Sequence[Labelled]) -> dict[str, _Weights]:
+    """Weights by row."""
+    found: dict[str, _Weights] = {}
+    for row in rows:
+        settings = row.outcome.settings
+        first, second = settings.get("lcd_weight"), settings.get("mid_weight")
+        if isinstance(first, float) and isinstance(second, float):
+            found.setdefault(row.label, (first, second))
+    return found
+
+
+def _is_grid(pairs: Sequence[_Weights]) -> bool:
     """Two values or more of each weight, and more pairs than a line or a diagonal has."""
     sizes = [len({pair[k] for pair in pairs}) for k in (0, 1)]
     return min(sizes, default=0) > 1 and len(pairs) > max(sizes)
@@ -215,20 +227,9 @@ def _told(row: Labelled, rows: Sequence[Labelled]) -> str:
     return f" ({', '.join(found)})" if found else ""
 
 
-def _runs(rows: Sequence[Labelled]) -> dict[str, Weights]:
-    """Weights by row."""
-    found: dict[str, Weights] = {}
-    for row in rows:
-        settings = row.outcome.settings
-        first, second = settings.get("lcd_weight"), settings.get("mid_weight")
-        if isinstance(first, float) and isinstance(second, float):
-            found.setdefault(row.label, (first, second))
-    return found
-
-
-def _grid(points: Sequence[Point], found: dict[str, Weights], column: str, title: str) -> str:
+def _grid(points: Sequence[Point], found: dict[str, _Weights], column: str, title: str) -> str:
     whole = complete_data(points, tuple(_COLUMNS))
-    means: dict[Weights, float] = {}
+    means: dict[_Weights, float] = {}
     for label, weights in found.items():
         mean = over_data([p for p in points if p.label == label], whole, column)
         if mean is not None:
@@ -251,7 +252,7 @@ def _grid(points: Sequence[Point], found: dict[str, Weights], column: str, title
     )
 
 
-def _cell(means: dict[Weights, float], weights: Weights) -> str:
+def _cell(means: dict[_Weights, float], weights: _Weights) -> str:
     value = means.get(weights)
     if value is None:
         return "<td>–</td>"

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 from ncscope.diagnosis.outcome import SETTINGS, Outcome, data_identity, without_seed
 from ncscope.errors import DataError
 
-SPLITS = ("base", "new", "all")
+_SPLITS = ("base", "new", "all")
 
 
 def find_files(paths: Iterable[str | Path]) -> list[Path]:
@@ -50,54 +50,6 @@ def _walked(folder: Path) -> Iterator[tuple[Path, list[str]]]:
             yield Path(top), names
 
 
-def share(value: object, file: Path, key: str) -> float | None:
-    """A number in [0, 1], or None."""
-    found = number(value, file, key)
-    if found is not None and not 0 <= found <= 1:
-        wrong(file, key, "a share in [0, 1]", value)
-    return found
-
-
-def number(value: object, file: Path, key: str) -> float | None:
-    """A finite number, or None."""
-    if value is None:
-        return None
-    try:
-        if not isinstance(value, bool) and isinstance(value, (int, float)) and math.isfinite(value):
-            return float(value)
-    except OverflowError:  # a whole number beyond the range of floats
-        pass
-    wrong(file, key, "a number or null", value)
-
-
-def wrong(file: Path, key: str, wanted: str, found: object) -> NoReturn:
-    """Refuse a field: which, what was wanted, what was found."""
-    shown = repr(found)
-    shown = shown if len(shown) <= 60 else shown[:59] + "…"
-    raise DataError(f"{file}: {key} must be {wanted}; found {shown}")
-
-
-def parse_object(file: Path) -> dict[str, Any]:
-    """The object that a file holds as strict JSON.
-
-    Raises:
-        DataError: a file that cannot be read or is no JSON object.
-    """
-    try:
-        body = json.loads(file.read_text(encoding="utf-8"), parse_constant=_no_constant)
-    except OSError as error:
-        raise DataError(f"{file}: cannot be read ({error.strerror})") from None
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{file}: not JSON ({type(error).__name__}: {error})") from None
-    if not isinstance(body, dict):
-        raise DataError(f"{file}: not a metrics.json of ncscope: expected an object")
-    return body
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no number that metrics.json may hold")
-
-
 def read_outcomes(files: Sequence[Path], *, before: bool = False) -> list[Outcome]:
     """Every run in the files, one outcome for each data set it was tested on.
 
@@ -111,19 +63,19 @@ def read_outcomes(files: Sequence[Path], *, before: bool = False) -> list[Outcom
 
 
 def _outcomes(file: Path, *, before: bool) -> list[Outcome]:
-    body = parse_object(file)
+    body = _parse_object(file)
     runs = body.get("runs")
     if body.get("format") != 1 or not isinstance(runs, list):
         raise DataError(f"{file}: not a metrics.json of ncscope: expected format 1 with a list "
                         f"`runs`, found format {body.get('format')!r}")  # fmt: skip
     tune = body.get("tune")
     if tune is not None and not isinstance(tune, dict):
-        wrong(file, "tune", "an object", tune)
+        _wrong(file, "tune", "an object", tune)
     outcomes: dict[tuple[str, ...], dict[str, Any]] = {}
     for place, run in enumerate(runs):
         where = f"runs[{place}]"
         if not isinstance(run, dict):
-            wrong(file, where, "an object", run)
+            _wrong(file, where, "an object", run)
         facts = (
             _plain(run, file, where) if tune is None else _tuned(tune, runs[0], run, file, where)
         )
@@ -138,7 +90,8 @@ def _outcomes(file: Path, *, before: bool) -> list[Outcome]:
             raise DataError(f"{file}: {where} is a second run of {facts['name']} on "
                             f"{facts['data']}, split {split}")  # fmt: skip
         held["measures"][split] = _numbers(run, file, where)
-        top1 = _top1(run, file, where)
+        told = _inside(run, "summary", "accuracy", "top1")
+        top1 = _share(told, file, f"{where}.summary.accuracy.top1")
         if top1 is not None:
             held["accuracy"][split] = top1
     if tune is not None:
@@ -161,13 +114,6 @@ def _plain(run: Mapping[str, Any], file: Path, where: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _inside(value: object, *keys: str) -> Any:
-    """What lies under nested keys, or None."""
-    for key in keys:
-        value = value.get(key) if isinstance(value, dict) else None
-    return value
-
-
 def _tuned(
     tune: Mapping[str, Any],
     first: Mapping[str, Any],
@@ -181,15 +127,15 @@ def _tuned(
     """
     name, source = tune.get("name") or tune.get("method"), tune.get("data")
     if not isinstance(name, str):
-        wrong(file, "tune.name", "a text", name)
+        _wrong(file, "tune.name", "a text", name)
     if not isinstance(source, str):
-        wrong(file, "tune.data", "a text", source)
+        _wrong(file, "tune.data", "a text", source)
     stage = run.get("stage", "after")
     if stage not in ("before", "after"):
-        wrong(file, f"{where}.stage", "before or after", stage)
+        _wrong(file, f"{where}.stage", "before or after", stage)
     seed = tune.get("seed")
     if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int)):
-        wrong(file, "tune.seed", "a whole number", seed)
+        _wrong(file, "tune.seed", "a whole number", seed)
     settings = {key: tune.get(key) for key in SETTINGS}
     if isinstance(settings["cpt_weights"], list):
         settings["cpt_weights"] = "/".join(map(str, settings["cpt_weights"]))
@@ -197,9 +143,9 @@ def _tuned(
     settings["few_shot"] = "drawn" if settings["few_shot"] is None else "listed"
     for key, value in settings.items():
         if value is not None and not isinstance(value, (str, int, float)):
-            wrong(file, f"tune.{key}", "a text or a number", value)
+            _wrong(file, f"tune.{key}", "a text or a number", value)
         if key.endswith("_weight"):
-            settings[key] = number(value, file, f"tune.{key}")
+            settings[key] = _number(value, file, f"tune.{key}")
     if tune.get("split") is not None:
         _split(tune["split"], file, "tune")
     return {
@@ -207,8 +153,8 @@ def _tuned(
         "trained_on": data_identity(str(first.get("data") or source)),
         "trained_split": tune.get("split"),
         "data": data_identity(str(run.get("data") or source)),
-        "seed": seed, "tau": number(tune.get("tau"), file, "tune.tau"),
-        "realised_tau": number(tune.get("realised_tau"), file, "tune.realised_tau"),
+        "seed": seed, "tau": _number(tune.get("tau"), file, "tune.tau"),
+        "realised_tau": _number(tune.get("realised_tau"), file, "tune.realised_tau"),
         "settings": settings, "stage": stage, "file": str(file),
         "split": _split(run.get("split") or "all", file, where),
     }  # fmt: skip
@@ -221,10 +167,8 @@ def _fill(outcomes: Mapping[tuple[str, ...], dict[str, Any]], tune: Mapping[str,
         if held["data"] != held["trained_on"]:
             continue
         key = "accuracy" if held["stage"] == "after" else "before"
-        stated = tune.get(key)
-        for split in SPLITS:
-            value = stated.get(split) if isinstance(stated, dict) else None
-            told = share(value, file, f"tune.{key}.{split}")
+        for split in _SPLITS:
+            told = _share(_inside(tune, key, split), file, f"tune.{key}.{split}")
             if told is None:
                 continue
             found = held["accuracy"].setdefault(split, told)
@@ -237,21 +181,68 @@ def _numbers(run: Mapping[str, Any], file: Path, where: str) -> dict[str, float]
     """The flat measures that are defined; those of the summary where there are no others."""
     measures = run.get("measures", {})
     if not isinstance(measures, dict):
-        wrong(file, f"{where}.measures", "an object", measures)
-    named = ((name, number(value, file, f"{where}.measures.{name}"))
+        _wrong(file, f"{where}.measures", "an object", measures)
+    named = ((name, _number(value, file, f"{where}.measures.{name}"))
              for name, value in measures.items())  # fmt: skip
     return {name: value for name, value in named if value is not None}
 
 
-def _top1(run: Mapping[str, Any], file: Path, where: str) -> float | None:
-    summary = run.get("summary")
-    accuracy = summary.get("accuracy") if isinstance(summary, dict) else None
-    if not isinstance(accuracy, dict):
-        return None
-    return share(accuracy.get("top1"), file, f"{where}.summary.accuracy.top1")
+def _parse_object(file: Path) -> dict[str, Any]:
+    """The object that a file holds as strict JSON.
+
+    Raises:
+        DataError: a file that cannot be read or is no JSON object.
+    """
+    try:
+        body = json.loads(file.read_text(encoding="utf-8"), parse_constant=_no_constant)
+    except OSError as error:
+        raise DataError(f"{file}: cannot be read ({error.strerror})") from None
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{file}: not JSON ({type(error).__name__}: {error})") from None
+    if not isinstance(body, dict):
+        raise DataError(f"{file}: not a metrics.json of ncscope: expected an object")
+    return body
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number that metrics.json may hold")
+
+
+def _inside(value: object, *keys: str) -> Any:
+    """What lies under nested keys, or None."""
+    for key in keys:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
 
 
 def _split(value: object, file: Path, where: str) -> str:
-    if value not in SPLITS:
-        wrong(file, f"{where}.split", "base, new or all", value)
+    if value not in _SPLITS:
+        _wrong(file, f"{where}.split", "base, new or all", value)
     return str(value)
+
+
+def _share(value: object, file: Path, key: str) -> float | None:
+    """A number in [0, 1], or None."""
+    found = _number(value, file, key)
+    if found is not None and not 0 <= found <= 1:
+        _wrong(file, key, "a share in [0, 1]", value)
+    return found
+
+
+def _number(value: object, file: Path, key: str) -> float | None:
+    """A finite number, or None."""
+    if value is None:
+        return None
+    try:
+        if not isinstance(value, bool) and isinstance(value, (int, float)) and math.isfinite(value):
+            return float(value)
+    except OverflowError:  # a whole number beyond the range of floats
+        pass
+    _wrong(file, key, "a number or null", value)
+
+
+def _wrong(file: Path, key: str, wanted: str, found: object) -> NoReturn:
+    """Refuse a field: which, what was wanted, what was found."""
+    shown = repr(found)
+    shown = shown if len(shown) <= 60 else shown[:59] + "…"
+    raise DataError(f"{file}: {key} must be {wanted}; found {shown}")

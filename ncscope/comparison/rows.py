@@ -1,4 +1,7 @@
-"""Runs as rows and points of a table: labels, order, what comes twice, and the accuracies."""
+"""Runs as rows and points of a table: labels, order, what comes twice, and the accuracies.
+
+A row is what a table has a line for, over data sets, ratios and seeds; a point is one run of it.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,6 +14,8 @@ from ncscope.errors import DataError
 from ncscope.metrics.accuracy import harmonic_mean
 
 Duplicates = Literal["error", "newest"]
+BASE_TO_NEW = ("base", "new", "h")
+ACCURACY = ("accuracy",)
 
 # How a setting is written in a label; others by their own name.
 _WORDS = {"lcd_weight": "lcd", "mid_weight": "mid", "lcd_form": "lcd form", "mid_form": "mid form",
@@ -18,13 +23,12 @@ _WORDS = {"lcd_weight": "lcd", "mid_weight": "mid", "lcd_form": "lcd form", "mid
           "ctx_vision": "image ctx", "batch_size": "batch", "class_token_position": "class name",
           "cpt_weights": "cpt weights", "cpt_clusters": "clusters",
           "test_part": "tested on", "few_shot": "images"}  # fmt: skip
+# The order of rows, and of data sets: as the field prints them.
 _METHODS = ("zero-shot", "coop", "cocoop", "kgcoop", "prograd", "vpt", "ivlp", "maple",
             "promptsrc", "tcp", "taskres", "clip-adapter")  # fmt: skip
 _DATA = ("imagenet", "caltech", "pets", "cars", "flowers", "food", "aircraft", "sun397", "dtd",
          "describabletextures", "eurosat", "ucf101", "imagenetv2", "imagenetsketch", "imageneta",
          "imagenetr")  # fmt: skip
-BASE_TO_NEW = ("base", "new", "h")
-ACCURACY = ("accuracy",)
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,6 +96,30 @@ def label_rows(outcomes: Sequence[Outcome], *, by: Sequence[str] | None = None) 
     return sorted(labelled, key=_order)
 
 
+def _differing(outcomes: Sequence[Outcome]) -> list[str]:
+    return [key for key in SETTINGS if len({str(o.settings.get(key)) for o in outcomes}) > 1]
+
+
+def setting_words(key: str, value: Setting) -> str:
+    """A setting as a label has it: "lcd 0.1"."""
+    if value is None:
+        shown = "–"
+    elif isinstance(value, float):
+        shown = f"{value:g}"
+    else:
+        shown = str(value) or '""'  # words to begin a context with: none
+    return f"{_WORDS.get(key, key)} {shown}"
+
+
+def _order(row: Labelled) -> tuple[object, ...]:
+    head = row.label.split("+")[0].split(",")[0].split(" ")[0]
+    known = _METHODS.index(head) if head in _METHODS else len(_METHODS)
+    weights: Mapping[str, Setting] = row.outcome.settings
+    found = (weights.get(key) for key in ("lcd_weight", "mid_weight"))
+    numbers = [value if isinstance(value, float) else 0.0 for value in found]
+    return (known, row.outcome.name, *numbers, row.label)
+
+
 def without_duplicates(rows: Sequence[Labelled], *, duplicates: Duplicates = "error"
                        ) -> tuple[list[Labelled], list[str]]:  # fmt: skip
     """One outcome for each row, training data, data set, tau and seed, and a note on any others.
@@ -125,6 +153,11 @@ def without_duplicates(rows: Sequence[Labelled], *, duplicates: Duplicates = "er
     return list(kept.values()), notes if dropped else []
 
 
+def _written(row: Labelled) -> tuple[int, str]:
+    file = row.outcome.file
+    return Path(file).stat().st_mtime_ns, file
+
+
 def counted(rows: Sequence[Labelled]) -> str:
     """How many runs and data sets: "42 runs on 14 data sets"."""
     runs = len({row.outcome.file for row in rows})
@@ -132,40 +165,20 @@ def counted(rows: Sequence[Labelled]) -> str:
     return f"{runs} run{'s' * (runs != 1)}" + (f" on {data} data sets" if data > 1 else "")
 
 
-def data_order(data: str) -> tuple[int, str]:
-    """Sort key: the order in which the field prints its data sets, others by name after them."""
-    name = data.lower().replace("_", "").replace("-", "")
-    found = [k for k, known in enumerate(_DATA) if known in name]
-    return (max(found, key=lambda k: len(_DATA[k])) if found else len(_DATA), data)
+def taus(rows: Iterable[Labelled]) -> list[float | None]:
+    """The imbalance ratios that runs were trained at, balanced first; [None] where none says."""
+    found = {row.outcome.tau for row in rows if row.outcome.tau is not None}
+    return [*sorted(found, reverse=True)] or [None]
 
 
-def _differing(outcomes: Sequence[Outcome]) -> list[str]:
-    return [key for key in SETTINGS if len({str(o.settings.get(key)) for o in outcomes}) > 1]
+def tau_words(ratios: Iterable[float | None], between: str = ", ") -> str:
+    """The ratios as a sentence has them, without what says none."""
+    return between.join(f"{ratio:g}" for ratio in ratios if ratio is not None)
 
 
-def setting_words(key: str, value: Setting) -> str:
-    """A setting as a label has it: "lcd 0.1"."""
-    if value is None:
-        shown = "–"
-    elif isinstance(value, float):
-        shown = f"{value:g}"
-    else:
-        shown = str(value) or '""'  # words to begin a context with: none
-    return f"{_WORDS.get(key, key)} {shown}"
-
-
-def _order(row: Labelled) -> tuple[object, ...]:
-    head = row.label.split("+")[0].split(",")[0].split(" ")[0]
-    known = _METHODS.index(head) if head in _METHODS else len(_METHODS)
-    weights: Mapping[str, Setting] = row.outcome.settings
-    found = (weights.get(key) for key in ("lcd_weight", "mid_weight"))
-    numbers = [value if isinstance(value, float) else 0.0 for value in found]
-    return (known, row.outcome.name, *numbers, row.label)
-
-
-def _written(row: Labelled) -> tuple[int, str]:
-    file = row.outcome.file
-    return Path(file).stat().st_mtime_ns, file
+def at_tau(rows: Iterable[Labelled], tau: float | None) -> list[Labelled]:
+    """The rows of one ratio; what was not trained, or does not say, belongs to each."""
+    return [row for row in rows if row.outcome.tau in (None, tau)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,17 +190,6 @@ class Point:
     tau: float | None
     seed: int | None
     values: Mapping[str, float]
-
-
-def taus(rows: Iterable[Labelled]) -> list[float | None]:
-    """The imbalance ratios that runs were trained at, balanced first; [None] where none says."""
-    found = {row.outcome.tau for row in rows if row.outcome.tau is not None}
-    return [*sorted(found, reverse=True)] or [None]
-
-
-def at_tau(rows: Iterable[Labelled], tau: float | None) -> list[Labelled]:
-    """The rows of one ratio; what was not trained, or does not say, belongs to each."""
-    return [row for row in rows if row.outcome.tau in (None, tau)]
 
 
 def base_to_new_points(rows: Iterable[Labelled]) -> list[Point]:
@@ -274,3 +276,10 @@ def labels_of(points: Sequence[Point]) -> list[str]:
 def data_of(points: Sequence[Point]) -> list[str]:
     """Data sets, in the field's order."""
     return sorted({point.data for point in points}, key=data_order)
+
+
+def data_order(data: str) -> tuple[int, str]:
+    """Sort key: the order in which the field prints its data sets, others by name after them."""
+    name = data.lower().replace("_", "").replace("-", "")
+    found = [k for k, known in enumerate(_DATA) if known in name]
+    return (max(found, key=lambda k: len(_DATA[k])) if found else len(_DATA), data)

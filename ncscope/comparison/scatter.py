@@ -1,8 +1,6 @@
 """Figure 2 as a still picture: a measure across, an accuracy up, a mark a data set, and the line.
 
-n runs in G data sets.
-
-Scripts are not needed; the point under the pointer says in a title what run it is.
+n runs in G data sets. The point under the pointer says in a title what run it is.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ncscope.comparison.association import Scatter
-from ncscope.comparison.correlation import is_constant
+from ncscope.comparison.correlation import FEWEST, REPLICATES, is_constant
 from ncscope.comparison.paired import group_weights
 from ncscope.figures import style as palette
 from ncscope.text import in_html, number
@@ -22,8 +20,7 @@ _SHAPES = {
     "square": "M-3.1 -3.1H3.1V3.1H-3.1Z",
     "cross": "M-1.3 -4H1.3V-1.3H4V1.3H1.3V4H-1.3V1.3H-4V-1.3H-1.3Z",
 }
-REPLICATES = 1000
-WIDE, HIGH = 340, 250
+_WIDE, _HIGH = 340, 250
 _LEFT, _RIGHT, _TOP, _FOOT = 46, 10, 10, 38
 
 
@@ -59,56 +56,6 @@ class Line:
     middle: np.ndarray
     low: np.ndarray | None
     high: np.ndarray | None
-
-
-def standardised(values: Sequence[float], groups: Sequence[str]) -> np.ndarray:
-    """(n,) values in standard deviations from the mean of their data set.
-
-    NaN for a data set of fewer than three runs, or one in which the value does not differ.
-    """
-    column, names = np.asarray(values, dtype=np.float64), np.array(groups)
-    found = np.full(len(column), np.nan)
-    for name in dict.fromkeys(groups):
-        own = column[names == name]
-        if len(own) >= 3 and not is_constant(own):
-            found[names == name] = (own - own.mean()) / own.std()
-    return found
-
-
-def fitted(first: np.ndarray, second: np.ndarray, groups: Sequence[str], *, seed: int = 0,
-           places: int = 25) -> Line | None:  # fmt: skip
-    """The least-squares line through finite points, and a band from data sets drawn anew.
-
-    None with fewer than three points, or where the first column does not differ; no band for one
-    data set.
-    """
-    kept = np.isfinite(first) & np.isfinite(second)
-    first, second = first[kept], second[kept]
-    if len(first) < 3 or is_constant(first):
-        return None
-    names = [group for group, keep in zip(groups, kept, strict=True) if keep]
-    order = list(dict.fromkeys(names))
-    across = np.linspace(first.min(), first.max(), places)
-    middle = _lines(first, second, np.ones((1, len(first))), across)[0]
-    if len(order) < 2:
-        return Line(across, middle, None, None)
-    member = np.array([order.index(name) for name in names])
-    weights = group_weights(len(order), replicates=REPLICATES, seed=seed)[:, member]
-    low, high = np.nanquantile(_lines(first, second, weights, across), [0.025, 0.975], axis=0)
-    return Line(across, middle, low, high)
-
-
-def _lines(first: np.ndarray, second: np.ndarray, weights: np.ndarray, across: np.ndarray
-           ) -> np.ndarray:  # fmt: skip
-    """(R, P) heights at `across` of the lines fitted with each of R weightings."""
-    total = weights.sum(axis=1, keepdims=True)
-    mean_first = weights @ first[:, None] / total
-    mean_second = weights @ second[:, None] / total
-    off = first - mean_first
-    slope = (weights * off * (second - mean_second)).sum(axis=1, keepdims=True) / (
-        weights * off**2
-    ).sum(axis=1, keepdims=True)
-    return mean_second + slope * (across - mean_first)
 
 
 def scatter_svg(
@@ -148,7 +95,7 @@ def scatter_svg(
         )
         parts.append(marks[group].svg(*frame.at(first[place], second[place]), said))
     label = in_html(f"{up} against {across}, {int(kept.sum())} points")
-    return (f'<svg viewBox="0 0 {WIDE} {HIGH}" role="img" aria-label="{label}">'
+    return (f'<svg viewBox="0 0 {_WIDE} {_HIGH}" role="img" aria-label="{label}">'
             f"{''.join(parts)}</svg>")  # fmt: skip
 
 
@@ -163,6 +110,56 @@ def _own_lines(
     ]  # fmt: skip
 
 
+def standardised(values: Sequence[float], groups: Sequence[str]) -> np.ndarray:
+    """(n,) values in standard deviations from the mean of their data set.
+
+    NaN for a data set of fewer than three runs, or one in which the value does not differ.
+    """
+    column, names = np.asarray(values, dtype=np.float64), np.array(groups)
+    found = np.full(len(column), np.nan)
+    for name in dict.fromkeys(groups):
+        own = column[names == name]
+        if len(own) >= FEWEST and not is_constant(own):
+            found[names == name] = (own - own.mean()) / own.std()
+    return found
+
+
+def fitted(first: np.ndarray, second: np.ndarray, groups: Sequence[str], *, seed: int = 0,
+           places: int = 25) -> Line | None:  # fmt: skip
+    """The least-squares line through finite points, and a band from data sets drawn anew.
+
+    None with fewer than three points, or where the first column does not differ; no band for one
+    data set.
+    """
+    kept = np.isfinite(first) & np.isfinite(second)
+    first, second = first[kept], second[kept]
+    if len(first) < FEWEST or is_constant(first):
+        return None
+    names = [group for group, keep in zip(groups, kept, strict=True) if keep]
+    order = list(dict.fromkeys(names))
+    across = np.linspace(first.min(), first.max(), places)
+    middle = _lines(first, second, np.ones((1, len(first))), across)[0]
+    if len(order) < 2:
+        return Line(across, middle, None, None)
+    member = np.array([order.index(name) for name in names])
+    weights = group_weights(len(order), replicates=REPLICATES, seed=seed)[:, member]
+    low, high = np.nanquantile(_lines(first, second, weights, across), [0.025, 0.975], axis=0)
+    return Line(across, middle, low, high)
+
+
+def _lines(first: np.ndarray, second: np.ndarray, weights: np.ndarray, across: np.ndarray
+           ) -> np.ndarray:  # fmt: skip
+    """(R, P) heights at `across` of the lines fitted with each of R weightings."""
+    total = weights.sum(axis=1, keepdims=True)
+    mean_first = weights @ first[:, None] / total
+    mean_second = weights @ second[:, None] / total
+    off = first - mean_first
+    slope = (weights * off * (second - mean_second)).sum(axis=1, keepdims=True) / (
+        weights * off**2
+    ).sum(axis=1, keepdims=True)
+    return mean_second + slope * (across - mean_first)
+
+
 class _Frame:
     """Data coordinates to the picture's."""
 
@@ -171,24 +168,24 @@ class _Frame:
 
     def at(self, x: float, y: float) -> tuple[float, float]:
         (x0, x1), (y0, y1) = self._x, self._y
-        return (_LEFT + (x - x0) / (x1 - x0) * (WIDE - _LEFT - _RIGHT),
-                HIGH - _FOOT - (y - y0) / (y1 - y0) * (HIGH - _TOP - _FOOT))  # fmt: skip
+        return (_LEFT + (x - x0) / (x1 - x0) * (_WIDE - _LEFT - _RIGHT),
+                _HIGH - _FOOT - (y - y0) / (y1 - y0) * (_HIGH - _TOP - _FOOT))  # fmt: skip
 
     def axes(self, across: str, up: str) -> str:
         (x0, x1), (y0, y1) = self._x, self._y
         parts = []
         for tick in _ticks(y0, y1):
             x, y = self.at(x0, tick)
-            parts.append(f'<path class="grid" d="M{_LEFT} {y:.1f}H{WIDE - _RIGHT}"/>')
+            parts.append(f'<path class="grid" d="M{_LEFT} {y:.1f}H{_WIDE - _RIGHT}"/>')
             parts.append(f'<text x="{x - 5:.1f}" y="{y + 4:.1f}" text-anchor="end">{tick:g}</text>')
         for tick in _ticks(x0, x1):
             x, y = self.at(tick, y0)
             at = f'x="{x:.1f}" y="{y + 14:.1f}"'
-            parts.append(f'<path class="grid" d="M{x:.1f} {_TOP}V{HIGH - _FOOT}"/>')
+            parts.append(f'<path class="grid" d="M{x:.1f} {_TOP}V{_HIGH - _FOOT}"/>')
             parts.append(f'<text {at} text-anchor="middle">{tick:g}</text>')
-        middle = (WIDE + _LEFT) / 2
-        half = (HIGH - _FOOT + _TOP) / 2
-        parts.append(f'<text x="{middle}" y="{HIGH - 6}" text-anchor="middle">{in_html(across)}'
+        middle = (_WIDE + _LEFT) / 2
+        half = (_HIGH - _FOOT + _TOP) / 2
+        parts.append(f'<text x="{middle}" y="{_HIGH - 6}" text-anchor="middle">{in_html(across)}'
                      f'</text><text transform="translate(11 {half}) rotate(-90)" '
                      f'text-anchor="middle">{in_html(up)}</text>')  # fmt: skip
         return "".join(parts).replace("-0<", "0<")

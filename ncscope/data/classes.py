@@ -1,17 +1,12 @@
 """Class names: reading a list of them, matching two lists by name, taking base or new classes."""
 
-import dataclasses
 import unicodedata
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ncscope.data.images import ImageSet, derived_digest, narrowed
 from ncscope.errors import DataError, shown
-
-
-def folded(name: str) -> str:
-    """A class name without what spelling varies in: case, `_` for a space, composed accents."""
-    return " ".join(unicodedata.normalize("NFC", name).replace("_", " ").casefold().split())
 
 
 def match_classes(wanted: Sequence[str], found: Sequence[str]) -> tuple[int, ...]:
@@ -37,11 +32,31 @@ def match_classes(wanted: Sequence[str], found: Sequence[str]) -> tuple[int, ...
     return tuple(index[folded(name)] for name in found)
 
 
+def _indices(side: str, names: Sequence[str]) -> dict[str, int]:
+    index = {folded(name): i for i, name in enumerate(names)}
+    if len(index) < len(names):
+        keys = [folded(name) for name in names]
+        twice = [name for name, key in zip(names, keys, strict=True) if keys.count(key) > 1]
+        raise DataError(
+            f"the {side} class names are ambiguous once case and `_` are folded: {shown(twice)}"
+        )
+    return index
+
+
+def _listed(names: Sequence[str]) -> str:
+    return f" ({shown(names, most=8)})" if names else ""
+
+
+def folded(name: str) -> str:
+    """A class name without what spelling varies in: case, `_` for a space, composed accents."""
+    return " ".join(unicodedata.normalize("NFC", name).replace("_", " ").casefold().split())
+
+
 def reorder_classes(image_set: ImageSet, wanted: Sequence[str]) -> ImageSet:
     """Bring the labels into the order of `wanted`, matched by name; images keep their order."""
     new_label = match_classes(wanted, image_set.classnames)
     labels = tuple(-1 if label < 0 else new_label[label] for label in image_set.labels)
-    return dataclasses.replace(
+    return replace(
         image_set,
         classnames=tuple(wanted),
         labels=labels,
@@ -66,7 +81,7 @@ def select_classes(image_set: ImageSet, split: str = "all") -> ImageSet:
             f"{len(image_set.classnames)} classes)"
         )
     labels = tuple(image_set.labels[i] - low for i in kept)
-    return dataclasses.replace(
+    return replace(
         image_set,
         classnames=image_set.classnames[low:high],
         labels=labels,
@@ -103,18 +118,3 @@ def read_classnames(path: str | Path) -> tuple[str, ...]:
     if "" in names:
         raise DataError(f"{path}: line {names.index('') + 1} is blank; expected a class name")
     return tuple(names)
-
-
-def _indices(side: str, names: Sequence[str]) -> dict[str, int]:
-    index = {folded(name): i for i, name in enumerate(names)}
-    if len(index) < len(names):
-        keys = [folded(name) for name in names]
-        twice = [name for name, key in zip(names, keys, strict=True) if keys.count(key) > 1]
-        raise DataError(
-            f"the {side} class names are ambiguous once case and `_` are folded: {shown(twice)}"
-        )
-    return index
-
-
-def _listed(names: Sequence[str]) -> str:
-    return f" ({shown(names, most=8)})" if names else ""

@@ -1,21 +1,19 @@
 """Training draws: so many shots a class, of base or all classes, balanced or long-tailed.
 
-Few-shot draws take the same images that CoOp's code draws for a seed.
+Few-shot draws take the same images that CoOp's code draws for a seed. Dassl's
+`generate_fewshot_dataset` calls `random.sample` once a class, in the order in which the classes
+first occur in the data, after `random.seed(seed)`. So the draw depends on the order of the images.
+Where CoOp takes that order from a split file or a list, the draw here is its own; where CoOp lists
+folders (ImageNet), it depends on the file system there, and cannot be repeated.
 
-K classes, counted after the cut into base and new.
-
-Dassl's `generate_fewshot_dataset` calls `random.sample` once a class, in the order in which the
-classes first occur in the data, after `random.seed(seed)`. So the draw depends on the order of the
-images. Where CoOp takes that order from a split file or a list, the draw here is its own; where
-CoOp lists folders (ImageNet), it depends on the file system there, and cannot be repeated.
-
-K classes; tau is the share of the largest class that the smallest gets, n_min / n_max <= 1.
+K classes, counted after the cut into base and new; tau is the share of the largest class that the
+smallest gets, n_min / n_max <= 1.
 """
 
-import dataclasses
 import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import floor
 
@@ -27,7 +25,7 @@ VALIDATION_SHOTS = 4  # CoOp draws at most so many validation images a class
 CLASS_ORDERS = ("index", "frequency", "random")
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Draw:
     """The images to train on, and how they were drawn."""
 
@@ -54,10 +52,9 @@ def draw_training(
     """Draw training images: few shots of all classes, then base or new, then the long tail.
 
     The order is that of the published protocols. Shots are drawn over *all* classes, so that they
-    are CoOp's for the same seed (`ncscope.data.draw` says where that is well defined); the
-    half is cut next, with labels from 0; the profile runs over the K classes that are left. Each
-    class keeps the first of its drawn images: a smaller `tau` trains on a part of what a larger
-    one does.
+    are CoOp's for the same seed (where that is well defined, see the top of this file); the half is
+    cut next, with labels from 0; the profile runs over the K classes that are left. Each class
+    keeps the first of its drawn images: a smaller `tau` trains on a part of what a larger one does.
 
     Args:
         shots: images of the largest class, or of every class where `tau` is 1; a class with fewer
@@ -77,7 +74,8 @@ def draw_training(
             range.
     """
     kept = half(len(images.classnames), split)
-    everywhere = class_sizes(images.labels, len(images.classnames))
+    found = Counter(images.labels)  # -1 is no class
+    everywhere = [found[label] for label in range(len(images.classnames))]
     sizes = everywhere[kept.start : kept.stop]
     names = images.classnames[kept.start : kept.stop]
     _refuse_empty(images, names, sizes)
@@ -99,7 +97,7 @@ def draw_training(
     chosen = select_classes(subset(images, rows), split)
     notes = _notes(names, sizes, shots)
     return Draw(
-        images=dataclasses.replace(chosen, warnings=(*chosen.warnings, *notes)),
+        images=replace(chosen, warnings=(*chosen.warnings, *notes)),
         counts=tuple(got),
         class_order=order,
         nominal_tau=tau if counts is None else min(got) / max(got),
@@ -118,13 +116,6 @@ def _refuse_empty(images: ImageSet, names: Sequence[str], sizes: Sequence[int]) 
             f"{images.name}: {len(empty)} of {len(names)} classes have no training image: "
             f"{shown(empty)}; add images, or take the classes out of the data"
         )
-
-
-def _notes(names: Sequence[str], sizes: Sequence[int], shots: int | None) -> tuple[str, ...]:
-    few = [name for name, size in zip(names, sizes, strict=True) if size < (shots or 0)]
-    if not few:
-        return ()
-    return (f"{len(few)} class(es) have fewer than {shots} training images: {shown(few)}",)
 
 
 def _profile(order: Sequence[int], available: Sequence[int], *, most: int, tau: float) -> list[int]:
@@ -155,6 +146,13 @@ def _counts_by_name(
             )
         got[label] = counts[name]
     return got
+
+
+def _notes(names: Sequence[str], sizes: Sequence[int], shots: int | None) -> tuple[str, ...]:
+    few = [name for name, size in zip(names, sizes, strict=True) if size < (shots or 0)]
+    if not few:
+        return ()
+    return (f"{len(few)} class(es) have fewer than {shots} training images: {shown(few)}",)
 
 
 def few_shot_rows(
@@ -219,6 +217,17 @@ def imbalanced_counts(num_classes: int, *, most: int, tau: float) -> list[int]:
     return [max(_floor_of_power(most, tau, k, last), 1) for k in range(num_classes)]
 
 
+def _floor_of_power(most: int, tau: float, k: int, last: int) -> int:
+    """floor(most * tau^(k / last)), decided in whole numbers where floats are too coarse."""
+    value = most * tau ** (k / last)
+    nearest = round(value)
+    if abs(value - nearest) > 1e-9 * most:
+        return floor(value)
+    share = Fraction(repr(float(tau)))  # the decimal number: 0.1 is a tenth
+    reached = (most**last) * share.numerator**k >= (nearest**last) * share.denominator**k
+    return nearest if reached else nearest - 1
+
+
 def rank_classes(order: str, sizes: Sequence[int], *, seed: int) -> tuple[int, ...]:
     """Return the labels 0..K-1 from head to tail.
 
@@ -239,20 +248,3 @@ def rank_classes(order: str, sizes: Sequence[int], *, seed: int) -> tuple[int, .
         # a stream of its own, so that the draw of the images does not depend on the class order
         return tuple(random.Random(f"class order {seed}").sample(labels, len(labels)))
     raise DataError(f"`class_order` is {order!r}; expected one of {', '.join(CLASS_ORDERS)}")
-
-
-def class_sizes(labels: Sequence[int], num_classes: int) -> list[int]:
-    """How many images each of the K classes has; images of unknown class (-1) do not count."""
-    found = Counter(labels)
-    return [found[label] for label in range(num_classes)]
-
-
-def _floor_of_power(most: int, tau: float, k: int, last: int) -> int:
-    """floor(most * tau^(k / last)), decided in whole numbers where floats are too coarse."""
-    value = most * tau ** (k / last)
-    nearest = round(value)
-    if abs(value - nearest) > 1e-9 * most:
-        return floor(value)
-    share = Fraction(repr(float(tau)))  # the decimal number: 0.1 is a tenth
-    reached = (most**last) * share.numerator**k >= (nearest**last) * share.denominator**k
-    return nearest if reached else nearest - 1

@@ -23,13 +23,6 @@ _TOO_LARGE = "more than 178 million pixels"  # which Pillow does not open
 _FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "JPEG2000", "AVIF")
 
 
-@functools.lru_cache(maxsize=1)
-def _formats() -> tuple[str, ...]:
-    """The raster formats that this Pillow can open."""
-    Image.init()
-    return tuple(name for name in _FORMATS if name in Image.OPEN)
-
-
 def read_image(path: str | Path, *, item: str | None = None) -> Image.Image:
     """Decode a file as an RGB image; DataError names `item` where it cannot be decoded.
 
@@ -44,14 +37,6 @@ def read_image(path: str | Path, *, item: str | None = None) -> Image.Image:
     except Exception as error:  # a damaged file can raise anything inside its decoder
         reason = str(error).replace(str(path), "").strip() or type(error).__name__
         raise DataError(f"{item or path}: cannot be read as an image ({reason})") from None
-
-
-@contextlib.contextmanager
-def _large_ones_quietly() -> Iterator[None]:
-    """Leaves out what Pillow says of pictures of 90 to 179 million pixels, which are read."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        yield
 
 
 def as_rgb(image: Image.Image) -> Image.Image:
@@ -85,10 +70,8 @@ def inspect_files(paths: Sequence[Path]) -> list[tuple[bool, str]]:
     Instead of the sha256 of a file that is none, the reason where it is a picture all the same.
     Pixels are not decoded: a file cut short is found when it is loaded.
     """
-    with (
-        _large_ones_quietly(),
-        ThreadPoolExecutor(max_workers=8) as pool,
-    ):  # hashing releases the interpreter's lock
+    with _large_ones_quietly(), ThreadPoolExecutor(max_workers=8) as pool:
+        # hashing releases the interpreter's lock
         return list(pool.map(_inspect, paths))
 
 
@@ -104,3 +87,18 @@ def _inspect(path: Path) -> tuple[bool, str]:
     digest = hashlib.sha256(f"{len(content)}\n".encode())
     digest.update(content)
     return True, digest.hexdigest()
+
+
+@functools.lru_cache(maxsize=1)
+def _formats() -> tuple[str, ...]:
+    """The raster formats that this Pillow can open."""
+    Image.init()
+    return tuple(name for name in _FORMATS if name in Image.OPEN)
+
+
+@contextlib.contextmanager
+def _large_ones_quietly() -> Iterator[None]:
+    """Leaves out what Pillow says of pictures of 90 to 179 million pixels, which are read."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        yield

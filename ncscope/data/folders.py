@@ -1,8 +1,6 @@
 """Folders of images: one folder a class, or `train/`, `val/`, `test/` holding class folders.
 
-Also what people call the parts of divided data, and which one is read.
-
-`ncscope.data.folders` has the other names of parts, such as `Training/` or `validation/`.
+Also what people call the parts of divided data (`Training/`, `validation/`), and which is read.
 """
 
 import os
@@ -14,7 +12,6 @@ from pathlib import Path
 
 from ncscope.errors import DataError, shown
 
-_STRAY = {"thumbs.db", "desktop.ini", "__macosx"}
 PARTS = ("test", "val", "train")  # in the order in which an unnamed part is chosen
 _CALLED = {
     "train": ("train", "training"),
@@ -22,6 +19,7 @@ _CALLED = {
     "test": ("test", "testing", "eval", "evaluation"),
 }
 _PART = {word: part for part, words in _CALLED.items() for word in words}
+_STRAY = {"thumbs.db", "desktop.ini", "__macosx"}
 
 
 @dataclass(frozen=True)
@@ -34,19 +32,6 @@ class Listing:
     labels: tuple[int, ...]
     part: str | None
     warnings: tuple[str, ...] = ()
-
-
-def natural(name: str) -> tuple[list[tuple[int, str]], str]:
-    """Sort key that reads runs of digits as numbers; the name itself breaks ties."""
-    pieces = re.findall(r"[0-9]+|[^0-9]+", name)
-    return [_piece(piece) for piece in pieces], name
-
-
-def _piece(piece: str) -> tuple[int, str]:
-    if piece[0] not in "0123456789":
-        return -1, piece
-    digits = piece.lstrip("0")  # the longer number is the larger; thousands of digits are no int
-    return len(digits), digits
 
 
 def list_folder(root: Path, *, part: str | None) -> Listing:
@@ -96,9 +81,17 @@ def list_folder(root: Path, *, part: str | None) -> Listing:
     )
 
 
-def stray(name: str) -> bool:
-    """Whether a file or folder is hidden, or one that file managers leave."""
-    return name.startswith(".") or name.lower() in _STRAY
+def natural(name: str) -> tuple[list[tuple[int, str]], str]:
+    """Sort key that reads runs of digits as numbers; the name itself breaks ties."""
+    pieces = re.findall(r"[0-9]+|[^0-9]+", name)
+    return [_piece(piece) for piece in pieces], name
+
+
+def _piece(piece: str) -> tuple[int, str]:
+    if piece[0] not in "0123456789":
+        return -1, piece
+    digits = piece.lstrip("0")  # the longer number is the larger; thousands of digits are no int
+    return len(digits), digits
 
 
 def _folders(path: Path) -> list[str]:
@@ -118,6 +111,11 @@ def _files(folder: Path) -> tuple[list[Path], list[Path]]:
         found += [Path(where) / name for name in names if not stray(name)]
         links += [link for name in folders if (link := Path(where) / name).is_symlink()]
     return found, links
+
+
+def stray(name: str) -> bool:
+    """Whether a file or folder is hidden, or one that file managers leave."""
+    return name.startswith(".") or name.lower() in _STRAY
 
 
 def part_of(text: str) -> str | None:

@@ -42,13 +42,25 @@ def list_imagenet(known: KnownData, home: Path, *, part: str | None) -> Listing:
         for label, place in enumerate(places)
         for name in _names_in(folder / place, folders=False)
     ]
-    items = tuple(item for item, _ in rows)
     return Listing(
         classnames=names,
-        paths=tuple(folder / item for item in items),
-        items=items,
+        paths=tuple(folder / item for item, _ in rows),
+        items=tuple(item for item, _ in rows),
         labels=tuple(label for _, label in rows),
         part=chosen,
+    )
+
+
+def _classnames_file(home: Path) -> Path:
+    """The data set's `classnames.txt`, or that of ImageNet beside it: they are the same file."""
+    beside = [home.parent / "imagenet", home.resolve().parent / "imagenet"]  # ROOT may be `.`
+    places = [folder / "classnames.txt" for folder in (home, *beside)]
+    for path in places:
+        if path.is_file():
+            return path
+    raise DataError(
+        f"{places[0]}: no such file; it names the classes (`n01440764 tench`, …): CoOp's "
+        f"DATASETS.md (github.com/KaiyangZhou/CoOp) links it, under ImageNet"
     )
 
 
@@ -74,23 +86,6 @@ def read_synsets(path: Path) -> dict[str, str]:
     return name_of
 
 
-def _classnames_file(home: Path) -> Path:
-    """The data set's `classnames.txt`, or that of ImageNet beside it: they are the same file."""
-    folders = [
-        home,
-        home.parent / "imagenet",
-        home.resolve().parent / "imagenet",
-    ]  # ROOT may be `.`
-    places = [folder / "classnames.txt" for folder in folders]
-    for path in places:
-        if path.is_file():
-            return path
-    raise DataError(
-        f"{places[0]}: no such file; it names the classes (`n01440764 tench`, …): CoOp's "
-        f"DATASETS.md (github.com/KaiyangZhou/CoOp) links it, under ImageNet"
-    )
-
-
 def _class_folders(folder: Path) -> list[str]:
     found = _names_in(folder, folders=True)
     if found:
@@ -114,6 +109,19 @@ def _names_in(folder: Path, *, folders: bool) -> list[str]:
     return sorted(name for name in seen if not stray(name))
 
 
+def _names_of_numbers(folder: Path, places: list[str], names: tuple[str, ...]) -> tuple[str, ...]:
+    """ImageNetV2: folder `i` holds class i in the order of `classnames.txt`."""
+    wanted, there = [str(label) for label in range(len(names))], set(places)
+    if there != set(wanted):
+        missing = [place for place in wanted if place not in there]
+        lack = f"{len(missing)} are missing: {shown(missing)}" if missing else "none is missing"
+        raise DataError(
+            f"{folder}: expected the folders 0..{len(names) - 1}, one a line of classnames.txt; "
+            f"got {len(places)} folders, {brief(places[0])} among them, and {lack}"
+        )
+    return names
+
+
 def _names_of_synsets(
     folder: Path, places: list[str], name_of: dict[str, str], *, whole: bool
 ) -> tuple[str, ...]:
@@ -131,17 +139,3 @@ def _names_of_synsets(
             f"{shown(missing)}; expected one a line of classnames.txt: unpack the rest"
         )
     return tuple(name_of[place] for place in places)
-
-
-def _names_of_numbers(folder: Path, places: list[str], names: tuple[str, ...]) -> tuple[str, ...]:
-    """ImageNetV2: folder `i` holds class i in the order of `classnames.txt`."""
-    wanted = [str(label) for label in range(len(names))]
-    if set(places) != set(wanted):
-        there = set(places)
-        missing = [place for place in wanted if place not in there]
-        lack = f"{len(missing)} are missing: {shown(missing)}" if missing else "none is missing"
-        raise DataError(
-            f"{folder}: expected the folders 0..{len(names) - 1}, one a line of classnames.txt; "
-            f"got {len(places)} folders, {brief(places[0])} among them, and {lack}"
-        )
-    return names

@@ -1,11 +1,10 @@
 """Labelled images: what the rest of the library asks of a data set, and any selection of them."""
 
-import dataclasses
 import hashlib
 import json
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from PIL import Image
@@ -81,7 +80,7 @@ def open_images(
     and is a warning.
 
     Args:
-        spec: a folder or a `.csv` file; `ncscope.data.folders` and `.table` say what they hold.
+        spec: a folder or a `.csv` file; `ncscope.data.folders` and `.tables` say what they hold.
         part: `train`, `val` or `test`. None takes `test` where the data are divided, else `val`,
             else `train`, and everything where they are not.
         classnames: what the labels of a table without class names mean; not used otherwise
@@ -105,6 +104,13 @@ def open_images(
     return _image_set(str(spec), listing, skip_bad=skip_bad)
 
 
+def _check_text(what: str, texts: Sequence[str]) -> None:
+    """Refuse names that are bytes of another encoding: no message or file could hold them."""
+    for text in texts:
+        if any(0xD800 <= ord(letter) < 0xE000 for letter in text):
+            raise DataError(f"{what} {text!a} is not UTF-8; rename it")
+
+
 def _image_set(name: str, listing: Listing, *, skip_bad: bool) -> ImageSet:
     """The images of a listing: looked at, hashed, those that are none refused or left out."""
     checked = inspect_files(listing.paths)
@@ -120,13 +126,9 @@ def _image_set(name: str, listing: Listing, *, skip_bad: bool) -> ImageSet:
         raise DataError(f"{name}: none of the {len(checked)} files is a readable image")
     labels = tuple(listing.labels[i] for i in good)
     items = tuple(listing.items[i] for i in good)
-    empty = sorted(set(range(len(listing.classnames))) - set(labels))
     notes = [*listing.warnings, *_wordnet_ids(listing.classnames)]
     if bad:
         notes.append(f"left out {len(bad)} unreadable file(s): {shown(bad)}")
-    if empty:
-        names = shown([listing.classnames[k] for k in empty])
-        notes.append(f"{len(empty)} class(es) without images: {names}")
     contents = [checked[i][1] for i in good]
     return ImageSet(
         name=name,
@@ -136,7 +138,15 @@ def _image_set(name: str, listing: Listing, *, skip_bad: bool) -> ImageSet:
         digest=image_digest(listing.classnames, items, labels, contents),
         load=FileLoader(tuple(str(listing.paths[i]) for i in good), items),
         part=listing.part,
-        warnings=tuple(notes),
+        warnings=(*notes, *note_of_empty(listing.classnames, labels)),
+    )
+
+
+def refusal_of_bad(name: str, bad: Sequence[str], total: int) -> str:
+    """The line that refuses a data set with unreadable images."""
+    return (
+        f"{name}: {len(bad)} of {total} files cannot be read as images: {shown(bad)}; "
+        f"remove them; analyze and extract leave them out with --skip-bad (skip_bad=True)"
     )
 
 
@@ -149,30 +159,12 @@ def _wordnet_ids(classnames: Sequence[str]) -> tuple[str, ...]:
     )
 
 
-def _check_text(what: str, texts: Sequence[str]) -> None:
-    """Refuse names that are bytes of another encoding: no message or file could hold them."""
-    for text in texts:
-        if any(0xD800 <= ord(letter) < 0xE000 for letter in text):
-            raise DataError(f"{what} {text!a} is not UTF-8; rename it")
-
-
-def refusal_of_bad(name: str, bad: Sequence[str], total: int) -> str:
-    """The line that refuses a data set with unreadable images."""
-    return (
-        f"{name}: {len(bad)} of {total} files cannot be read as images: {shown(bad)}; "
-        f"remove them; analyze and extract leave them out with --skip-bad (skip_bad=True)"
-    )
-
-
-@dataclasses.dataclass(frozen=True)
-class Subset:
-    """Loads the images of a selection. Picklable if `load` is."""
-
-    load: Callable[[int], Image.Image]
-    kept: tuple[int, ...]
-
-    def __call__(self, index: int) -> Image.Image:
-        return self.load(self.kept[index])
+def note_of_empty(classnames: Sequence[str], labels: Sequence[int]) -> tuple[str, ...]:
+    """Says which classes have no image."""
+    empty = sorted(set(range(len(classnames))) - set(labels))
+    if not empty:
+        return ()
+    return (f"{len(empty)} class(es) without images: {shown([classnames[k] for k in empty])}",)
 
 
 def subset(images: ImageSet, rows: Sequence[int]) -> ImageSet:
@@ -187,13 +179,24 @@ def subset(images: ImageSet, rows: Sequence[int]) -> ImageSet:
             f"{images.name}: rows {min(rows)}..{max(rows)} asked for; expected 0..{len(images) - 1}"
         )
     labels = tuple(images.labels[row] for row in rows)
-    return dataclasses.replace(
+    return replace(
         images,
         labels=labels,
         items=tuple(images.items[row] for row in rows),
         digest=derived_digest(images.digest, "subset", rows, labels),
         load=narrowed(images.load, rows),
     )
+
+
+@dataclass(frozen=True)
+class Subset:
+    """Loads the images of a selection. Picklable if `load` is."""
+
+    load: Callable[[int], Image.Image]
+    kept: tuple[int, ...]
+
+    def __call__(self, index: int) -> Image.Image:
+        return self.load(self.kept[index])
 
 
 def narrowed(

@@ -9,6 +9,10 @@ from pathlib import Path
 
 from ncscope.errors import DataError
 
+_WHERE = "the folder that holds the data sets in CoOp's layout, or the data set's own"
+_MANYS = ("", "images", "jpg")  # folders of images that tell nothing of whose they are
+_OWN_MARK = {"lists": "variants.txt", "imagenet": "images/val"}
+
 
 @dataclass(frozen=True)
 class KnownData:
@@ -66,7 +70,8 @@ KNOWN = (
 def is_named(spec: str) -> bool:
     """Whether DATA looks like NAME:ROOT: a word, no drive letter, a colon, and no path that is."""
     name, colon, _ = spec.partition(":")
-    return bool(colon) and len(_plain(name)) > 1 and _plain(name).isalnum() and not _exists(spec)
+    plain = plain_name(name)
+    return bool(colon) and len(plain) > 1 and plain.isalnum() and not _exists(spec)
 
 
 def parse_known(spec: str | Path) -> tuple[KnownData, Path] | None:
@@ -76,7 +81,7 @@ def parse_known(spec: str | Path) -> tuple[KnownData, Path] | None:
     exists is a path, whatever it is called.
     """
     name, colon, root = str(spec).partition(":")
-    known = _by_name().get(_plain(name))
+    known = _by_name().get(plain_name(name))
     if known is None or not colon or _exists(spec):
         return None
     if not root:
@@ -103,25 +108,13 @@ def home_of(known: KnownData, root: Path) -> Path:
     raise DataError(f"{root}: {found}; expected {_WHERE}, {known.folder}/ for {known.name}")
 
 
-_MANYS = ("", "images", "jpg")  # folders of images that tell nothing of whose they are
-_OWN_MARK = {"lists": "variants.txt", "imagenet": "images/val"}
-_WHERE = "the folder that holds the data sets in CoOp's layout, or the data set's own"
-
-
-def _exists(spec: str | Path) -> bool:
-    try:
-        return Path(spec).exists()
-    except (OSError, ValueError):  # longer than a path can be
-        return False
-
-
 def name_of_known(name: str) -> str:
     """The tables' spelling of a known data set's name: `OxfordPets` for `pets` or `oxford_pets`.
 
     Raises:
         DataError: an unknown name.
     """
-    known = _by_name().get(_plain(name))
+    known = _by_name().get(plain_name(name))
     if known is None:
         names = ", ".join(one.name for one in KNOWN)
         raise DataError(f"{name!r} is no data set with a template of its own; there are {names}")
@@ -130,13 +123,21 @@ def name_of_known(name: str) -> str:
 
 def one_name(name: str) -> str:
     """One name for all of a known data set's: its folder, `oxford_pets` for `pets`."""
-    known = _by_name().get(_plain(name))
+    known = _by_name().get(plain_name(name))
     return name.lower() if known is None else known.folder
 
 
 def _by_name() -> dict[str, KnownData]:
-    return {_plain(name): known for known in KNOWN for name in (known.name, *known.aliases)}
+    return {plain_name(name): known for known in KNOWN for name in (known.name, *known.aliases)}
 
 
-def _plain(name: str) -> str:
+def plain_name(name: str) -> str:
+    """A name without what its spellings differ in: case, `-`, `_` and spaces."""
     return "".join(letter for letter in name.casefold() if letter not in "-_ ")
+
+
+def _exists(spec: str | Path) -> bool:
+    try:
+        return Path(spec).exists()
+    except (OSError, ValueError):  # longer than a path can be
+        return False

@@ -1,9 +1,7 @@
 """Image sets from lists that others wrote, above all CoOp's `split_zhou_NAME.json`.
 
-Paths are kept below their folder, and files found, not opened.
-
-A list of 1.28 million images is checked folder by folder: that each file is there, and its size.
-What a file holds is seen when it is loaded.
+Paths stay below the images' folder. A list of 1.28 million images is checked folder by folder:
+that each file is there, and its size. What a file holds is seen when it is loaded.
 """
 
 import json
@@ -16,106 +14,13 @@ from typing import Any
 
 from ncscope.data.files import FileLoader
 from ncscope.data.folders import Listing, choose_part, note_of_part
-from ncscope.data.images import ImageSet, image_digest
+from ncscope.data.images import ImageSet, image_digest, note_of_empty
+from ncscope.data.tables import MOST_CLASSES
 from ncscope.errors import DataError, brief, shown
 
-MOST_CLASSES = 100_000  # a larger label is a mistake, not a class
 _MOST_BYTES = 2**30
+
 Row = tuple[str, int, str]  # path, label, class name
-
-
-def safe_path(where: str, text: object) -> str:
-    """A relative path of a list, with `/`; refused if it could leave the images' folder.
-
-    `where` names the list and the entry in messages.
-    """
-    if not isinstance(text, str) or not is_plain(text) or len(text) > 4096:
-        raise DataError(f"{where}: expected the path of an image, got {brief(text)}")
-    whole = text.replace("\\", "/")
-    parts = [piece for piece in whole.split("/") if piece not in ("", ".")]
-    if whole.startswith("/") or ".." in parts or not parts or parts[0][1:2] == ":":
-        raise DataError(
-            f"{where}: path {text!r} leaves the images' folder; expected one relative to it, "
-            f"without `..`"
-        )
-    return "/".join(parts)
-
-
-def is_plain(text: str) -> bool:
-    """Whether a text can be shown and encoded: no control characters, no halves of characters."""
-    return bool(text.strip()) and not any(
-        ord(letter) < 32 or ord(letter) == 127 or 0xD800 <= ord(letter) < 0xE000 for letter in text
-    )
-
-
-def listed_images(name: str, listing: Listing, *, skip_bad: bool) -> ImageSet:
-    """The images of a listing, in its order; missing files are refused or, skipping, left out.
-
-    The digest covers class names, labels, paths in the list and sizes of the files, and not their
-    bytes: to read all of a large data set takes longer than to measure it. A file replaced by
-    another of the same size is not noticed.
-
-    Raises:
-        DataError: files that are missing, empty or no files, or a list of none.
-    """
-    sizes = file_sizes(listing.paths)
-    good = [row for row, size in enumerate(sizes) if size]
-    bad = [listing.items[row] for row, size in enumerate(sizes) if not size]
-    if bad and (not skip_bad or not good):
-        raise DataError(
-            f"{name}: {len(bad)} of {len(sizes)} listed images are missing or empty: {shown(bad)}; "
-            f"put them in place; analyze and extract leave them out with --skip-bad "
-            f"(skip_bad=True)"
-        )
-    if not good:
-        raise DataError(f"{name}: no images listed")
-    items = tuple(listing.items[row] for row in good)
-    labels = tuple(listing.labels[row] for row in good)
-    contents = [f"{sizes[row]} bytes" for row in good]
-    left_out = (f"left out {len(bad)} missing file(s): {shown(bad)}",) if bad else ()
-    return ImageSet(
-        name=name,
-        classnames=listing.classnames,
-        labels=labels,
-        items=items,
-        digest=image_digest(listing.classnames, items, labels, contents),
-        load=FileLoader(tuple(str(listing.paths[row]) for row in good), items),
-        part=listing.part,
-        warnings=(*listing.warnings, *left_out, *_empty_classes(listing.classnames, labels)),
-    )
-
-
-def file_sizes(paths: Sequence[Path]) -> list[int]:
-    """Bytes of each file, 0 where there is none; every folder is listed once."""
-    wanted: dict[str, set[str]] = defaultdict(set)
-    split = [os.path.split(path) for path in paths]
-    for folder, name in split:
-        wanted[folder].add(name)
-    found = {folder: _sizes_in(folder, names) for folder, names in wanted.items()}
-    return [found[folder].get(name, 0) for folder, name in split]
-
-
-def _sizes_in(folder: str, names: set[str]) -> dict[str, int]:
-    try:
-        with os.scandir(folder) as entries:
-            return {entry.name: _size(entry) for entry in entries if entry.name in names}
-    except OSError:  # no such folder: all of its files are missing
-        return {}
-
-
-def _size(entry: os.DirEntry[str]) -> int:
-    try:
-        status = entry.stat()
-    except OSError:  # a link to nothing
-        return 0
-    return status.st_size if stat.S_ISREG(status.st_mode) else 0
-
-
-def _empty_classes(classnames: Sequence[str], labels: Sequence[int]) -> tuple[str, ...]:
-    empty = sorted(set(range(len(classnames))) - set(labels))
-    if not empty:
-        return ()
-    return (f"{len(empty)} class(es) without images: {shown([classnames[k] for k in empty])}",)
 
 
 def list_split(path: Path, images: Path, *, part: str | None) -> Listing:
@@ -151,13 +56,25 @@ def read_json(path: Path) -> dict[str, Any]:
         if path.stat().st_size > _MOST_BYTES:
             raise DataError(f"{path}: more than 1 GiB; too large to be a list of images")
         content = json.loads(path.read_text(encoding="utf-8-sig"))
+    except DataError:
+        raise
     except (OSError, ValueError, RecursionError) as error:
-        if isinstance(error, DataError):
-            raise
         raise DataError(f"{path}: cannot be read as JSON ({error})") from None
     if not isinstance(content, dict):
         raise DataError(f"{path}: expected an object of parts, got {_kind(content)}")
     return content
+
+
+def _rows(where: str, entries: object) -> list[Row]:
+    if not isinstance(entries, list):
+        raise DataError(f"{where}: expected a list of [path, label, class name]")
+    rows = list[Row]()
+    for number, entry in enumerate(entries):
+        here = f"{where}[{number}]"
+        if not isinstance(entry, list) or len(entry) != 3:
+            raise DataError(f"{here}: expected [path, label, class name], got {_kind(entry)}")
+        rows.append(checked_row(here, *entry))
+    return rows
 
 
 def checked_row(where: str, path: object, label: object, name: object) -> Row:
@@ -167,6 +84,30 @@ def checked_row(where: str, path: object, label: object, name: object) -> Row:
     if not isinstance(name, str) or not is_plain(name):
         raise DataError(f"{where}: class name {brief(name)}; expected plain text")
     return safe_path(where, path), label, name
+
+
+def safe_path(where: str, text: object) -> str:
+    """A relative path of a list, with `/`; refused if it could leave the images' folder.
+
+    `where` names the list and the entry in messages.
+    """
+    if not isinstance(text, str) or not is_plain(text) or len(text) > 4096:
+        raise DataError(f"{where}: expected the path of an image, got {brief(text)}")
+    whole = text.replace("\\", "/")
+    parts = [piece for piece in whole.split("/") if piece not in ("", ".")]
+    if whole.startswith("/") or ".." in parts or not parts or parts[0][1:2] == ":":
+        raise DataError(
+            f"{where}: path {text!r} leaves the images' folder; expected one relative to it, "
+            f"without `..`"
+        )
+    return "/".join(parts)
+
+
+def is_plain(text: str) -> bool:
+    """Whether a text can be shown and encoded: no control characters, no halves of characters."""
+    return bool(text.strip()) and not any(
+        ord(letter) < 32 or ord(letter) == 127 or 0xD800 <= ord(letter) < 0xE000 for letter in text
+    )
 
 
 def names_of_labels(where: str, rows: Iterable[Row]) -> tuple[str, ...]:
@@ -186,19 +127,70 @@ def names_of_labels(where: str, rows: Iterable[Row]) -> tuple[str, ...]:
     return tuple(name_of[label] for label in range(len(name_of)))
 
 
-def _rows(where: str, entries: object) -> list[Row]:
-    if not isinstance(entries, list):
-        raise DataError(f"{where}: expected a list of [path, label, class name]")
-    rows = list[Row]()
-    for number, entry in enumerate(entries):
-        here = f"{where}[{number}]"
-        if not isinstance(entry, list) or len(entry) != 3:
-            raise DataError(f"{here}: expected [path, label, class name], got {_kind(entry)}")
-        rows.append(checked_row(here, *entry))
-    return rows
-
-
 def _kind(content: object) -> str:
     if isinstance(content, dict):
         return f"the keys {shown([repr(key[:40]) for key in content])}" if content else "no keys"
     return type(content).__name__
+
+
+def listed_images(name: str, listing: Listing, *, skip_bad: bool) -> ImageSet:
+    """The images of a listing, in its order; missing files are refused or, skipping, left out.
+
+    The digest covers class names, labels, paths in the list and sizes of the files, and not their
+    bytes: to read all of a large data set takes longer than to measure it. A file replaced by
+    another of the same size is not noticed.
+
+    Raises:
+        DataError: files that are missing, empty or no files, or a list of none.
+    """
+    sizes = file_sizes(listing.paths)
+    good = [row for row, size in enumerate(sizes) if size]
+    bad = [listing.items[row] for row, size in enumerate(sizes) if not size]
+    if bad and (not skip_bad or not good):
+        raise DataError(
+            f"{name}: {len(bad)} of {len(sizes)} listed images are missing or empty: {shown(bad)}; "
+            f"put them in place; analyze and extract leave them out with --skip-bad "
+            f"(skip_bad=True)"
+        )
+    if not good:
+        raise DataError(f"{name}: no images listed")
+    items = tuple(listing.items[row] for row in good)
+    labels = tuple(listing.labels[row] for row in good)
+    contents = [f"{sizes[row]} bytes" for row in good]
+    left_out = (f"left out {len(bad)} missing file(s): {shown(bad)}",) if bad else ()
+    return ImageSet(
+        name=name,
+        classnames=listing.classnames,
+        labels=labels,
+        items=items,
+        digest=image_digest(listing.classnames, items, labels, contents),
+        load=FileLoader(tuple(str(listing.paths[row]) for row in good), items),
+        part=listing.part,
+        warnings=(*listing.warnings, *left_out, *note_of_empty(listing.classnames, labels)),
+    )
+
+
+def file_sizes(paths: Sequence[Path]) -> list[int]:
+    """Bytes of each file, 0 where there is none; every folder is listed once."""
+    wanted: dict[str, set[str]] = defaultdict(set)
+    split = [os.path.split(path) for path in paths]
+    for folder, name in split:
+        wanted[folder].add(name)
+    found = {folder: _sizes_in(folder, names) for folder, names in wanted.items()}
+    return [found[folder].get(name, 0) for folder, name in split]
+
+
+def _sizes_in(folder: str, names: set[str]) -> dict[str, int]:
+    try:
+        with os.scandir(folder) as entries:
+            return {entry.name: _size(entry) for entry in entries if entry.name in names}
+    except OSError:  # no such folder: all of its files are missing
+        return {}
+
+
+def _size(entry: os.DirEntry[str]) -> int:
+    try:
+        status = entry.stat()
+    except OSError:  # a link to nothing
+        return 0
+    return status.st_size if stat.S_ISREG(status.st_mode) else 0

@@ -1,10 +1,8 @@
 """`NAME:ROOT` to images: the data sets of the prompt-learning literature in CoOp's layout.
 
-Each is read from its split file, from FGVC-Aircraft's text files, from ImageNet's folders, or,
-where there is no split file, from its class folders, all in one part.
-
-Only where the folders alone say which class an image is of and what the class is called. The
-other data sets need their split file.
+Each is read from its split file, from FGVC-Aircraft's text files or from ImageNet's folders.
+Without a split file, class folders are read, all in one part, only where they alone say which
+class an image is of and what the class is called.
 """
 
 from pathlib import Path
@@ -16,8 +14,8 @@ from ncscope.data.known import KNOWN, KnownData, home_of, parse_known
 from ncscope.data.lists import list_split, listed_images, safe_path
 from ncscope.errors import DataError
 
-LEFT_OUT = {"Caltech101": ("BACKGROUND_Google", "Faces_easy")}  # no class, and one twice
-RENAMED: dict[str, dict[str, str]] = {
+_LEFT_OUT = {"Caltech101": ("BACKGROUND_Google", "Faces_easy")}  # no class, and one twice
+_RENAMED: dict[str, dict[str, str]] = {
     "Caltech101": {
         "Faces": "face",
         "Leopards": "leopard",
@@ -87,15 +85,19 @@ def list_class_folders(known: KnownData, home: Path, *, part: str | None) -> Lis
     Raises:
         DataError: a part is asked for, or the data set is not one of class folders.
     """
-    if known.name not in RENAMED or part is not None or not (home / known.images).is_dir():
-        raise DataError(missing_split(known, home))
+    if known.name not in _RENAMED or part is not None or not (home / known.images).is_dir():
+        raise DataError(
+            f"{home / known.split_file}: no such file; it divides {known.name} into train, val and "
+            f"test. CoOp's DATASETS.md (github.com/KaiyangZhou/CoOp) links it, and "
+            f"github.com/linzhiqiu/cross_modal_adaptation has it in `splits/`"
+        )
     whole = list_folder(home / known.images, part=None)
-    left_out = LEFT_OUT.get(known.name, ())
+    left_out = _LEFT_OUT.get(known.name, ())
     folders = sorted(name for name in whole.classnames if name not in left_out)
     label_of = {folder: label for label, folder in enumerate(folders)}
     found = [label_of.get(whole.classnames[label]) for label in whole.labels]
     kept = [row for row, label in enumerate(found) if label is not None]
-    names = RENAMED[known.name]
+    names = _RENAMED[known.name]
     return Listing(
         classnames=tuple(names.get(folder, folder) for folder in folders),
         paths=tuple(whole.paths[row] for row in kept),
@@ -106,15 +108,6 @@ def list_class_folders(known: KnownData, home: Path, *, part: str | None) -> Lis
             f"no {known.split_file} in {home.name}/: all images of its class folders were taken; "
             f"numbers are not those of the published test split",
         ),
-    )
-
-
-def missing_split(known: KnownData, home: Path) -> str:
-    """The line that says which file is missing and where people get it."""
-    return (
-        f"{home / known.split_file}: no such file; it divides {known.name} into train, val and "
-        f"test. CoOp's DATASETS.md (github.com/KaiyangZhou/CoOp) links it, and "
-        f"github.com/linzhiqiu/cross_modal_adaptation has it in `splits/`"
     )
 
 

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from ncscope.data.folders import Listing, choose_part, natural, note_of_part, part_of, parts_called
 from ncscope.errors import DataError, shown
 
-_MOST_CLASSES = 100_000  # a larger label is a mistake (a file size, an identifier), not a class
+MOST_CLASSES = 100_000  # a larger label is a mistake (a file size, an identifier), not a class
 
 Rows = list[tuple[int, dict[str, str]]]  # line of the file, cells by column
 
@@ -42,14 +42,7 @@ def list_table(root: Path, *, part: str | None, classnames: Sequence[str] | None
 
 
 def _read(root: Path) -> Rows:
-    try:
-        with root.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file, strict=True)
-            columns = [name.strip().lower() for name in reader.fieldnames or []]
-            reader.fieldnames = columns
-            rows = [(reader.line_num, row) for row in reader]  # blank lines are passed over
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{root}: cannot be read as a UTF-8 .csv table ({error})") from None
+    columns, rows = _csv(root)
     if "path" not in columns:
         raise DataError(
             f"{root}: no column `path`; it has {', '.join(map(repr, columns)) or 'no columns'} "
@@ -63,6 +56,17 @@ def _read(root: Path) -> Rows:
         if None in row or None in row.values():
             raise DataError(f"{root}: row {line} does not have {len(columns)} columns")
     return rows
+
+
+def _csv(path: Path) -> tuple[list[str], Rows]:
+    """The columns of a `.csv` file, in lower case, and its rows; blank lines are passed over."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file, strict=True)
+            reader.fieldnames = [name.strip().lower() for name in reader.fieldnames or []]
+            return list(reader.fieldnames), [(reader.line_num, row) for row in reader]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path}: cannot be read as a UTF-8 .csv table ({error})") from None
 
 
 def _classes(
@@ -96,9 +100,9 @@ def _label(root: Path, line: int, text: str) -> int:
         label = int(text.strip())
     except ValueError:
         raise DataError(f"{root}: row {line}: label {text[:40]!r} is not an integer") from None
-    if not -1 <= label < _MOST_CLASSES:
+    if not -1 <= label < MOST_CLASSES:
         raise DataError(
-            f"{root}: row {line}: label {text.strip()[:40]}; expected 0..{_MOST_CLASSES - 1}, or "
+            f"{root}: row {line}: label {text.strip()[:40]}; expected 0..{MOST_CLASSES - 1}, or "
             f"-1 for unknown"
         )
     return label
@@ -178,15 +182,9 @@ def read_class_counts(path: str | Path) -> dict[str, int]:
     Raises:
         DataError: no such file, other columns, a name twice, a count that is no number from 1.
     """
-    try:
-        with Path(path).open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file, strict=True)
-            reader.fieldnames = [name.strip().lower() for name in reader.fieldnames or []]
-            rows = [(reader.line_num, row) for row in reader]  # blank lines are passed over
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path}: cannot be read as a UTF-8 .csv table ({error})") from None
-    if not {"classname", "count"} <= set(reader.fieldnames) or not rows:
-        found = ", ".join(map(repr, reader.fieldnames)) or "nothing"
+    columns, rows = _csv(Path(path))
+    if not {"classname", "count"} <= set(columns) or not rows:
+        found = ", ".join(map(repr, columns)) or "nothing"
         raise DataError(f"{path}: expected columns `classname` and `count` and rows; got {found}")
     counts: dict[str, int] = {}
     for line, row in rows:

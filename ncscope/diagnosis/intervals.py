@@ -4,7 +4,7 @@ N samples, K classes, D embedding width.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -49,12 +49,14 @@ LARGEST_WORK = 2e13  # floating-point operations: a minute or two on two cores
 
 
 def intervals(
-    prepared: Prepared, side: ImageSide | None, *, replicates: int | None, seed: int
-) -> tuple[dict[str, Any], str | None]:
+    prepared: Prepared, side: ImageSide | None, numbers: Mapping[str, float], *,
+    replicates: int | None, seed: int,
+) -> tuple[dict[str, Any], str | None]:  # fmt: skip
     """95 % intervals by flat name, and a note where they were left out.
 
     Image measures: images drawn anew within their class. Text measures: classes drawn anew, over
-    pairs of different classes. `replicates=None` means 200, unless that is too much work.
+    pairs of different classes. `numbers` are the run's own. `replicates=None` means 200, unless
+    that is too much work.
     """
     settled = 200 if replicates is None else replicates
     found: dict[str, Any] = {"level": 0.95, "replicates": settled, "seed": seed, "values": {}}
@@ -71,7 +73,7 @@ def intervals(
         elif replicates is None and work > LARGEST_WORK:
             note = f"{settled} replicates would take {work:.0e} operations; ask for them by number"
         else:
-            values |= _over_samples(prepared, side, settled, seed)
+            values |= _over_samples(prepared, numbers, settled, seed)
     found["values"] = {name: asdict(value) for name, value in values.items()}
     return found, note and f"intervals of image measures left out: {note}"
 
@@ -86,7 +88,7 @@ def _work(prepared: Prepared) -> float:
 
 
 def _over_samples(
-    prepared: Prepared, side: ImageSide, replicates: int, seed: int
+    prepared: Prepared, numbers: Mapping[str, float], replicates: int, seed: int
 ) -> dict[str, metrics.Interval]:
     image, label = prepared.image, prepared.label
     assert image is not None
@@ -114,8 +116,7 @@ def _over_samples(
         return {name: float(value) for name, value in found.items()}
 
     names = [*wanted, *_DECISIONS] if text is not None else list(wanted)
-    value = {name: float(side.numbers[name]) for name in names if name in side.numbers}
-    value = {name: number for name, number in value.items() if math.isfinite(number)}
+    value = {name: numbers[name] for name in names if math.isfinite(numbers.get(name, math.nan))}
     draws = metrics.resample_within_classes(label, replicates=replicates, seed=seed)
     return metrics.bootstrap(measure, value, draws)
 

@@ -13,16 +13,10 @@ import torch
 from ncscope.diagnosis.classes import class_rows, groups
 from ncscope.diagnosis.intervals import intervals
 from ncscope.diagnosis.notes import cautions, conventions, no_number, self_check, warnings_of
-from ncscope.diagnosis.prepare import Prepared, prepare
-from ncscope.diagnosis.sides import (
-    ImageSide,
-    image_side,
-    sample_uniformity,
-    text_numbers,
-    with_per_image_text,
-)
+from ncscope.diagnosis.prepare import prepare
+from ncscope.diagnosis.sides import image_side, numbers_of
 from ncscope.diagnosis.summary import bounds, summarise
-from ncscope.diagnosis.sweeps import give_back
+from ncscope.diagnosis.sweeps import in_steps
 from ncscope.diagnosis.training import Training
 from ncscope.errors import ShapeError
 from ncscope.features.bundle import Features
@@ -64,20 +58,12 @@ def measure(
     """
     prepared = prepare(features, normalise=normalise)
     counts = _train_counts(train_counts, len(prepared.classnames))
-    side = _image_side(prepared, spread)
-    give_back(prepared.image)
-    numbers = {} if prepared.text is None else text_numbers(prepared.text, prepared.frozen)
-    if side is not None:
-        numbers |= side.numbers
-        assert prepared.image is not None
-        assert prepared.label is not None
-        give_back(prepared.image)
-        numbers["uniformity/samples"] = sample_uniformity(prepared.image, prepared.label)
-    give_back(prepared.image)
+    side = image_side(prepared, spread)
+    numbers = in_steps(prepared.image, numbers_of(prepared, side))
     flat = {name: float(value) for name, value in numbers.items()}
     summary, absences = summarise(flat, prepared)
     replicates = bootstrap if spread.first else 0
-    resampled, note = intervals(prepared, side, replicates=replicates, seed=seed)
+    resampled, note = intervals(prepared, side, flat, replicates=replicates, seed=seed)
     grouped, grouped_by = groups(prepared, side, counts)
     size, width = len(prepared.classnames), features.width
     present = size if side is None else len(side.present)
@@ -109,32 +95,6 @@ def measure(
         record["provenance"]["self_check"] = check
         record["warnings"] = [*warnings_of(check), *record["warnings"]]
     return Run(features, record)
-
-
-def _image_side(prepared: Prepared, spread: Spread) -> ImageSide | None:
-    image, label = prepared.image, prepared.label
-    if image is None or label is None:
-        return None
-    side = image_side(
-        image,
-        label,
-        len(prepared.classnames),
-        text=prepared.text if prepared.per_image is None else None,
-        logit_scale=prepared.logit_scale,
-        normalise=prepared.normalise,
-        spread=spread,
-    )
-    if prepared.per_image is None or prepared.text is None:
-        return side
-    return with_per_image_text(
-        side,
-        image,
-        label,
-        prepared.per_image,
-        text=prepared.text,
-        logit_scale=prepared.logit_scale,
-        normalise=prepared.normalise,
-    )
 
 
 def _train_counts(counts: Sequence[int] | None, size: int) -> torch.Tensor | None:

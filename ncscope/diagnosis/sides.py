@@ -1,17 +1,17 @@
 """Every number of a run, by flat names such as `delta_lcd/cosine/raw`: text side and image side.
 
 N samples, K classes, P classes with images, D embedding width.
-
-N samples, K classes, D embedding width.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 import ncscope.metrics as metrics
-from ncscope.diagnosis.sweeps import give_back, sweep
+from ncscope.diagnosis.prepare import Prepared
+from ncscope.diagnosis.sweeps import sweep
 from ncscope.features.processes import ALONE, Spread
 from ncscope.metrics import ClassMoments, SampleMeasures
 
@@ -23,11 +23,10 @@ _ROWS = 256
 
 @dataclass(frozen=True, eq=False)
 class ImageSide:
-    """Both sweeps over a run's images, and what they give. `present` (P,) are class indices."""
+    """Both sweeps over a run's images. `present` (P,) are class indices."""
 
     moments: ClassMoments
     samples: SampleMeasures
-    numbers: Numbers
 
     @property
     def present(self) -> Tensor:
@@ -37,6 +36,41 @@ class ImageSide:
     def means(self) -> Tensor:
         """(P, D) class means of the classes with images."""
         return self.moments.means[self.present]
+
+
+def image_side(prepared: Prepared, spread: Spread = ALONE) -> ImageSide | None:
+    """Sweep the images twice; None where there are none that can be measured."""
+    image, label = prepared.image, prepared.label
+    if image is None or label is None:
+        return None
+    moments, samples = sweep(
+        image,
+        label,
+        len(prepared.classnames),
+        text=prepared.text if prepared.per_image is None else None,
+        logit_scale=prepared.logit_scale,
+        normalise=prepared.normalise,
+        spread=spread,
+    )
+    if prepared.per_image is not None:
+        samples = _decided_by_image(moments, samples, prepared, prepared.per_image)
+    return ImageSide(moments, samples)
+
+
+def numbers_of(prepared: Prepared, side: ImageSide | None) -> Iterator[Numbers]:
+    """All numbers of a run, part by part, so that memory can be given back between any two."""
+    if prepared.text is not None:
+        yield text_numbers(prepared.text, prepared.frozen)
+    if side is None:
+        return
+    yield _vector_numbers("image", side.means)
+    yield _spread_numbers(side.moments, side.samples)
+    if prepared.text is not None:
+        yield pair_numbers(prepared.text[side.present], side.moments)
+        yield decision_numbers(side.samples)
+    assert prepared.image is not None
+    assert prepared.label is not None
+    yield {"uniformity/samples": sample_uniformity(prepared.image, prepared.label)}
 
 
 def text_numbers(text: Tensor, frozen: Tensor | None) -> Numbers:
@@ -60,36 +94,6 @@ def text_numbers(text: Tensor, frozen: Tensor | None) -> Numbers:
     found["dispersion/text"] = metrics.dispersion(text)
     found["orthogonality/text"] = metrics.orthogonality(text)
     return found
-
-
-def image_side(
-    image: Tensor,
-    label: Tensor,
-    num_classes: int,
-    *,
-    text: Tensor | None,
-    logit_scale: Tensor | None,
-    normalise: bool = True,
-    spread: Spread = ALONE,
-) -> ImageSide:
-    """Sweep (N, D) images twice; measures of their class means, spread and decisions."""
-    moments, samples = sweep(
-        image,
-        label,
-        num_classes,
-        text=text,
-        logit_scale=logit_scale,
-        normalise=normalise,
-        spread=spread,
-    )
-    give_back(image)
-    found = _vector_numbers("image", moments.means[moments.present])
-    found |= _spread_numbers(moments, samples)
-    if text is not None:
-        give_back(image)
-        found |= pair_numbers(text[moments.present], moments)
-        found |= decision_numbers(samples)
-    return ImageSide(moments, samples, found)
 
 
 def _vector_numbers(side: str, rows: Tensor) -> Numbers:
@@ -189,20 +193,13 @@ def sample_uniformity(image: Tensor, label: Tensor, *, seed: int = 0) -> Tensor:
     return metrics.uniformity(metrics.normalise_rows(image[order[::step]]))
 
 
-def with_per_image_text(
-    side: ImageSide,
-    image: Tensor,
-    label: Tensor,
-    per_image: Tensor,
-    *,
-    text: Tensor,
-    logit_scale: Tensor | None,
-    normalise: bool = True,
-) -> ImageSide:
-    """Add to a side without text what (N, K, D) text features decide, image by image.
-
-    Geometry between the modalities uses `text` (K, D), the mean over images.
-    """
+def _decided_by_image(
+    moments: ClassMoments, samples: SampleMeasures, prepared: Prepared, per_image: Tensor
+) -> SampleMeasures:
+    """Of a sweep without text, with what (N, K, D) text features decide, image by image."""
+    image, label, normalise = prepared.image, prepared.label, prepared.normalise
+    assert image is not None
+    assert label is not None
     num_classes = per_image.shape[1]
     cosines = torch.cat(
         [
@@ -210,23 +207,22 @@ def with_per_image_text(
             for rows, images in zip(per_image.split(_ROWS), image.split(_ROWS), strict=True)
         ]
     )
-    logits = cosines if logit_scale is None else cosines * logit_scale.to(cosines)
-    among = side.present[logits[:, side.present].argmax(dim=1)]
-    nearest = metrics.ncc_predictions(_unit(image, normalise), side.moments.means)
+    scale = prepared.logit_scale
+    logits = cosines if scale is None else cosines * scale.to(cosines)
+    among = moments.present[logits[:, moments.present].argmax(dim=1)]
+    nearest = metrics.ncc_predictions(_unit(image, normalise), moments.means)
     hits = logits.argmax(dim=1) == label
     bins = None
-    if logit_scale is not None:
+    if scale is not None:
         confidence = logits.softmax(dim=1).amax(dim=1)
         bins = metrics.confidence_bins(confidence, hits, label, num_classes)
-    samples = replace(
-        side.samples,
+    return replace(
+        samples,
         agree=_class_means(among == nearest, label, num_classes),
         correct=_class_means(hits, label, num_classes),
         cosines=_class_means(cosines.gather(1, label.unsqueeze(1)).squeeze(1), label, num_classes),
         bins=bins,
     )
-    numbers = side.numbers | pair_numbers(text[side.present], side.moments)
-    return ImageSide(side.moments, samples, numbers | decision_numbers(samples))
 
 
 def _unit(rows: Tensor, normalise: bool) -> Tensor:

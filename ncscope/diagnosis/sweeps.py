@@ -1,6 +1,6 @@
 """Both sweeps over a run's images, block by block: nothing of their size is ever copied.
 
-Memory that a step freed is given back to the system here, and nowhere else.
+Memory that a step freed is given back to the system here (`in_steps`), and nowhere else.
 
 N samples, K classes, D embedding width. The images may be a memory map of a file larger than
 memory. Several processes each take their share of the blocks; sums are merged after each sweep.
@@ -8,7 +8,7 @@ memory. Several processes each take their share of the blocks; sums are merged a
 
 import ctypes
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 
@@ -23,7 +23,17 @@ from ncscope.metrics import ClassMoments, MomentsAccumulator, SampleAccumulator,
 BLOCK_ROWS = 16384  # 32 MB at D = 512; a multiple of the rows the accumulators take at a time
 
 
-def give_back(image: Tensor | None) -> None:
+def in_steps(image: Tensor | None, parts: Iterable[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """All parts in one; what making a part freed is given back before the next is made."""
+    found: dict[str, Tensor] = {}
+    _give_back(image)
+    for part in parts:
+        found |= part
+        _give_back(image)
+    return found
+
+
+def _give_back(image: Tensor | None) -> None:
     """Return what is free on the heap, if the images are many.
 
     glibc keeps what (K, K) temporaries leave behind: 250 MB at K = 1000, of which 20 are in use.

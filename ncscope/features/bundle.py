@@ -1,11 +1,7 @@
 """The features of one prompt learner on one data set, and the file they are kept in.
 
+Features are kept as the towers give them, not normalised: some measures look at lengths.
 N samples, C classes, D width.
-
-N samples, C classes, D width. Features are kept as the towers give them, not normalised: some
-measures look at lengths.
-
-N pairs, D width.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -24,12 +20,80 @@ LARGE_BYTES = 1 << 30  # images above this stay as they are stored: never copied
 _ARRAYS = ("image", "label", "text", "logit_scale", "text_frozen")
 
 
+@dataclass(frozen=True, eq=False)
+class Features:
+    """Image and text features with labels, class names and where they come from.
+
+    Either side may be absent. Half precision is brought to float32 with a note in
+    `provenance["warnings"]`; where one array is float64, all are. An `image` of more than a GB
+    stays as it is stored, a memory map where it was read from `.safetensors`, and is measured in
+    blocks. ShapeError names the array that does not fit, what was wanted and what was found.
+    """
+
+    image: Tensor | None  # (N, D)
+    label: Tensor | None  # (N,) int64, -1 unknown
+    text: Tensor | None  # (C, D), or (N, C, D) where text features depend on the image
+    classnames: tuple[str, ...]  # C names
+    logit_scale: Tensor | None = None  # (), the multiplier of the cosine, 100 for CLIP
+    text_frozen: Tensor | None = None  # (C, D), the backbone's own zero-shot text features
+    provenance: dict[str, Any] = field(default_factory=dict)  # JSON
+    preview: Callable[[int], Any] | None = None  # row of `image` -> its picture; in no file
+
+    def __post_init__(self) -> None:
+        given = {name: getattr(self, name) for name in _ARRAYS}
+        names = tuple(self.classnames)
+        _check_names(names)
+        for name in ("image", "text", "text_frozen"):
+            if given[name] is not None:
+                given[name] = _as_rows(name, given[name], per_image=name == "text")
+        _check_sizes(given["image"], given["text"], given["text_frozen"], len(names))
+        if given["logit_scale"] is not None:
+            given["logit_scale"] = _as_scale(given["logit_scale"])
+        if given["label"] is not None:
+            samples = None if given["image"] is None else len(given["image"])
+            given["label"] = _as_labels(given["label"], num_samples=samples, num_classes=len(names))
+        half = [n for n in _ARRAYS if (v := getattr(self, n)) is not None and v.dtype in HALF]
+        kept = {"image"} if is_large(given["image"]) else set()  # copies none of it
+        for name, value in _in_one_dtype({n: v for n, v in given.items() if n not in kept}).items():
+            object.__setattr__(self, name, value)
+        object.__setattr__(self, "classnames", names)
+        notes = [f"`{n}` was half precision and is kept as float32" for n in half if n not in kept]
+        object.__setattr__(self, "provenance", _with_warnings(self.provenance, notes))
+
+    @property
+    def num_classes(self) -> int:
+        return len(self.classnames)
+
+    @property
+    def num_samples(self) -> int:
+        """Number of images; 0 where there are none."""
+        return 0 if self.image is None else len(self.image)
+
+    @property
+    def width(self) -> int:
+        rows = self.text if self.image is None else self.image
+        assert rows is not None  # one of the two is there: `_check_sizes`
+        return rows.shape[-1]
+
+    @property
+    def warnings(self) -> list[str]:
+        """What a reader of the numbers should know about how the features came about."""
+        return list(self.provenance.get("warnings", []))
+
+
 def is_large(rows: Tensor | None) -> bool:
     """Whether images are too many to be copied into another dtype, and may be a memory map."""
     return rows is not None and rows.numel() * rows.element_size() > LARGE_BYTES
 
 
-def as_rows(name: str, rows: Tensor, *, per_image: bool = False) -> Tensor:
+def _check_names(classnames: Sequence[object]) -> None:
+    """Require class names to be strings."""
+    for row, name in enumerate(classnames):
+        if not isinstance(name, str):
+            raise ShapeError(f"`classnames` must be strings; entry {row} is {name!r}")
+
+
+def _as_rows(name: str, rows: Tensor, *, per_image: bool = False) -> Tensor:
     """Require finite floating rows, (C, D) or where allowed (N, C, D); half becomes float32.
 
     Large images stay as they are.
@@ -46,7 +110,7 @@ def as_rows(name: str, rows: Tensor, *, per_image: bool = False) -> Tensor:
     return rows.float() if rows.dtype in HALF else rows
 
 
-def as_labels(label: Tensor, *, num_samples: int | None, num_classes: int) -> Tensor:
+def _as_labels(label: Tensor, *, num_samples: int | None, num_classes: int) -> Tensor:
     """Require (N,) integers in -1..C-1 and return them as int64."""
     _check_tensor("label", label)
     integers = not (label.is_floating_point() or label.is_complex() or label.dtype == torch.bool)
@@ -69,7 +133,7 @@ def as_labels(label: Tensor, *, num_samples: int | None, num_classes: int) -> Te
     return label
 
 
-def as_scale(logit_scale: Tensor) -> Tensor:
+def _as_scale(logit_scale: Tensor) -> Tensor:
     """Require one finite positive number: the multiplier itself, not its logarithm."""
     _check_tensor("logit_scale", logit_scale)
     if logit_scale.ndim != 0 or not logit_scale.is_floating_point():
@@ -82,14 +146,12 @@ def as_scale(logit_scale: Tensor) -> Tensor:
     return logit_scale.float() if logit_scale.dtype in HALF else logit_scale
 
 
-def check_names(classnames: Sequence[object]) -> None:
-    """Require class names to be strings."""
-    for row, name in enumerate(classnames):
-        if not isinstance(name, str):
-            raise ShapeError(f"`classnames` must be strings; entry {row} is {name!r}")
+def _check_tensor(name: str, value: object) -> None:
+    if not isinstance(value, Tensor):
+        raise ShapeError(f"`{name}` must be a torch tensor; got {type(value).__name__}")
 
 
-def check_sizes(
+def _check_sizes(
     image: Tensor | None, text: Tensor | None, text_frozen: Tensor | None, num_names: int
 ) -> None:
     """Require one N, one C and one D throughout."""
@@ -118,70 +180,14 @@ def check_sizes(
         )
 
 
-def _check_tensor(name: str, value: object) -> None:
-    if not isinstance(value, Tensor):
-        raise ShapeError(f"`{name}` must be a torch tensor; got {type(value).__name__}")
-
-
-@dataclass(frozen=True, eq=False)
-class Features:
-    """Image and text features with labels, class names and where they come from.
-
-    Either side may be absent. Half precision is brought to float32 with a note in
-    `provenance["warnings"]`; where one array is float64, all are. An `image` of more than a GB
-    stays as it is stored, a memory map where it was read from `.safetensors`, and is measured in
-    blocks. ShapeError names the array that does not fit, what was wanted and what was found.
-    """
-
-    image: Tensor | None  # (N, D)
-    label: Tensor | None  # (N,) int64, -1 unknown
-    text: Tensor | None  # (C, D), or (N, C, D) where text features depend on the image
-    classnames: tuple[str, ...]  # C names
-    logit_scale: Tensor | None = None  # (), the multiplier of the cosine, 100 for CLIP
-    text_frozen: Tensor | None = None  # (C, D), the backbone's own zero-shot text features
-    provenance: dict[str, Any] = field(default_factory=dict)  # JSON
-    preview: Callable[[int], Any] | None = None  # row of `image` -> its picture; in no file
-
-    def __post_init__(self) -> None:
-        given = {name: getattr(self, name) for name in _ARRAYS}
-        names = tuple(self.classnames)
-        check_names(names)
-        for name in ("image", "text", "text_frozen"):
-            if given[name] is not None:
-                given[name] = as_rows(name, given[name], per_image=name == "text")
-        check_sizes(given["image"], given["text"], given["text_frozen"], len(names))
-        if given["logit_scale"] is not None:
-            given["logit_scale"] = as_scale(given["logit_scale"])
-        if given["label"] is not None:
-            samples = None if given["image"] is None else len(given["image"])
-            given["label"] = as_labels(given["label"], num_samples=samples, num_classes=len(names))
-        half = [n for n in _ARRAYS if (v := getattr(self, n)) is not None and v.dtype in HALF]
-        kept = {"image"} if is_large(given["image"]) else set()  # copies none of it
-        for name, value in _in_one_dtype({n: v for n, v in given.items() if n not in kept}).items():
-            object.__setattr__(self, name, value)
-        object.__setattr__(self, "classnames", names)
-        notes = [f"`{n}` was half precision and is kept as float32" for n in half if n not in kept]
-        object.__setattr__(self, "provenance", _with_warnings(self.provenance, notes))
-
-    @property
-    def num_classes(self) -> int:
-        return len(self.classnames)
-
-    @property
-    def num_samples(self) -> int:
-        """Number of images; 0 where there are none."""
-        return 0 if self.image is None else len(self.image)
-
-    @property
-    def width(self) -> int:
-        rows = self.text if self.image is None else self.image
-        assert rows is not None  # one of the two is there: `check_sizes`
-        return rows.shape[-1]
-
-    @property
-    def warnings(self) -> list[str]:
-        """What a reader of the numbers should know about how the features came about."""
-        return list(self.provenance.get("warnings", []))
+def _in_one_dtype(arrays: dict[str, Tensor | None]) -> dict[str, Tensor | None]:
+    """Bring floating arrays to the widest dtype among them, so that they can be multiplied."""
+    if not any(value is not None and value.dtype == torch.float64 for value in arrays.values()):
+        return arrays
+    return {
+        name: value.double() if value is not None and value.is_floating_point() else value
+        for name, value in arrays.items()
+    }
 
 
 def write_features(features: Features, path: str | Path) -> None:
@@ -244,18 +250,6 @@ def _numbered(arrays: Mapping[str, Tensor | None]) -> tuple[tuple[str, ...], str
     return tuple(f"class {k}" for k in range(count)), note
 
 
-def _in_one_dtype(arrays: dict[str, Tensor | None]) -> dict[str, Tensor | None]:
-    """Bring floating arrays to the widest dtype among them, so that they can be multiplied."""
-    floating = [v for v in arrays.values() if v is not None and v.is_floating_point()]
-    double = any(value.dtype == torch.float64 for value in floating)
-    if not double:
-        return arrays
-    return {
-        name: value.double() if value is not None and value.is_floating_point() else value
-        for name, value in arrays.items()
-    }
-
-
 def _with_warnings(provenance: dict[str, Any], notes: list[str]) -> dict[str, Any]:
     """A copy of the provenance with notes added to its warnings, each once."""
     if not notes:
@@ -274,12 +268,10 @@ def as_pairs(features: Features) -> Features:
     """
     image, text = features.image, features.text
     if image is None or text is None or text.ndim != 2 or len(image) != len(text):
-        found = {
-            n: None if v is None else tuple(v.shape) for n, v in (("image", image), ("text", text))
-        }
+        found = [None if rows is None else tuple(rows.shape) for rows in (image, text)]
         raise ShapeError(
             f"pairs need as many images as texts, (N, D) each; "
-            f"got `image` {found['image']} and `text` {found['text']}"
+            f"got `image` {found[0]} and `text` {found[1]}"
         )
     label = torch.arange(len(image), device=image.device)
     return replace(features, label=label)

@@ -24,6 +24,49 @@ from ncscope.writing import replacing
 _FORMAT = "ncscope image features 1"
 
 
+def kept_or_encoded(
+    learner: PromptedClip,
+    images: ImageSet,
+    *,
+    folder: Path | None,
+    batch_size: int,
+    workers: int | None,
+    skip_bad: bool,
+    progress: Callable[[int, int], object] | None,
+    spread: Spread = ALONE,
+) -> tuple[ImageFeatures, list[str]]:
+    """Image features from the cache, or from the model and into the cache; and notes.
+
+    Of several processes each encodes its share, all get all features, and the first keeps them.
+
+    Raises:
+        DataError: unreadable images without `skip_bad`, or nothing else.
+    """
+    path = folder and cache_path(folder, model=learner.image_digest, images=images.digest)
+    found = read_cached(path, num_images=len(images)) if path else None
+    found = from_one(found and found.rows, found and found.kept, spread)
+    notes: list[str] = []
+    if found is not None:
+        encoded = ImageFeatures(*found)
+    else:
+        encoded = encode_images(
+            learner,
+            images,
+            batch_size=batch_size,
+            workers=workers,
+            skip_bad=skip_bad,
+            progress=progress,
+            spread=spread,
+        )
+        notes = keep(path, encoded) if path and spread.first else []
+    bad = sorted(set(range(len(images))) - set(encoded.kept.tolist()))
+    check_bad(images, bad, skip_bad=skip_bad)
+    if bad:
+        names = shown([images.items[i] for i in bad])
+        notes.append(f"left out {len(bad)} unreadable image(s): {names}")
+    return encoded, notes
+
+
 def cache_folder(cache: str | Path | None) -> Path | None:
     """The folder for `auto`, a folder, or `off` (None)."""
     if cache is None or str(cache) == "off":
@@ -72,46 +115,3 @@ def _content(rows: Tensor, kept: Tensor) -> str:
     for value in (rows, kept):
         digest.update(value.reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
-
-
-def kept_or_encoded(
-    learner: PromptedClip,
-    images: ImageSet,
-    *,
-    folder: Path | None,
-    batch_size: int,
-    workers: int | None,
-    skip_bad: bool,
-    progress: Callable[[int, int], object] | None,
-    spread: Spread = ALONE,
-) -> tuple[ImageFeatures, list[str]]:
-    """Image features from the cache, or from the model and into the cache; and notes.
-
-    Of several processes each encodes its share, all get all features, and the first keeps them.
-
-    Raises:
-        DataError: unreadable images without `skip_bad`, or nothing else.
-    """
-    path = folder and cache_path(folder, model=learner.image_digest, images=images.digest)
-    found = read_cached(path, num_images=len(images)) if path else None
-    found = from_one(found and found.rows, found and found.kept, spread)
-    notes: list[str] = []
-    if found is not None:
-        encoded = ImageFeatures(*found)
-    else:
-        encoded = encode_images(
-            learner,
-            images,
-            batch_size=batch_size,
-            workers=workers,
-            skip_bad=skip_bad,
-            progress=progress,
-            spread=spread,
-        )
-        notes = keep(path, encoded) if path and spread.first else []
-    bad = sorted(set(range(len(images))) - set(encoded.kept.tolist()))
-    check_bad(images, bad, skip_bad=skip_bad)
-    if bad:
-        names = shown([images.items[i] for i in bad])
-        notes.append(f"left out {len(bad)} unreadable image(s): {names}")
-    return encoded, notes

@@ -1,8 +1,8 @@
-"""Several processes on one job, started by torchrun: who we are, how rows are brought together, and
-how all end where one fails.
+"""Several processes on one job, started by torchrun: who we are, how rows are brought together.
 
-What is told goes as JSON and tensors, never as pickled objects. Every exchange begins with whether
-somebody refused: a refusal in one process is raised in all of them, whatever they were about to do.
+And how all end where one fails: what is told goes as JSON and tensors, never as pickled objects.
+Every exchange begins with whether somebody refused; a refusal in one process is raised in all of
+them, whatever they were about to do.
 """
 
 import json
@@ -159,8 +159,14 @@ def added(tensor: Tensor, spread: Spread) -> Tensor:
     return total
 
 
-def sent(tensor: Tensor | None, shape: tuple[int, ...], source: int, spread: Spread,
-         *, dtype: torch.dtype) -> Tensor:  # fmt: skip
+def sent(
+    tensor: Tensor | None,
+    shape: tuple[int, ...],
+    source: int,
+    spread: Spread,
+    *,
+    dtype: torch.dtype,
+) -> Tensor:
     """Process `source`'s tensor of this shape and dtype, in every process; alone, as it is."""
     mine = torch.empty(shape, dtype=dtype) if tensor is None else tensor.contiguous()
     if spread.world > 1:

@@ -17,7 +17,6 @@ from ncscope.errors import CheckpointError, NcscopeError
 
 LearnerClass = Callable[[str, Backbone | None], PromptedClip]
 MEMBERS = tuple(name for name in vars(PromptedClip) if not name.startswith("_"))
-_FORM = "MODULE:CLASS, such as my_package.my_learner:MyLearner"
 
 
 def find_learner(name: str) -> LearnerClass:
@@ -29,7 +28,9 @@ def find_learner(name: str) -> LearnerClass:
     module_name, _, class_name = name.partition(":")
     parts = [*module_name.split("."), class_name]
     if not all(part.isidentifier() for part in parts):
-        raise CheckpointError(f"`learner` is {name!r}; expected {_FORM}")
+        raise CheckpointError(
+            f"`learner` is {name!r}; expected MODULE:CLASS, such as my_package.my_learner:MyLearner"
+        )
     module = _module(module_name)
     found: Any = getattr(module, class_name, None)
     if isinstance(found, type):

@@ -1,21 +1,20 @@
-"""Bars: one value a class, from the most frequent class to the rarest; head, medium and tail.
-
-K classes.
-"""
+"""Bars of values by class, from the most frequent class to the rarest, and by group of classes."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+import torch
 
 from ncscope.diagnosis.classes import COLUMNS
 from ncscope.errors import DataError
 from ncscope.figures import style as palette
 from ncscope.figures.scene import Parts
-from ncscope.figures.style import axis, base_layout
+from ncscope.figures.style import ABOVE, TICKS, axis, base_layout
 from ncscope.metrics.accuracy import frequency_groups
 from ncscope.text import in_plot, number, percent, run_names
 
-FEWEST = 12
-NAMED = 40  # more names than this cannot be read along an axis
+_FEWEST = 12  # bars that fill the width; fewer leave room
+_PERCENT = {"range": [0, 1], "tickformat": ".0%"}
 _GROUP_COLOURS = {
     "head": palette.CLASSES[0], "medium": palette.CLASSES[2], "tail": palette.CLASSES[4],
 }  # fmt: skip
@@ -28,14 +27,14 @@ def bar_parts(record: Mapping[str, Any], *, measure: str, title: str | None) -> 
     if not known:
         numbers = sorted({k for row in rows for k, v in row.items() if isinstance(v, (int, float))})
         raise DataError(f"no class has a value of {measure!r}; there are {', '.join(numbers)}")
-    words = COLUMNS[measure].title if measure in COLUMNS else measure
+    words = _words(measure)
     groups = _groups(known)
     if groups is None:
         known.sort(key=lambda row: -row[measure])
         groups, order = {"": known}, "from the largest value to the smallest"
     else:
         order = "from the most training images to the fewest"
-    named = len(known) <= NAMED
+    named = len(known) <= TICKS
     traces, start = [], 0
     for group, members in groups.items():
         traces.append(_bars(members, start, measure, group))
@@ -48,22 +47,18 @@ def bar_parts(record: Mapping[str, Any], *, measure: str, title: str | None) -> 
     layout["bargap"] = 0.15 if named else 0.0
     layout["xaxis"] = {
         **axis(), "showgrid": False, "showticklabels": named, "tickangle": -45,
-        "range": [-0.5, max(len(known), FEWEST) - 0.5],  # a few bars need not fill the width
+        "range": [-0.5, max(len(known), _FEWEST) - 0.5],
         "tickvals": list(range(len(known))),
         "ticktext": [in_plot(row["name"], 16) for part in groups.values() for row in part],
     }  # fmt: skip
-    layout["yaxis"] = axis(words)
-    if measure in COLUMNS and COLUMNS[measure].share:
-        layout["yaxis"] |= {"range": [0, 1], "tickformat": ".0%"}
-    layout["legend"] |= {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"}
+    layout["yaxis"] = axis(words) | (_PERCENT if _is_share(measure) else {})
+    layout["legend"] |= ABOVE
     layout["showlegend"] = len(groups) > 1
     return traces, layout
 
 
 def _groups(rows: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]] | None:
     """Head, medium and tail by training counts, each sorted; None where counts say nothing."""
-    import torch
-
     counts = [row.get("train_count") for row in rows]
     if any(count is None for count in counts) or len(set(counts)) < 2 or len(rows) < 3:
         return None
@@ -72,8 +67,7 @@ def _groups(rows: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]] | Non
 
 
 def _bars(rows: list[dict[str, Any]], start: int, measure: str, group: str) -> dict[str, Any]:
-    digits = 3
-    count = [
+    counts = [
         f", {number(row['train_count'])} training images" if row.get("train_count") else ""
         for row in rows
     ]
@@ -81,8 +75,8 @@ def _bars(rows: list[dict[str, Any]], start: int, measure: str, group: str) -> d
         "type": "bar", "name": group, "x": list(range(start, start + len(rows))),
         "y": [round(row[measure], 5) for row in rows],
         "text": [
-            f"{in_plot(row['name'], 80)}{extra}<br>{number(row[measure], digits)}"
-            for row, extra in zip(rows, count, strict=True)
+            f"{in_plot(row['name'], 80)}{extra}<br>{number(row[measure])}"
+            for row, extra in zip(rows, counts, strict=True)
         ],
         "textposition": "none", "hovertemplate": "%{text}<extra></extra>",
         "marker": {"color": _GROUP_COLOURS.get(group, palette.TEXT_SIDE), "line": {"width": 0}},
@@ -96,15 +90,15 @@ def group_parts(
     called = run_names([dict(record) for record in records]) if names is None else list(names)
     if len(called) != len(records):
         raise DataError(f"`names` has {len(called)} entries for {len(records)} runs")
-    traces = []
+    share, traces = _is_share(measure), []
     for place, (record, name) in enumerate(zip(records, called, strict=True)):
         groups = {key: values for key, values in (record["groups"] or {}).items() if values}
         values = {key: found.get(measure) for key, found in groups.items()}
         if any(value is not None for value in values.values()):
-            traces.append(_group_bars(name, place, groups, values, share=_is_share(measure)))
+            traces.append(_group_bars(name, place, groups, values, share=share))
     if not traces:
         raise DataError(f"no run has head, medium and tail with a value of {measure!r}")
-    words = COLUMNS[measure].title if measure in COLUMNS else measure
+    words = _words(measure)
     without = len(records) - len(traces)
     said = f"{words[0].upper()}{words[1:]} by number of training images, {len(traces)} "
     said += "run." if len(traces) == 1 else "runs."
@@ -112,15 +106,9 @@ def group_parts(
     layout = base_layout(title, [(None, said)], top=20)
     layout["barmode"], layout["bargap"] = "group", 0.3
     layout["xaxis"] = {**axis(), "type": "category", "showgrid": False}
-    layout["yaxis"] = {**axis(words), "rangemode": "tozero"}
-    if _is_share(measure):
-        layout["yaxis"] |= {"range": [0, 1], "tickformat": ".0%"}
-    layout["legend"] |= {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"}
+    layout["yaxis"] = {**axis(words), "rangemode": "tozero", **(_PERCENT if share else {})}
+    layout["legend"] |= ABOVE
     return traces, layout
-
-
-def _is_share(measure: str) -> bool:
-    return measure in COLUMNS and COLUMNS[measure].share
 
 
 def _group_bars(
@@ -138,3 +126,11 @@ def _group_bars(
         "textposition": "none", "hovertemplate": "%{text}<extra></extra>", "showlegend": True,
         "marker": {"color": palette.class_colour(place)},
     }  # fmt: skip
+
+
+def _words(measure: str) -> str:
+    return COLUMNS[measure].title if measure in COLUMNS else measure
+
+
+def _is_share(measure: str) -> bool:
+    return measure in COLUMNS and COLUMNS[measure].share

@@ -1,7 +1,5 @@
 """Distributions along one line: angles between class vectors, and images across the modality gap.
 
-K classes.
-
 N samples, K classes, D width.
 """
 
@@ -18,15 +16,15 @@ from ncscope.figures import style as palette
 from ncscope.figures.points import Points, unit_samples
 from ncscope.figures.projection import finite_rows
 from ncscope.figures.scene import Parts
-from ncscope.figures.style import axis, base_layout, form_buttons, mark_form
+from ncscope.figures.style import ABOVE, axis, base_layout, form_buttons, mark_form
 from ncscope.metrics.rows import off_diagonal
 from ncscope.text import in_plot, number
 
 BIN = 2  # degrees
 _COLOURS = (palette.TEXT_SIDE, palette.IMAGE_SIDE, *palette.CLASSES[2:])
 _DASHES = ("solid", "dot", "dash", "dashdot")
-_BINS = 90
-_BLOCK = 8192
+_BINS = 90  # of the gap's line
+_BLOCK = 8192  # images that are normalised at a time
 
 
 def angle_parts(
@@ -36,9 +34,15 @@ def angle_parts(
     """Traces and layout of `ncscope.figures.figures.angle_histogram`."""
     forms = {"raw": cosines} if centred is None else {"centred": centred, "raw": cosines}
     shown = next(iter(forms))
+    centres = np.arange(BIN / 2, 180, BIN)
     traces: list[dict[str, Any]] = []
     for form, series in forms.items():
-        lines = [_line(name, matrix, place) for place, (name, matrix) in enumerate(series.items())]
+        lines = [
+            _line(name, centres, angle_shares(matrix), _COLOURS[place % len(_COLOURS)])
+            for place, (name, matrix) in enumerate(series.items())
+        ]
+        for place, line in enumerate(lines):
+            line["line"]["dash"] = _DASHES[place % len(_DASHES)]
         traces += mark_form(lines, form, shown=form == shown)
     top = 1.15 * max(float(trace["y"].max()) for trace in traces)  # room for the words on top
     ideal = math.degrees(math.acos(-1 / (num_classes - 1)))
@@ -51,10 +55,7 @@ def angle_parts(
         **axis("angle (degrees)"), "range": [0, 180], "dtick": 30, "constrain": "domain",
     }  # fmt: skip
     layout["yaxis"] = {**axis("share of pairs"), "range": [0, top], "tickformat": ".0%"}
-    layout["shapes"] = [{
-        "type": "line", "x0": ideal, "x1": ideal, "y0": 0, "y1": 1, "yref": "paper",
-        "line": {"color": palette.INK, "width": 1.5, "dash": "dash"},
-    }]  # fmt: skip
+    layout["shapes"] = [_upright(ideal, palette.INK)]
     layout["annotations"] = [{
         "x": ideal, "y": 1, "yref": "paper", "yanchor": "top", "xanchor": "left", "xshift": 4,
         "text": f"simplex {ideal:.1f}°", "showarrow": False,
@@ -71,19 +72,6 @@ def angle_shares(matrix: Tensor) -> np.ndarray:
     angles = np.degrees(np.arccos(np.clip(values[np.isfinite(values)], -1, 1)))
     counts, _ = np.histogram(angles, bins=np.arange(0, 180 + BIN, BIN))
     return counts / max(1, counts.sum())
-
-
-def _line(name: str, matrix: Tensor, place: int) -> dict[str, Any]:
-    centres = np.arange(BIN / 2, 180, BIN)
-    return {
-        "type": "scatter", "mode": "lines", "name": in_plot(name, 40), "x": centres,
-        "y": np.round(angle_shares(matrix), 6), "fill": "tozeroy",
-        "line": {
-            "color": _COLOURS[place % len(_COLOURS)], "width": 1.8, "shape": "hvh",
-            "dash": _DASHES[place % len(_DASHES)],
-        },
-        "hovertemplate": "%{y:.2%}",
-    }  # fmt: skip
 
 
 def gap_parts(points: Points, *, title: str) -> Parts:
@@ -112,10 +100,14 @@ def gap_parts(points: Points, *, title: str) -> Parts:
     layout = base_layout(title, [(None, words)], top=8)
     layout["xaxis"] = axis("place along the line; 0: centre of the images")
     layout["yaxis"] = {**axis("share"), "tickformat": ".0%", "rangemode": "tozero"}
-    layout["shapes"] = [_centre(0.0, palette.IMAGE_SIDE), _centre(length, palette.TEXT_SIDE)]
-    layout["legend"] |= {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"}
+    layout["shapes"] = [_upright(0.0, palette.IMAGE_SIDE), _upright(length, palette.TEXT_SIDE)]
+    layout["legend"] |= ABOVE
     layout["hovermode"] = "x unified"
-    traces = [_gap_line(name, values, kept, colour, edges) for name, values, kept, colour in sides]
+    traces = []
+    for name, values, weight, colour in sides:
+        counts, _ = np.histogram(values, bins=edges, weights=weight)
+        centres = np.round((edges[:-1] + edges[1:]) / 2, 4)
+        traces.append(_line(name, centres, counts / counts.sum(), colour))
     return traces, layout
 
 
@@ -131,18 +123,17 @@ def _images_along(
     return torch.cat(places).numpy(), (1 / points.counts[label[rows]].double()).numpy()
 
 
-def _gap_line(
-    name: str, values: np.ndarray, weights: np.ndarray | None, colour: str, edges: np.ndarray
-) -> dict[str, Any]:
-    counts, _ = np.histogram(values, bins=edges, weights=weights)
+def _line(name: str, centres: np.ndarray, shares: np.ndarray, colour: str) -> dict[str, Any]:
+    """Shares of the bins around these centres, as steps."""
     return {
-        "type": "scatter", "mode": "lines", "name": name, "fill": "tozeroy",
-        "x": np.round((edges[:-1] + edges[1:]) / 2, 4), "y": np.round(counts / counts.sum(), 6),
-        "line": {"color": colour, "width": 1.8, "shape": "hvh"}, "hovertemplate": "%{y:.2%}",
+        "type": "scatter", "mode": "lines", "name": in_plot(name, 40), "fill": "tozeroy",
+        "x": centres, "y": np.round(shares, 6), "hovertemplate": "%{y:.2%}",
+        "line": {"color": colour, "width": 1.8, "shape": "hvh"},
     }  # fmt: skip
 
 
-def _centre(place: float, colour: str) -> dict[str, Any]:
+def _upright(place: float, colour: str) -> dict[str, Any]:
+    """A dashed line over the whole height."""
     return {
         "type": "line", "x0": place, "x1": place, "y0": 0, "y1": 1, "yref": "paper",
         "line": {"color": colour, "width": 1.5, "dash": "dash"},

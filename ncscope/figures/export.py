@@ -8,11 +8,13 @@ from pathlib import Path
 from ncscope.diagnosis.measure import Run
 from ncscope.errors import DataError
 from ncscope.figures.figures import Figure
+from ncscope.figures.gallery import plots_of
 from ncscope.text import clean
 from ncscope.writing import replacing
 
-IMAGE_KINDS = ("png", "svg", "pdf")
+_KINDS = ("png", "svg", "pdf")
 _PAPER, _INK = "#ffffff", "#1d2126"
+# Width and height by the kind of a plot
 _SIZES = {"scene": (900, 760), "square": (760, 720), "curves": (900, 1150), "wide": (960, 520)}
 
 
@@ -32,7 +34,7 @@ def save_figure(
     """
     path = Path(path)
     kind = path.suffix.lower().lstrip(".")
-    if kind != "html" and kind not in IMAGE_KINDS:
+    if kind != "html" and kind not in _KINDS:
         raise DataError(f"{path}: figures are written as .html, .png, .svg or .pdf")
     content = _on_white(figure, still=kind != "html")
     if kind == "html":
@@ -53,8 +55,6 @@ def save_figures(
     Raises:
         DataError: as for `save_figure`.
     """
-    from ncscope.figures.gallery import plots_of
-
     check_kinds([kind])
     written = []
     for section, plots in plots_of(runs).items():
@@ -69,10 +69,14 @@ def save_figures(
 
 
 def check_kinds(kinds: Sequence[str]) -> None:
-    """Refuse kinds of images that there are not."""
+    """Refuse kinds of images that there are not.
+
+    Raises:
+        DataError: another kind.
+    """
     for kind in kinds:
-        if kind not in IMAGE_KINDS:
-            raise DataError(f"images are written as {', '.join(IMAGE_KINDS)}; got {kind!r}")
+        if kind not in _KINDS:
+            raise DataError(f"images are written as {', '.join(_KINDS)}; got {kind!r}")
 
 
 def _on_white(figure: Figure, *, still: bool) -> Figure:

@@ -3,8 +3,6 @@
 K classes, N samples, D width. Backgrounds are transparent and colours fit light and dark grounds.
 `layout.meta` has the caption as plain sentences and, where it depends on the ground, the colour
 scale for a dark one; traces of the two forms are marked `meta: "raw"` or `"centred"`.
-
-Each reads a run's folder, or what was read from one.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,16 +14,7 @@ from torch import Tensor
 
 from ncscope.diagnosis.training import TrainingLog, Trajectory, read_log, read_trajectory
 from ncscope.features.bundle import Features
-from ncscope.figures import bars, heat, scene
-from ncscope.figures import bars as group_bars
-from ncscope.figures import distributions as gap
-from ncscope.figures import distributions as histogram
-from ncscope.figures import scene as side_by_side
-from ncscope.figures import study as gradients
-from ncscope.figures import study as scatter
-from ncscope.figures import study as surface
-from ncscope.figures import training as curves
-from ncscope.figures import training as motion
+from ncscope.figures import bars, distributions, heat, scene, study, training
 from ncscope.figures.points import Points, points_of
 from ncscope.figures.projection import Basis
 from ncscope.metrics.objective import PullPush
@@ -38,7 +27,7 @@ def simplex(
     features: Features | Points, *, classes: Classes = None, centred: bool = True,
     max_points: int = 2000, seed: int = 0, basis: Basis | None = None,
     limits: Mapping[str, float] | None = None, title: str = "Simplex view",
-) -> go.Figure:  # fmt: skip
+) -> Figure:  # fmt: skip
     """Class vectors in three dimensions: text arrows, image means, images, the ideal simplex.
 
     Exact for up to four classes once centred; otherwise the principal three dimensions, with the
@@ -56,8 +45,8 @@ def simplex(
     Raises:
         ShapeError: classes that are not there, or a basis of another width.
     """
-    points = features if isinstance(features, Points) else points_of(features)
-    return figure_of(scene.simplex_parts(
+    points = _points(features)
+    return _figure_of(scene.simplex_parts(
         points, classes=classes, centred=centred, max_points=max_points, seed=seed, basis=basis,
         limits=limits, title=title,
     ))  # fmt: skip
@@ -66,7 +55,7 @@ def simplex(
 def simplex_runs(
     runs: Mapping[str, Features | Points], *, classes: Classes = None, centred: bool = True,
     max_points: int = 800, seed: int = 0, title: str = "Simplex view",
-) -> go.Figure:  # fmt: skip
+) -> Figure:  # fmt: skip
     """Several runs' simplex views side by side: same classes, scale and camera (Figure 1).
 
     Args:
@@ -77,8 +66,8 @@ def simplex_runs(
     Raises:
         ShapeError: no run, or runs that differ in classes or width.
     """
-    points = {n: f if isinstance(f, Points) else points_of(f) for n, f in runs.items()}
-    return figure_of(side_by_side.side_by_side_parts(
+    points = {name: _points(features) for name, features in runs.items()}
+    return _figure_of(scene.side_by_side_parts(
         points, classes=classes, centred=centred, max_points=max_points, seed=seed, title=title
     ))  # fmt: skip
 
@@ -87,7 +76,7 @@ def cosine_heatmap(
     matrix: Tensor, names: Sequence[str], *, title: str = "Cosines", centred: Tensor | None = None,
     order: Sequence[int] | Literal["cluster"] | None = None, own_pairs: bool = False,
     most: int = 200,
-) -> go.Figure:  # fmt: skip
+) -> Figure:  # fmt: skip
     """Heat map of a (K, K) matrix of cosines, coloured from -1 to 1 whatever the values are.
 
     Args:
@@ -101,7 +90,7 @@ def cosine_heatmap(
     Raises:
         ShapeError: not square, or names or order that do not fit.
     """
-    return figure_of(heat.heat_parts(
+    return _figure_of(heat.heat_parts(
         matrix, names, title=title, centred=centred, order=order, own_pairs=own_pairs, most=most
     ))  # fmt: skip
 
@@ -109,7 +98,7 @@ def cosine_heatmap(
 def angle_histogram(
     cosines: Mapping[str, Tensor], num_classes: int, *, title: str = "Angles between classes",
     centred: Mapping[str, Tensor] | None = None,
-) -> go.Figure:  # fmt: skip
+) -> Figure:  # fmt: skip
     """Distribution of the angles between class vectors, with the simplex angle marked.
 
     Args:
@@ -117,12 +106,12 @@ def angle_histogram(
         num_classes: K, which sets the ideal angle, arccos(-1/(K-1)).
         centred: the same series for centred vectors; adds buttons that switch.
     """
-    return figure_of(histogram.angle_parts(cosines, num_classes, title=title, centred=centred))
+    return _figure_of(distributions.angle_parts(cosines, num_classes, title=title, centred=centred))
 
 
 def per_class_bars(
     record: Mapping[str, Any], *, measure: str = "accuracy", title: str | None = None
-) -> go.Figure:
+) -> Figure:
     """One bar a class, from the `per_class` rows of a run's record.
 
     Most frequent class first where training counts are known and differ, coloured by head,
@@ -132,13 +121,13 @@ def per_class_bars(
     Raises:
         DataError: no such column, or no class has a value in it.
     """
-    return figure_of(bars.bar_parts(record, measure=measure, title=title))
+    return _figure_of(bars.bar_parts(record, measure=measure, title=title))
 
 
 def group_accuracy(
     records: Sequence[Mapping[str, Any]], names: Sequence[str] | None = None, *,
     measure: str = "accuracy", title: str = "Head, medium and tail",
-) -> go.Figure:  # fmt: skip
+) -> Figure:  # fmt: skip
     """Bars of one measure for head, medium and tail classes, one colour a run.
 
     Args:
@@ -148,10 +137,10 @@ def group_accuracy(
     Raises:
         DataError: no run has head, medium and tail, or none has a value of the measure.
     """
-    return figure_of(group_bars.group_parts(records, names, measure=measure, title=title))
+    return _figure_of(bars.group_parts(records, names, measure=measure, title=title))
 
 
-def modality_gap(features: Features | Points, *, title: str = "Modality gap") -> go.Figure:
+def modality_gap(features: Features | Points, *, title: str = "Modality gap") -> Figure:
     """Text features and images along the line through their two centres, raw.
 
     The distance of the centres is the measure `modality_gap`; every class counts once.
@@ -159,68 +148,8 @@ def modality_gap(features: Features | Points, *, title: str = "Modality gap") ->
     Raises:
         ShapeError: text or labelled images are missing, or the centres coincide.
     """
-    points = features if isinstance(features, Points) else points_of(features)
-    return figure_of(gap.gap_parts(points, title=title))
-
-
-def figure_of(parts: tuple[list[dict[str, Any]], dict[str, Any]]) -> Figure:
-    """A figure of traces and a layout given as plain dictionaries."""
-    traces, layout = parts
-    return go.Figure(data=traces, layout={"template": "none", **layout})
-
-
-def measure_scatter(
-    rows: Sequence[Mapping[str, Any]], *, x: str, y: str = "accuracy", group: str | None = None,
-    label: str | None = None, level: float = 0.95, title: str = "Measure against accuracy",
-) -> Figure:  # fmt: skip
-    """One column against another, a point a row, with the least-squares line, the interval of its
-    mean, and Pearson's r (the paper's Figure 2).
-
-    Args:
-        x, y: columns of numbers; rows without both are left out, and counted in the caption.
-        group: column that gives the colour and the legend.
-        label: column that hover cards show.
-        level: of both intervals. They take rows as independent: runs that share a data set or a
-            seed are not, and `ncscope compare` says what remains then.
-
-    Raises:
-        DataError: no row has both numbers, or a level outside 0..1.
-    """
-    return figure_of(scatter.scatter_parts(
-        rows, x=x, y=y, group=group, label=label, level=level, title=title
-    ))  # fmt: skip
-
-
-def sensitivity_surface(
-    rows: Sequence[Mapping[str, Any]], *, x: str = "lcd_weight", y: str = "mid_weight",
-    z: str = "accuracy", title: str = "Sensitivity to the weights",
-) -> Figure:  # fmt: skip
-    """A result over a grid of two weights as a surface (the paper's Figure 5).
-
-    Rows with the same weights are averaged; combinations that were not run are holes. Values lie
-    in their order, not to scale, as weights often go through powers of ten and 0.
-
-    Raises:
-        DataError: no row has all three numbers, or one of the weights does not vary.
-    """
-    return figure_of(surface.surface_parts(rows, x=x, y=y, z=z, title=title))
-
-
-def gradient_bars(
-    parts: PullPush, names: Sequence[str], counts: Sequence[int], *,
-    title: str = "Pull and push at the text features",
-) -> Figure:  # fmt: skip
-    """What cross-entropy does to each class's text feature, from head to tail classes.
-
-    Args:
-        parts: `ncscope.metrics.pull_push` of training images.
-        names: K class names.
-        counts: K numbers of training images.
-
-    Raises:
-        ShapeError: names or counts that do not fit.
-    """
-    return figure_of(gradients.gradient_parts(parts, names, counts, title=title))
+    points = _points(features)
+    return _figure_of(distributions.gap_parts(points, title=title))
 
 
 def simplex_motion(
@@ -240,10 +169,10 @@ def simplex_motion(
         DataError: no trajectory there, or a damaged one.
     """
     trajectory = run if isinstance(run, Trajectory) else read_trajectory(run)
-    parts, frames = motion.motion_parts(
+    parts, frames = training.motion_parts(
         trajectory, classes=classes, centred=centred, axes=axes, limits=limits, title=title
     )
-    figure = figure_of(parts)
+    figure = _figure_of(parts)
     figure.frames = frames
     return figure
 
@@ -258,4 +187,68 @@ def training_curves(run: TrainingLog | str | Path, *, title: str = "Training") -
         DataError: no log there, a damaged one, or one with nothing to draw.
     """
     log = run if isinstance(run, TrainingLog) else read_log(run)
-    return figure_of(curves.curve_parts(log, title=title))
+    return _figure_of(training.curve_parts(log, title=title))
+
+
+def measure_scatter(
+    rows: Sequence[Mapping[str, Any]], *, x: str, y: str = "accuracy", group: str | None = None,
+    label: str | None = None, level: float = 0.95, title: str = "Measure against accuracy",
+) -> Figure:  # fmt: skip
+    """One column against another, a point a row, with the least-squares line, the interval of its
+    mean, and Pearson's r (the paper's Figure 2).
+
+    Args:
+        x, y: columns of numbers; rows without both are left out, and counted in the caption.
+        group: column that gives the colour and the legend.
+        label: column that hover cards show.
+        level: of both intervals. They take rows as independent: runs that share a data set or a
+            seed are not, and `ncscope compare` says what remains then.
+
+    Raises:
+        DataError: no row has both numbers, or a level outside 0..1.
+    """
+    return _figure_of(study.scatter_parts(
+        rows, x=x, y=y, group=group, label=label, level=level, title=title
+    ))  # fmt: skip
+
+
+def sensitivity_surface(
+    rows: Sequence[Mapping[str, Any]], *, x: str = "lcd_weight", y: str = "mid_weight",
+    z: str = "accuracy", title: str = "Sensitivity to the weights",
+) -> Figure:  # fmt: skip
+    """A result over a grid of two weights as a surface (the paper's Figure 5).
+
+    Rows with the same weights are averaged; combinations that were not run are holes. Values lie
+    in their order, not to scale, as weights often go through powers of ten and 0.
+
+    Raises:
+        DataError: no row has all three numbers, or one of the weights does not vary.
+    """
+    return _figure_of(study.surface_parts(rows, x=x, y=y, z=z, title=title))
+
+
+def gradient_bars(
+    parts: PullPush, names: Sequence[str], counts: Sequence[int], *,
+    title: str = "Pull and push at the text features",
+) -> Figure:  # fmt: skip
+    """What cross-entropy does to each class's text feature, from head to tail classes.
+
+    Args:
+        parts: `ncscope.metrics.pull_push` of training images.
+        names: K class names.
+        counts: K numbers of training images.
+
+    Raises:
+        ShapeError: names or counts that do not fit.
+    """
+    return _figure_of(study.gradient_parts(parts, names, counts, title=title))
+
+
+def _points(features: Features | Points) -> Points:
+    return features if isinstance(features, Points) else points_of(features)
+
+
+def _figure_of(parts: scene.Parts) -> Figure:
+    """A figure of traces and a layout given as plain dictionaries."""
+    traces, layout = parts
+    return go.Figure(data=traces, layout={"template": "none", **layout})

@@ -1,7 +1,4 @@
-"""Which figures a page has, in which order, and what is said about them.
-
-K classes.
-"""
+"""Which figures a page has, in which order, and what is said about them."""
 
 import json
 from collections.abc import Sequence
@@ -17,18 +14,18 @@ from ncscope.diagnosis.measure import Run
 from ncscope.diagnosis.training import Training, Trajectory
 from ncscope.errors import DataError, NcscopeError, ShapeError
 from ncscope.figures import figures
-from ncscope.figures import figures as run_figures
 from ncscope.figures.points import Points, cluster_order, points_of, spread_classes
-from ncscope.figures.projection import EXACT, Basis, finite_rows, project
-from ncscope.figures.scene import drawn_classes, shared_basis, view_limit
+from ncscope.figures.projection import EXACT, finite_rows
+from ncscope.figures.scene import common_limits, drawn_classes, shared_basis
 from ncscope.figures.training import motion_limits
 from ncscope.metrics.rows import pairwise_cosines
 from ncscope.text import run_names, same_classes
 
-NAMED = 16  # more names than this do not fit beside a small heat map
+_NAMED = 16  # more names than this do not fit beside a small heat map
+_CELLS = 3_000_000  # bytes of heat-map cells a page may have, over all runs
 _COUNTS = ("train_count", "count")
+# For each plot of bars, the columns that may fill it, the best first
 _BARS = (("accuracy", "ncc_accuracy"), ("cosine_centred", "nearest_cosine"), _COUNTS)
-CELLS = 3_000_000  # bytes of heat-map cells a page may have, over all runs
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +40,22 @@ class Plot:
     figure: Any  # the `plotly.graph_objects.Figure` itself, with its title and buttons
 
 
-def plot_of(figure: Any, run: str, kind: str) -> Plot:
+def plots_of(runs: Sequence[Run]) -> dict[str, list[Plot]]:
+    """The figures of measured runs, by section of the page."""
+    records = [run.record for run in runs]
+    names = run_names(records)
+    points = [points_of(run.features) for run in runs]
+    shared = same_classes(records)
+    return {
+        "simplex": _scenes(points, names, shared=shared),
+        "cosines": _heatmaps(points, names),
+        "angles": _histograms(points, names) + _gaps(points, names),
+        "classes": _groups(records, names) + _bars(records, names),
+        "training": _training([run.training for run in runs], names),
+    }
+
+
+def _plot_of(figure: Any, run: str, kind: str) -> Plot:
     """A figure as a page has it: title, caption and buttons are the page's own."""
     content = json.loads(figure.to_json(validate=False))
     layout = content["layout"]
@@ -61,23 +73,52 @@ def plot_of(figure: Any, run: str, kind: str) -> Plot:
     return Plot(run, meta.pop("title"), caption, kind, content, figure)
 
 
-def plots_of(runs: Sequence[Run]) -> dict[str, list[Plot]]:
-    """The figures of measured runs, by section of the page."""
-    records = [run.record for run in runs]
-    names = run_names(records)
-    points = [points_of(run.features) for run in runs]
-    shared = same_classes(records)
-    return {
-        "simplex": scenes(points, names, shared=shared),
-        "cosines": _heatmaps(points, names),
-        "angles": _histograms(points, names) + _gaps(points, names),
-        "classes": _groups(records, names) + _bars(records, names),
-        "training": training_plots([run.training for run in runs], names),
-    }
+def _scenes(points: Sequence[Points], names: Sequence[str], *, shared: bool) -> list[Plot]:
+    """Up to four classes exactly; all of them on principal axes where there are more."""
+    most = 2000 if len(points) <= 2 else 800
+    plots = []
+    exact = [_evenly(one) for one in points]
+    if shared:
+        exact = [exact[0] if one.vectors[exact[0]].isfinite().all() else own
+                 for one, own in zip(points, exact, strict=True)]  # fmt: skip
+    limits = common_limits(points, exact, [None] * len(points), max_points=most)
+    for one, classes, name in zip(points, exact, names, strict=True):
+        size = len(one.names)
+        title = "All classes" if size <= EXACT else f"{len(classes)} classes"
+        figure = figures.simplex(one, classes=classes, max_points=most, limits=limits, title=title)
+        plots.append(_plot_of(figure, name, "scene"))
+    if any(len(one.names) > EXACT for one in points):
+        plots += _overviews(points, names, most, shared=shared)
+    return plots
+
+
+def _overviews(
+    points: Sequence[Points], names: Sequence[str], most: int, *, shared: bool
+) -> list[Plot]:
+    """All classes of every run; on axes fitted to all runs together where they can be."""
+    drawn = [drawn_classes(one, "all") for one in points]
+    together = shared and len(points) > 1 and all(classes == drawn[0] for classes in drawn)
+    basis = shared_basis(points, drawn[0]) if together else None
+    limits = None
+    if together:
+        limits = common_limits(points, drawn, [basis] * len(points), max_points=most)
+    plots = []
+    for one, name in zip(points, names, strict=True):
+        figure = figures.simplex(
+            one, classes="all", max_points=most, basis=basis, limits=limits, title="All classes"
+        )
+        plots.append(_plot_of(figure, name, "scene"))
+    return plots
+
+
+def _evenly(points: Points) -> list[int]:
+    """Up to four drawable classes, evenly spaced through the class list."""
+    drawable = drawn_classes(points, "all")
+    return [drawable[place] for place in spread_classes(len(drawable), EXACT)]
 
 
 def _heatmaps(points: Sequence[Points], names: Sequence[str]) -> list[Plot]:
-    side = min(200, int((CELLS / (len(points) * 3 * 2 * 5.4)) ** 0.5))
+    side = min(200, int((_CELLS / (len(points) * 3 * 2 * 5.4)) ** 0.5))
     plots = []
     for one, name in zip(points, names, strict=True):
         order = cluster_order(_cosines(one.vectors, one.vectors, centred=False))
@@ -95,9 +136,9 @@ def _heatmaps(points: Sequence[Points], names: Sequence[str]) -> list[Plot]:
             )  # fmt: skip
             figure.update_traces(showscale=False)  # one scale for all stands above them
             figure.update_xaxes(showticklabels=False)  # they would repeat the rows' names
-            named = len(one.names) <= NAMED
+            named = len(one.names) <= _NAMED
             figure.update_yaxes(showticklabels=named)
-            plots.append(plot_of(figure, name, "square named" if named else "square"))
+            plots.append(_plot_of(figure, name, "square named" if named else "square"))
     return plots
 
 
@@ -116,8 +157,17 @@ def _histograms(points: Sequence[Points], names: Sequence[str]) -> list[Plot]:
         figure = figures.angle_histogram(
             series[0], len(one.names), centred=series[1], title="Distribution over pairs"
         )
-        plots.append(plot_of(figure, name, "wide"))
+        plots.append(_plot_of(figure, name, "wide"))
     return plots
+
+
+def _cosines(rows: Tensor, columns: Tensor, *, centred: bool) -> Tensor:
+    """(K, K) cosines over the classes that both sides have; NaN for the others."""
+    there = (rows.isfinite().all(dim=1) & columns.isfinite().all(dim=1)).nonzero().flatten()
+    found = torch.full((len(rows), len(rows)), float("nan"), dtype=torch.float64)
+    kept = pairwise_cosines(finite_rows(rows[there]), finite_rows(columns[there]), centred=centred)
+    found[there[:, None], there] = kept
+    return found
 
 
 def _gaps(points: Sequence[Points], names: Sequence[str]) -> list[Plot]:
@@ -126,7 +176,7 @@ def _gaps(points: Sequence[Points], names: Sequence[str]) -> list[Plot]:
     for one, name in zip(points, names, strict=True):
         if one.text is not None and one.means is not None:
             with suppress(ShapeError):  # one centre: no gap to draw
-                plots.append(plot_of(figures.modality_gap(one), name, "wide"))
+                plots.append(_plot_of(figures.modality_gap(one), name, "wide"))
     return plots
 
 
@@ -139,7 +189,7 @@ def _groups(records: Sequence[dict[str, Any]], names: Sequence[str]) -> list[Plo
             figure = figures.group_accuracy(
                 [record for record, _ in kept], [name for _, name in kept], measure=measure
             )
-            return [plot_of(figure, kept[0][1], "wide")]
+            return [_plot_of(figure, kept[0][1], "wide")]
     return []
 
 
@@ -156,7 +206,7 @@ def _bars(records: Sequence[dict[str, Any]], names: Sequence[str]) -> list[Plot]
             words = COLUMNS[measure].title
             title = words[0].upper() + words[1:]
             figure = figures.per_class_bars(record, measure=measure, title=title)
-            plots.append(plot_of(figure, name, "wide"))
+            plots.append(_plot_of(figure, name, "wide"))
     return plots
 
 
@@ -166,76 +216,7 @@ def _differs(record: dict[str, Any], measure: str) -> bool:
     return bool(values) and (measure not in _COUNTS or len(set(values)) > 1)
 
 
-def _cosines(rows: Tensor, columns: Tensor, *, centred: bool) -> Tensor:
-    """(K, K) cosines over the classes that both sides have; NaN for the others."""
-    there = (rows.isfinite().all(dim=1) & columns.isfinite().all(dim=1)).nonzero().flatten()
-    found = torch.full((len(rows), len(rows)), float("nan"), dtype=torch.float64)
-    kept = pairwise_cosines(finite_rows(rows[there]), finite_rows(columns[there]), centred=centred)
-    found[there[:, None], there] = kept
-    return found
-
-
-def scenes(points: Sequence[Points], names: Sequence[str], *, shared: bool) -> list[Plot]:
-    """Up to four classes exactly; all of them on principal axes where there are more."""
-    most = 2000 if len(points) <= 2 else 800
-    plots = []
-    exact = [_evenly(one) for one in points]
-    if shared:
-        exact = [exact[0] if _all_drawable(one, exact[0]) else own
-                 for one, own in zip(points, exact, strict=True)]  # fmt: skip
-    limits = _limits(points, exact, [None] * len(points), most)
-    for one, classes, name in zip(points, exact, names, strict=True):
-        size = len(one.names)
-        title = "All classes" if size <= EXACT else f"{len(classes)} classes"
-        figure = figures.simplex(one, classes=classes, max_points=most, limits=limits, title=title)
-        plots.append(plot_of(figure, name, "scene"))
-    if any(len(one.names) > EXACT for one in points):
-        plots += _overviews(points, names, most, shared=shared)
-    return plots
-
-
-def _overviews(
-    points: Sequence[Points], names: Sequence[str], most: int, *, shared: bool
-) -> list[Plot]:
-    """All classes of every run; on axes fitted to all runs together where they can be."""
-    drawn = [drawn_classes(one, "all") for one in points]
-    together = shared and len(points) > 1 and all(classes == drawn[0] for classes in drawn)
-    basis = shared_basis(points, drawn[0]) if together else None
-    limits = _limits(points, drawn, [basis] * len(points), most) if together else None
-    plots = []
-    for one, name in zip(points, names, strict=True):
-        figure = figures.simplex(
-            one, classes="all", max_points=most, basis=basis, limits=limits, title="All classes"
-        )
-        plots.append(plot_of(figure, name, "scene"))
-    return plots
-
-
-def _evenly(points: Points) -> list[int]:
-    """Up to four drawable classes, evenly spaced through the class list."""
-    drawable = drawn_classes(points, "all")
-    return [drawable[place] for place in spread_classes(len(drawable), EXACT)]
-
-
-def _all_drawable(points: Points, classes: Sequence[int]) -> bool:
-    return bool(points.vectors[list(classes)].isfinite().all())
-
-
-def _limits(
-    points: Sequence[Points], drawn: Sequence[Sequence[int]], bases: Sequence[Basis | None],
-    most: int,
-) -> dict[str, float]:  # fmt: skip
-    """Half the side of the cube that holds every run's view, by form: one scale for all runs."""
-    found = {"centred": 0.0, "raw": 0.0}
-    for one, classes, given in zip(points, drawn, bases, strict=True):
-        basis = shared_basis([one], classes) if given is None else given
-        for form in found:
-            view = project(one, basis, classes, centred=form == "centred", max_points=most)
-            found[form] = max(found[form], view_limit(view))
-    return found
-
-
-def training_plots(trainings: Sequence[Training | None], names: Sequence[str]) -> list[Plot]:
+def _training(trainings: Sequence[Training | None], names: Sequence[str]) -> list[Plot]:
     """Motions of all runs first, side by side, then their curves; nothing for runs without."""
     plots = _motions(
         [
@@ -247,10 +228,10 @@ def training_plots(trainings: Sequence[Training | None], names: Sequence[str]) -
     for one, name in zip(trainings, names, strict=True):
         if one is not None and one.log is not None:
             try:
-                figure = run_figures.training_curves(one.log, title="Curves")
+                figure = figures.training_curves(one.log, title="Curves")
             except NcscopeError:  # a log of other things is no reason to have no page
                 continue
-            plots.append(plot_of(figure, name, "curves"))
+            plots.append(_plot_of(figure, name, "curves"))
     return plots
 
 
@@ -262,6 +243,6 @@ def _motions(moved: Sequence[tuple[Trajectory, str]]) -> list[Plot]:
     plots = []
     for (one, name), classes in zip(moved, chosen, strict=True):
         title = f"{len(classes)} classes over the training"
-        figure = run_figures.simplex_motion(one, classes=classes, limits=limits, title=title)
-        plots.append(plot_of(figure, name, "scene"))
+        figure = figures.simplex_motion(one, classes=classes, limits=limits, title=title)
+        plots.append(_plot_of(figure, name, "scene"))
     return plots

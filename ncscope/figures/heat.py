@@ -1,22 +1,24 @@
-"""Heat maps of cosines between classes, from -1 to 1 at any K.
+"""Heat maps of cosines between classes, from -1 to 1, legible at any K: many classes share a cell.
 
-K classes.
+K classes, B <= K rows of cells.
 """
 
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from ncscope.errors import ShapeError
 from ncscope.figures import style as palette
-from ncscope.figures.points import Cells, cells, cluster_order
+from ncscope.figures.points import cluster_order
 from ncscope.figures.scene import Parts
-from ncscope.figures.style import Words, axis, base_layout, form_buttons, mark_form
+from ncscope.figures.style import TICKS, Words, axis, base_layout, form_buttons, mark_form
 from ncscope.text import in_plot, number
-
-TICKS = 40  # more names than this cannot be read along an axis
 
 
 def heat_parts(
@@ -41,7 +43,9 @@ def heat_parts(
         traces += mark_form([_heatmap(drawn, names)], form, shown=form == shown)
     assert drawn is not None
     caption = _caption(len(names), drawn, own_pairs=own_pairs, clustered=order == "cluster")
-    layout = base_layout(title, caption, meta=_scales(), top=8)
+    grounds = {"light": palette.DIVERGING_LIGHT, "dark": palette.DIVERGING_DARK}
+    scales = {ground: palette.scale(stops) for ground, stops in grounds.items()}
+    layout = base_layout(title, caption, meta=scales, top=8)
     labels = _labels(drawn, names)
     few = len(drawn.groups) <= TICKS and not drawn.binned
     plain = {
@@ -54,6 +58,51 @@ def heat_parts(
                        "constraintoward": "top"}  # fmt: skip
     layout["updatemenus"] = form_buttons(traces, shown)
     return traces, layout
+
+
+@dataclass(frozen=True, eq=False)
+class Cells:
+    """A matrix for a heat map: (B, B) values and the classes, in order, of each row and column.
+
+    `binned` tells whether a cell is the mean of a block of class pairs.
+    """
+
+    values: Tensor
+    groups: list[list[int]]
+
+    @property
+    def binned(self) -> bool:
+        return any(len(group) > 1 for group in self.groups)
+
+
+def cells(matrix: Tensor, order: list[int], *, most: int, own_pairs: bool) -> Cells:
+    """Reorder a (K, K) matrix, and where K > `most` replace blocks by their mean.
+
+    Args:
+        own_pairs: whether the diagonal counts in a block's mean. It says nothing where rows and
+            columns are the same vectors (always 1), and much where they are text and images.
+
+    Raises:
+        ShapeError: not square, or the order is not of its classes.
+    """
+    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
+        raise ShapeError(f"`matrix` must be (K, K); got {tuple(matrix.shape)}")
+    if sorted(order) != list(range(len(matrix))):
+        raise ShapeError(f"`order` must hold each of 0..{len(matrix) - 1} once")
+    sorted_matrix = matrix.detach().cpu().double()[order][:, order]
+    count = min(len(order), most)
+    edges = np.linspace(0, len(order), count + 1).round().astype(int)
+    groups = [order[start:stop] for start, stop in pairwise(edges)]
+    if count == len(order):
+        return Cells(sorted_matrix, groups)
+    weights = sorted_matrix.isfinite().double()
+    if not own_pairs:
+        weights.fill_diagonal_(0)
+    members = torch.zeros(count, len(order), dtype=torch.float64)
+    for row, (start, stop) in enumerate(pairwise(edges)):
+        members[row, start:stop] = 1
+    sums = members @ (sorted_matrix.nan_to_num() * weights) @ members.T
+    return Cells(sums / (members @ weights @ members.T), groups)
 
 
 def _heatmap(drawn: Cells, names: Sequence[str]) -> dict[str, Any]:
@@ -79,11 +128,10 @@ def _labels(drawn: Cells, names: Sequence[str]) -> list[str]:
         if len(group) > 1:
             words += f" … {in_plot(names[group[-1]], 60)} ({len(group)} classes)"
         found.append(words)
-    twice = {words for words in found if found.count(words) > 1} if len(set(found)) < len(found) \
-        else set()  # fmt: skip
+    times = Counter(found)
     # plotly draws categories of one name as one: tell them apart by the class's number
     return [
-        f"{words} [{group[0]}]" if words in twice else words
+        f"{words} [{group[0]}]" if times[words] > 1 else words
         for words, group in zip(found, drawn.groups, strict=True)
     ]
 
@@ -110,11 +158,3 @@ def _caption(size: int, drawn: Cells, *, own_pairs: bool, clustered: bool) -> li
     if clustered:
         caption.append((None, "Classes are ordered so that alike ones are neighbours."))
     return caption
-
-
-def _scales() -> dict[str, Any]:
-    """The colour scale for either ground: the neutral middle goes with it."""
-    return {
-        "light": palette.scale(palette.DIVERGING_LIGHT),
-        "dark": palette.scale(palette.DIVERGING_DARK),
-    }

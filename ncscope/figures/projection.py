@@ -1,9 +1,6 @@
-"""The three-dimensional view of class vectors: which axes, where a perfect simplex would be, and
-how much of the features the picture leaves out.
+"""The three-dimensional view of class vectors: its axes, its ideal simplex, and what it leaves out.
 
-K class vectors, D width, r <= 3 axes.
-
-N samples, K classes drawn, D width. Two views, each on axes A (D, 3) of its own:
+N samples, K classes drawn, D width, r <= 3 axes. Two views, each on axes A (D, 3) of its own:
 
 Centred: each modality minus the mean of the K class vectors drawn. K <= 4 centred vectors span at
 most three dimensions, so the picture of them is exact: lengths and angles are the true ones. With
@@ -33,51 +30,6 @@ from ncscope.metrics.frames import simplex_etf
 
 EXACT = 4  # as many class vectors as three dimensions hold without loss, once centred
 _FEW = 16  # up to this many vectors or dimensions the axes come from an SVD
-
-
-def principal_axes(rows: Tensor) -> Tensor:
-    """At most three orthonormal columns (D, r) that keep most of the squared length of (K, D) rows.
-
-    Fewer where the rows span fewer dimensions. The largest coordinate on each axis is positive.
-    """
-    axes = _few_axes(rows) if min(rows.shape) <= _FEW else _many_axes(rows)
-    coordinates = rows @ axes
-    largest = coordinates.abs().argmax(dim=0, keepdim=True)
-    return axes * torch.where(coordinates.gather(0, largest) < 0, -1.0, 1.0)
-
-
-def _few_axes(rows: Tensor) -> Tensor:
-    """Leading right singular vectors, to the last digit."""
-    _, sizes, directions = torch.linalg.svd(rows, full_matrices=False)
-    noise = sizes[0] * max(rows.shape) * torch.finfo(rows.dtype).eps
-    return directions[: min(3, int((sizes > noise).sum()))].T
-
-
-def _many_axes(rows: Tensor) -> Tensor:
-    """The same from the smaller Gram matrix: tens of times faster at K = 1000, D = 512, and good
-    to half the digits, which is more than a principal view can show."""
-    num_classes, width = rows.shape
-    gram = rows.T @ rows if width <= num_classes else rows @ rows.T
-    values, vectors = torch.linalg.eigh(gram)
-    noise = values[-1] * max(rows.shape) * torch.finfo(rows.dtype).eps
-    kept = vectors[:, max(len(values) - 3, int((values <= noise).sum())) :].flip(1)
-    if width <= num_classes:
-        return kept
-    return torch.linalg.qr(rows.T @ kept).Q
-
-
-def procrustes(coordinates: Tensor, target: Tensor) -> Tensor:
-    """The (r, 3) turn or reflection Q with Q Q^T = I that takes (K, r) coordinates nearest to a
-    (K, 3) target: with coordinates^T target = U S V^T, Q = U V^T (Schönemann 1966)."""
-    left, _, right = torch.linalg.svd(coordinates.T @ target, full_matrices=False)
-    return left @ right
-
-
-def regular_simplex(num_classes: int) -> Tensor:
-    """Unit vertices (K, 3) of a segment (K = 2), triangle or tetrahedron standing upright."""
-    corners = simplex_etf(num_classes, 3)
-    # Helmert's frame has its last vertex alone on the last axis: that one points up.
-    return corners if num_classes < EXACT else corners * torch.tensor([1.0, 1.0, -1.0])
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,7 +107,7 @@ def project(
             offset[name] = finite_rows(rows).mean(dim=0)
         rows = rows - offset[name]
         placed[name] = rows @ axes
-        shares[name] = share(finite_rows(rows), axes)
+        shares[name] = _share(finite_rows(rows), axes)
     samples = None
     if points.image is not None and points.label is not None and points.means is not None:
         rows = stratified_rows(points.label, index, max_points=max_points, seed=seed)
@@ -163,11 +115,11 @@ def project(
         shares["images"] = _share_of_images(points, index, offset["means"], axes)
     vectors = points.vectors[index] - offset["means" if points.text is None else "text"]
     drawn = placed["means" if points.text is None else "text"]
-    frame = ideal_frame(vectors, drawn, turned=not centred)
+    frame = _ideal_frame(vectors, drawn, turned=not centred)
     return View(placed.get("text"), placed.get("means"), samples, frame, shares)
 
 
-def ideal_frame(vectors: Tensor, drawn: Tensor, *, turned: bool) -> Tensor | None:
+def _ideal_frame(vectors: Tensor, drawn: Tensor, *, turned: bool) -> Tensor | None:
     """Vertices (K, 3) of the regular simplex with the root mean square length of (K, D) vectors.
 
     `turned` fits it to the (K, 3) drawn vectors by Procrustes; otherwise it stands upright, as
@@ -179,14 +131,9 @@ def ideal_frame(vectors: Tensor, drawn: Tensor, *, turned: bool) -> Tensor | Non
     return corners @ procrustes(corners, drawn) if turned else corners
 
 
-def share(rows: Tensor, axes: Tensor) -> float:
+def _share(rows: Tensor, axes: Tensor) -> float:
     """Part of the squared length of (K, D) rows that lies in (D, 3) axes; NaN where they are 0."""
     return float((rows @ axes).square().sum() / rows.square().sum())
-
-
-def finite_rows(rows: Tensor) -> Tensor:
-    """The rows of (K, D) without NaN: classes without images have none."""
-    return rows[rows.isfinite().all(dim=1)]
 
 
 def _share_of_images(points: Points, classes: Sequence[int], offset: Tensor, axes: Tensor) -> float:
@@ -202,6 +149,56 @@ def _share_of_images(points: Points, classes: Sequence[int], offset: Tensor, axe
     return shown / whole if whole > 0 else float("nan")
 
 
+def principal_axes(rows: Tensor) -> Tensor:
+    """At most three orthonormal columns (D, r) that keep most of the squared length of (K, D) rows.
+
+    Fewer where the rows span fewer dimensions. The largest coordinate on each axis is positive.
+    """
+    axes = _few_axes(rows) if min(rows.shape) <= _FEW else _many_axes(rows)
+    coordinates = rows @ axes
+    largest = coordinates.abs().argmax(dim=0, keepdim=True)
+    return axes * torch.where(coordinates.gather(0, largest) < 0, -1.0, 1.0)
+
+
+def _few_axes(rows: Tensor) -> Tensor:
+    """Leading right singular vectors, to the last digit."""
+    _, sizes, directions = torch.linalg.svd(rows, full_matrices=False)
+    noise = sizes[0] * max(rows.shape) * torch.finfo(rows.dtype).eps
+    return directions[: min(3, int((sizes > noise).sum()))].T
+
+
+def _many_axes(rows: Tensor) -> Tensor:
+    """The same from the smaller Gram matrix: tens of times faster at K = 1000, D = 512, and good
+    to half the digits, which is more than a principal view can show."""
+    num_classes, width = rows.shape
+    gram = rows.T @ rows if width <= num_classes else rows @ rows.T
+    values, vectors = torch.linalg.eigh(gram)
+    noise = values[-1] * max(rows.shape) * torch.finfo(rows.dtype).eps
+    kept = vectors[:, max(len(values) - 3, int((values <= noise).sum())) :].flip(1)
+    if width <= num_classes:
+        return kept
+    return torch.linalg.qr(rows.T @ kept).Q
+
+
 def _padded(axes: Tensor) -> Tensor:
     """(D, r) axes with zero columns up to three."""
     return torch.cat([axes, axes.new_zeros(len(axes), 3 - axes.shape[1])], dim=1)
+
+
+def procrustes(coordinates: Tensor, target: Tensor) -> Tensor:
+    """The (r, 3) turn or reflection Q with Q Q^T = I that takes (K, r) coordinates nearest to a
+    (K, 3) target: with coordinates^T target = U S V^T, Q = U V^T (Schönemann 1966)."""
+    left, _, right = torch.linalg.svd(coordinates.T @ target, full_matrices=False)
+    return left @ right
+
+
+def regular_simplex(num_classes: int) -> Tensor:
+    """Unit vertices (K, 3) of a segment (K = 2), triangle or tetrahedron standing upright."""
+    corners = simplex_etf(num_classes, 3)
+    # Helmert's frame has its last vertex alone on the last axis: that one points up.
+    return corners if num_classes < EXACT else corners * torch.tensor([1.0, 1.0, -1.0])
+
+
+def finite_rows(rows: Tensor) -> Tensor:
+    """The rows of (K, D) without NaN: classes without images have none."""
+    return rows[rows.isfinite().all(dim=1)]

@@ -24,7 +24,7 @@ def few_classes(
     points: Points, view: View, classes: Sequence[int], sampled: Tensor | None
 ) -> list[dict[str, Any]]:
     """Traces a class: text arrow, class mean, images; one legend entry, which hides all three."""
-    traces = frame_traces(view)
+    traces = _frame(view)
     labels = None if sampled is None or points.label is None else points.label.cpu()[sampled]
     for place, index in enumerate(classes):
         if view.samples is not None and sampled is not None and labels is not None:
@@ -35,6 +35,68 @@ def few_classes(
             vectors[0]["showlegend"] = True
         traces += vectors
     return traces
+
+
+def many_classes(
+    points: Points, view: View, classes: Sequence[int], sampled: Tensor | None,
+    shades: Sequence[float],
+) -> list[dict[str, Any]]:  # fmt: skip
+    """One trace a modality; `shades` (K,) in [0, 1] places each class on the colour scale."""
+    names = [in_plot(points.names[index], 80) for index in classes]
+    traces = _frame(view)
+    if view.samples is not None and sampled is not None and points.label is not None:
+        where = {index: place for place, index in enumerate(classes)}
+        places = [where[label] for label in points.label.cpu()[sampled].tolist()]
+        traces.append(_cloud(
+            "images", view.samples, [f"image of {names[p]}" for p in places],
+            [shades[p] for p in places], {"size": 1.8, "opacity": 0.4},
+            [[classes[p], row] for p, row in zip(places, sampled.tolist(), strict=True)],
+        ))  # fmt: skip
+    size = 4 if len(classes) <= 100 else 2.5
+    sides = (
+        ("class means", "class mean of", view.means, {"size": size, "symbol": "circle"}),
+        ("text", "text of", view.text, {"size": size + 0.5, "symbol": "diamond"}),
+    )
+    for title, words, rows, look in sides:
+        if rows is not None:
+            kept = rows.isfinite().all(dim=1).nonzero().flatten().tolist()
+            traces.append(_cloud(
+                title, rows[kept], [f"{words} {names[p]}" for p in kept],
+                [shades[p] for p in kept], {"opacity": 0.9, **look},
+                [[classes[p], -1] for p in kept],
+            ))  # fmt: skip
+    return traces
+
+
+def sampled_rows(
+    points: Points, classes: Sequence[int], *, max_points: int, seed: int
+) -> Tensor | None:
+    """The rows of the images in a `View` made with the same arguments."""
+    if points.image is None or points.label is None or points.means is None:
+        return None
+    return stratified_rows(points.label, classes, max_points=max_points, seed=seed)
+
+
+def _frame(view: View) -> list[dict[str, Any]]:
+    """The regular simplex as thin lines (nothing for K > 4) and a mark at the origin."""
+    origin = {
+        "type": "scatter3d", "x": [0], "y": [0], "z": [0], "mode": "markers", "name": "origin",
+        "showlegend": False, "hovertemplate": "origin<extra></extra>",
+        "marker": {"size": 4, "color": palette.INK, "symbol": "cross"},
+    }  # fmt: skip
+    if view.frame is None:
+        return [origin]
+    corners = view.frame.tolist()
+    path: list[list[float | None]] = []
+    for end in range(len(corners)):
+        for start in range(end):
+            path += [corners[start], corners[end], [None, None, None]]
+    frame = {
+        "type": "scatter3d", "mode": "lines", "name": "ideal simplex", "legendgroup": "frame",
+        "x": [p[0] for p in path], "y": [p[1] for p in path], "z": [p[2] for p in path],
+        "line": {"color": palette.INK, "width": 2}, "hoverinfo": "skip",
+    }  # fmt: skip
+    return [origin, frame]
 
 
 def _images(
@@ -81,68 +143,6 @@ def _class(points: Points, index: int) -> dict[str, Any]:
         "type": "scatter3d", "legendgroup": str(index), "showlegend": False,
         "name": in_plot(points.names[index], 24), "hovertemplate": _HOVER,
     }  # fmt: skip
-
-
-def many_classes(
-    points: Points, view: View, classes: Sequence[int], sampled: Tensor | None,
-    shades: Sequence[float],
-) -> list[dict[str, Any]]:  # fmt: skip
-    """One trace a modality; `shades` (K,) in [0, 1] places each class on the colour scale."""
-    names = [in_plot(points.names[index], 80) for index in classes]
-    traces = frame_traces(view)
-    if view.samples is not None and sampled is not None and points.label is not None:
-        where = {index: place for place, index in enumerate(classes)}
-        places = [where[label] for label in points.label.cpu()[sampled].tolist()]
-        traces.append(_cloud(
-            "images", view.samples, [f"image of {names[p]}" for p in places],
-            [shades[p] for p in places], {"size": 1.8, "opacity": 0.4},
-            [[classes[p], row] for p, row in zip(places, sampled.tolist(), strict=True)],
-        ))  # fmt: skip
-    size = 4 if len(classes) <= 100 else 2.5
-    sides = (
-        ("class means", "class mean of", view.means, {"size": size, "symbol": "circle"}),
-        ("text", "text of", view.text, {"size": size + 0.5, "symbol": "diamond"}),
-    )
-    for title, words, rows, look in sides:
-        if rows is not None:
-            kept = rows.isfinite().all(dim=1).nonzero().flatten().tolist()
-            traces.append(_cloud(
-                title, rows[kept], [f"{words} {names[p]}" for p in kept],
-                [shades[p] for p in kept], {"opacity": 0.9, **look},
-                [[classes[p], -1] for p in kept],
-            ))  # fmt: skip
-    return traces
-
-
-def frame_traces(view: View) -> list[dict[str, Any]]:
-    """The regular simplex as thin lines (nothing for K > 4) and a mark at the origin."""
-    origin = {
-        "type": "scatter3d", "x": [0], "y": [0], "z": [0], "mode": "markers", "name": "origin",
-        "showlegend": False, "hovertemplate": "origin<extra></extra>",
-        "marker": {"size": 4, "color": palette.INK, "symbol": "cross"},
-    }  # fmt: skip
-    if view.frame is None:
-        return [origin]
-    corners = view.frame.tolist()
-    path: list[list[float | None]] = []
-    for end in range(len(corners)):
-        for start in range(end):
-            path += [corners[start], corners[end], [None, None, None]]
-    frame = {
-        "type": "scatter3d", "mode": "lines", "name": "ideal simplex", "legendgroup": "frame",
-        "x": [p[0] for p in path], "y": [p[1] for p in path], "z": [p[2] for p in path],
-        "line": {"color": palette.INK, "width": 2}, "hoverinfo": "skip",
-    }  # fmt: skip
-    return [origin, frame]
-
-
-def sampled_rows(
-    points: Points, classes: Sequence[int], *, max_points: int, seed: int
-) -> Tensor | None:
-    """The rows of the images in a `View` made with the same arguments."""
-    if points.image is None or points.label is None or points.means is None:
-        return None
-    return stratified_rows(points.label, classes, max_points=max_points, seed=seed)
 
 
 def _cloud(

@@ -1,6 +1,6 @@
 """Figures of a study: a measure against accuracy, a result over two weights, pull and push.
 
-n rows of a plain table.
+n rows of a plain table, K classes.
 """
 
 import math
@@ -13,7 +13,7 @@ from scipy import stats
 from ncscope.errors import DataError, ShapeError
 from ncscope.figures import style as palette
 from ncscope.figures.scene import Parts
-from ncscope.figures.style import axis, base_layout
+from ncscope.figures.style import ABOVE, CLEAR, axis, base_layout
 from ncscope.metrics.objective import PullPush
 from ncscope.text import clean, in_plot, number, percent
 
@@ -27,7 +27,7 @@ def scatter_parts(
     """Traces and layout of `ncscope.figures.figures.measure_scatter`."""
     if not 0 < level < 1:
         raise DataError(f"`level` is {level}; expected a share between 0 and 1")
-    kept = [row for row in rows if _number(row.get(x)) and _number(row.get(y))]
+    kept = [row for row in rows if _is_number(row.get(x)) and _is_number(row.get(y))]
     if not kept:
         raise DataError(f"none of {len(rows)} rows has numbers for both {x!r} and {y!r}")
     across, up = (np.array([float(row[key]) for row in kept]) for key in (x, y))
@@ -46,7 +46,7 @@ def scatter_parts(
         traces.append(_points(name, place, across[mine], up[mine], [kept[k] for k in mine], label))
     layout = base_layout(title, [(None, " ".join(words))], top=20)
     layout["xaxis"], layout["yaxis"] = axis(in_plot(x, 60)), axis(in_plot(y, 60))
-    layout["legend"] |= {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"}
+    layout["legend"] |= ABOVE
     layout["showlegend"] = group is not None
     return traces, layout
 
@@ -104,13 +104,9 @@ def _points(
         "hovertemplate": "%{text}<br>%{x:.4g}, %{y:.4g}<extra></extra>",
         "marker": {
             "size": 8, "color": palette.class_colour(place), "opacity": 0.85,
-            "symbol": ("circle", "square", "diamond", "cross")[place // 8 % 4],
+            "symbol": palette.class_symbol(place),
         },
     }  # fmt: skip
-
-
-def _number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def surface_parts(
@@ -124,32 +120,34 @@ def surface_parts(
             f"a surface needs two values or more of both {x!r} and {y!r}; found {len(across)} and "
             f"{len(up)}"
         )
-    means = [[_mean(cells.get((first, second))) for first in across] for second in up]
+    means = {key: float(np.mean(values)) for key, values in cells.items()}
+    drawn = {key: round(mean, 6) for key, mean in means.items()}
     words = [[_words((first, second), cells, x, y, z) for first in across] for second in up]
-    best = max(cells, key=lambda key: float(np.mean(cells[key])))
+    best = max(means, key=lambda key: means[key])
     missing = len(across) * len(up) - len(cells)
     most = max(map(len, cells.values()))
     said = f"{len(across)} × {len(up)} values, spaced by their order, not by their size."
     said += f" A height is the mean of up to {most} rows." if most > 1 else ""
     said += f" {missing} combinations were not run: holes." if missing else ""
-    said += f" Marked: the highest mean, {number(float(np.mean(cells[best])))}."
+    said += f" Marked: the highest mean, {number(means[best])}."
     layout = base_layout(title, [(None, said)], top=8)
     layout["margin"] |= {"l": 0, "r": 0, "b": 0}
     layout["scene"] = {
         "xaxis": _axis(x, across), "yaxis": _axis(y, up),
         "zaxis": {"title": {"text": in_plot(z, 40)}, "color": palette.INK,
                   "gridcolor": palette.FAINT, "showbackground": False},
-        "camera": {"eye": {"x": -1.5, "y": -1.5, "z": 0.9}}, "bgcolor": "rgba(0,0,0,0)",
+        "camera": {"eye": {"x": -1.5, "y": -1.5, "z": 0.9}}, "bgcolor": CLEAR,
     }  # fmt: skip
     surface = {
-        "type": "surface", "x": list(range(len(across))), "y": list(range(len(up))), "z": means,
+        "type": "surface", "x": list(range(len(across))), "y": list(range(len(up))),
+        "z": [[drawn.get((first, second)) for first in across] for second in up],
         "text": words, "hovertemplate": "%{text}<extra></extra>", "connectgaps": False,
         "colorscale": palette.scale(palette.MANY), "showscale": False, "opacity": 0.9,
     }  # fmt: skip
     top = {
         "type": "scatter3d", "mode": "markers", "showlegend": False, "name": "highest",
         "x": [across.index(best[0])], "y": [up.index(best[1])],
-        "z": [float(np.mean(cells[best]))], "text": [_words(best, cells, x, y, z)],
+        "z": [means[best]], "text": [_words(best, cells, x, y, z)],
         "hovertemplate": "highest<br>%{text}<extra></extra>",
         "marker": {"size": 5, "color": palette.CLASSES[4]},
     }  # fmt: skip
@@ -163,19 +161,12 @@ def _cells(
     found: dict[tuple[float, float], list[float]] = {}
     for row in rows:
         values = [row.get(key) for key in (x, y, z)]
-        if all(
-            isinstance(v, int | float) and not isinstance(v, bool) and math.isfinite(v)
-            for v in values
-        ):
+        if all(map(_is_number, values)):
             first, second, height = (float(v) for v in values if v is not None)
             found.setdefault((first, second), []).append(height)
     if not found:
         raise DataError(f"none of {len(rows)} rows has numbers for {x!r}, {y!r} and {z!r}")
     return found
-
-
-def _mean(values: list[float] | None) -> float | None:
-    return None if values is None else round(float(np.mean(values)), 6)
 
 
 def _words(
@@ -230,5 +221,9 @@ def gradient_parts(
     layout["barmode"] = "group"
     layout["xaxis"] = {**axis(), "type": "category", "showgrid": False}
     layout["yaxis"] = {**axis("length"), "rangemode": "tozero"}
-    layout["legend"] |= {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"}
+    layout["legend"] |= ABOVE
     return traces, layout
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -35,7 +35,9 @@ DIVERGING_DARK = (
 )  # fmt: skip
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', sans-serif"
 CLEAR = "rgba(0,0,0,0)"
-Words = tuple[str | None, str]
+TICKS = 40  # more names than this cannot be read along an axis
+ABOVE = {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"}  # a legend over the plot
+Words = tuple[str | None, str]  # the form that a sentence speaks of, None for both; the sentence
 
 
 def class_colour(position: int) -> str:

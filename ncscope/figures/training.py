@@ -14,22 +14,24 @@ from ncscope.diagnosis.training import TrainingLog, Trajectory, series, thinned
 from ncscope.errors import DataError, ShapeError
 from ncscope.figures import style as palette
 from ncscope.figures.points import Points, points_at
-from ncscope.figures.projection import EXACT, Basis, View, procrustes, project, regular_simplex
+from ncscope.figures.projection import EXACT, Basis, View, procrustes, regular_simplex
 from ncscope.figures.scene import (
+    CORNER,
     Parts,
+    both_views,
     drawn_classes,
     scene_layout,
     scene_ranges,
     shades_of,
     shared_basis,
     view_limit,
+    view_traces,
 )
-from ncscope.figures.simplex_traces import FEW, few_classes, many_classes
-from ncscope.figures.style import CLEAR, axis, base_layout, form_buttons, mark_form
+from ncscope.figures.style import CLEAR, Words, axis, base_layout, form_buttons
 from ncscope.text import in_plot, number, percent
 
 MOST_FRAMES = 60
-_MOVED = ("type", "x", "y", "z")
+_MOVED = ("type", "x", "y", "z")  # parts of a trace that a frame changes
 # Terms of the loss by their keys in a step; others by their own name
 _LOSSES = {"loss": "all", "ce": "cross-entropy", "lcd": "L_LC", "mid": "L_MI"}
 _NO_LOSSES = ("step", "steps", "epoch", "lr")
@@ -56,10 +58,11 @@ def motion_parts(
     points = [points_at(shown, place) for place in range(len(shown.steps))]
     drawn = drawn_classes(points[-1], classes)
     views = _views(points, drawn, axes)
-    shades = shades_of(points[-1], drawn) if len(drawn) > FEW else []
+    shades = shades_of(points[-1], drawn)
     form = "centred" if centred else "raw"
     drawings = [
-        _traces(one, both, drawn, shades, form) for one, both in zip(points, views, strict=True)
+        view_traces(one, both, drawn, None, shades, form)
+        for one, both in zip(points, views, strict=True)
     ]
     words = [_words(both) for both in views]
     frames = [
@@ -93,10 +96,7 @@ def motion_limits(
 
 def _views(points: Sequence[Points], drawn: Sequence[int], axes: str) -> list[dict[str, View]]:
     basis = fixed_basis(points, drawn, axes=axes)
-    return [
-        {form: project(one, basis, drawn, centred=form == "centred") for form in ("centred", "raw")}
-        for one in points
-    ]
+    return [both_views(one, basis, drawn) for one in points]
 
 
 def _edges(views: Sequence[dict[str, View]]) -> dict[str, float]:
@@ -121,37 +121,20 @@ def fixed_basis(points: Sequence[Points], drawn: Sequence[int], *, axes: str) ->
     return Basis(basis.centred @ turn, basis.raw, basis.classes)
 
 
-def _traces(
-    points: Points, views: dict[str, View], drawn: Sequence[int], shades: Sequence[float],
-    shown: str,
-) -> list[dict[str, Any]]:  # fmt: skip
-    traces = []
-    for form, view in views.items():
-        parts = (
-            few_classes(points, view, drawn, None)
-            if len(drawn) <= FEW
-            else many_classes(points, view, drawn, None, shades)
-        )
-        traces += mark_form(parts, form, shown=form == shown)
-    return traces
-
-
 def _layout(
     trajectory: Trajectory, shown: Trajectory, drawn: Sequence[int], limits: dict[str, float],
     form: str, *, fitted: str, title: str,
 ) -> dict[str, Any]:  # fmt: skip
     size, count = len(trajectory.names), len(trajectory.steps)
-    caption: list[tuple[str | None, str]] = [
-        (None, f"{number(len(drawn))} of {number(size)} classes, axes fixed: fitted to "
-               f"{fitted}."),
-    ]  # fmt: skip
+    which = f"{number(len(drawn))} of {number(size)} classes"
+    caption: list[Words] = [(None, f"{which}, axes fixed: fitted to {fitted}.")]
     if len(shown.steps) < count:
         caption.append((None, f"{len(shown.steps)} of {number(count)} evaluations, evenly spaced."))
     ranges = {name: scene_ranges(edge) for name, edge in limits.items()}
     layout = base_layout(title, caption, top=16, meta={"layouts": ranges})
     layout["margin"] |= {"l": 0, "r": 0, "b": 70}
     layout["scene"] = scene_layout(limits[form])
-    layout["legend"] |= {"x": 0.01, "y": 0.0, "yanchor": "bottom"}
+    layout["legend"] |= CORNER
     layout["sliders"] = [{
         "active": 0, "x": 0.05, "len": 0.9, "y": 0, "pad": {"t": 10}, "bgcolor": palette.FAINT,
         "bordercolor": CLEAR, "currentvalue": {"prefix": "step ", "visible": False},

@@ -1,7 +1,8 @@
 """Runs of a grid that train together, in one pass of the text tower, and the process for them.
 
-`python -m ncscope.grids.batch FOLDER STALE` takes a line of JSON a task on its input
-(names and options of the runs), answers each with a line of their states, and ends with its input.
+`python -m ncscope.grids.batch FOLDER STALE` takes a line of JSON a task on its input (names and
+options of the runs), answers each with a line of their states, and ends with its input. What
+trains is imported there only: a sweep leaves its memory to the runs.
 """
 
 import json
@@ -17,13 +18,12 @@ from ncscope.grids.children import end_with_sweep, terminated_as_interrupted
 from ncscope.grids.lock import acquire, is_open
 from ncscope.grids.run import State, has_state, is_done, lock_of, log_of, set_aside
 from ncscope.grids.spec import Option, Planned
-from ncscope.tuning.recipe import RECIPES
+from ncscope.tuning.recipe import JOINED, MOST_JOINED, RECIPES
 
 if TYPE_CHECKING:
     from ncscope.tuning.options import TuneOptions
 
-MOST = 64  # runs of one pass
-_METHODS = ("coop", "kgcoop")
+# What the options of a run that joins others are, where it has them
 _PLAIN: dict[str, Option] = {
     "csc": False, "class_token_position": "end", "sampler": "plain", "accumulate": 1,
     "relative_weights": False, "eval_every": 0, "log_every": 0,
@@ -43,17 +43,20 @@ def tasks_of(runs: Sequence[Planned]) -> list[list[Planned]]:
         if _joins(run.options):
             key = json.dumps([run.options.get(name) for name in _TASK])
             tasks.setdefault(key, []).append(run)
-    parts = [task[i : i + MOST] for task in tasks.values() for i in range(0, len(task), MOST)]
+    parts = [
+        task[i : i + MOST_JOINED]
+        for task in tasks.values()
+        for i in range(0, len(task), MOST_JOINED)
+    ]
     return [part for part in parts if len(part) > 1]
 
 
 def _joins(options: Any) -> bool:
-    method = options["method"]
-    if method not in _METHODS:
+    if options["method"] not in JOINED:
         return False
-    recipe = RECIPES[options.get("recipe", "authors")][method]
-    batch = options.get("batch_size", recipe.batch_size)
-    return batch == 0 and all(options.get(key, value) == value for key, value in _PLAIN.items())
+    recipe = RECIPES[options.get("recipe", "authors")][options["method"]]
+    all_images = options.get("batch_size", recipe.batch_size) == 0
+    return all_images and all(options.get(key, value) == value for key, value in _PLAIN.items())
 
 
 def do_batch(runs: Sequence[Planned], folder: Path, *, stale: float) -> list[State | None]:

@@ -18,53 +18,12 @@ from ncscope.grids.children import Children, of_this_sweep
 from ncscope.grids.lock import acquire, is_held, is_open, open_alone
 from ncscope.grids.spec import Planned
 
-VARIABLE = "CUDA_VISIBLE_DEVICES"
 State = Literal["done", "was done", "elsewhere", "failed"]
+_VISIBLE = "CUDA_VISIBLE_DEVICES"
 _TUNE = ("-m", "ncscope.grids.children", "tune")
 _PER_NODE = "--nproc-per-node"
 _TORCHRUN = ("-m", "ncscope.grids.children", "torchrun", "--standalone", _PER_NODE)
 COMMAND = (sys.executable, *_TUNE)
-
-
-def visible_gpus() -> list[str]:
-    """As that variable names them: those in it, else all of the machine; none where unknown.
-
-    torch is not asked: it takes seconds and memory that the runs want.
-    """
-    said = os.environ.get(VARIABLE)
-    if said is not None:
-        names = [part.strip() for part in said.split(",")]
-        return [name for name in names if name not in ("", "-1")]
-    try:
-        done = subprocess.run(
-            ["nvidia-smi", "-L"], capture_output=True, text=True, timeout=30, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return []
-    count = sum(line.startswith("GPU ") for line in done.stdout.splitlines())
-    return [str(index) for index in range(count)]
-
-
-def shares(gpus: Sequence[str], *, jobs: int, each: int) -> list[str | None]:
-    """What each of `jobs` runs at a time sees; None, all of it, where there is nothing to share.
-
-    Runs that are more than there are GPUs for take turns in sharing them.
-
-    Raises:
-        DataError: one run wants more than there are.
-    """
-    if 0 < len(gpus) < each:
-        names = ", ".join(gpus)
-        raise DataError(f"`gpus` is {each}; expected {len(gpus)} or fewer: {VARIABLE} are {names}")
-    if jobs == 1 or len(gpus) < 2:
-        return [None] * jobs
-    parts = [gpus[i : i + each] for i in range(0, len(gpus) - each + 1, each)]
-    return [",".join(parts[i % len(parts)]) for i in range(jobs)]
-
-
-def command_on(gpus: int) -> tuple[str, ...]:
-    """What does one run: a process, or where there are several GPUs, one for each."""
-    return COMMAND if gpus < 2 else (sys.executable, *_TORCHRUN, str(gpus), *_TUNE)
 
 
 def is_done(run: Planned, folder: Path) -> bool:
@@ -135,13 +94,12 @@ def do_run(
         return "failed"
 
 
-def how_it_ended(status: int) -> str:
-    """What an exit status says, for a log that may say nothing else."""
-    if status >= 0:
-        return f"ended with status {status}" + (" and wrote no metrics.json" if not status else "")
-    name = signal.Signals(-status).name if -status in set(signal.Signals) else "unknown"
-    memory = ", most often for want of memory" if -status == signal.SIGKILL else ""
-    return f"was ended by signal {-status} ({name}{memory})"
+def _going_on(run: Planned, folder: Path) -> list[str]:
+    """`--resume` where a state was kept."""
+    if has_state(run, folder):
+        return ["--resume"]
+    set_aside(folder / run.name)
+    return []
 
 
 def set_aside(folder: Path) -> None:
@@ -153,6 +111,25 @@ def set_aside(folder: Path) -> None:
         folder.rename(aside)
 
 
+def how_it_ended(status: int) -> str:
+    """What an exit status says, for a log that may say nothing else."""
+    if status >= 0:
+        return f"ended with status {status}" + (" and wrote no metrics.json" if not status else "")
+    name = signal.Signals(-status).name if -status in set(signal.Signals) else "unknown"
+    memory = ", most often for want of memory" if -status == signal.SIGKILL else ""
+    return f"was ended by signal {-status} ({name}{memory})"
+
+
+def command_on(gpus: int) -> tuple[str, ...]:
+    """What does one run: a process, or where there are several GPUs, one for each."""
+    return COMMAND if gpus < 2 else (sys.executable, *_TORCHRUN, str(gpus), *_TUNE)
+
+
+def processes_of(command: Sequence[str]) -> int:
+    """How many processes one run has."""
+    return int(command[command.index(_PER_NODE) + 1]) if _PER_NODE in command else 1
+
+
 def environment(processes: int, *, gpus: str | None = None) -> dict[str, str]:
     """Threads for each of several processes, unless the user has said how many; and whose they are.
 
@@ -161,18 +138,41 @@ def environment(processes: int, *, gpus: str | None = None) -> dict[str, str]:
     may_use = getattr(os, "sched_getaffinity", None)  # of Linux
     cores = len(may_use(0)) if may_use else os.cpu_count() or 1
     threads = {"OMP_NUM_THREADS": str(max(1, cores // processes))}
-    seen = {} if gpus is None else {VARIABLE: gpus}
+    seen = {} if gpus is None else {_VISIBLE: gpus}
     return {**threads, **os.environ, **seen, **of_this_sweep()}
 
 
-def processes_of(command: Sequence[str]) -> int:
-    """How many processes one run has."""
-    return int(command[command.index(_PER_NODE) + 1]) if _PER_NODE in command else 1
+def visible_gpus() -> list[str]:
+    """As that variable names them: those in it, else all of the machine; none where unknown.
+
+    torch is not asked: it takes seconds and memory that the runs want.
+    """
+    said = os.environ.get(_VISIBLE)
+    if said is not None:
+        names = [part.strip() for part in said.split(",")]
+        return [name for name in names if name not in ("", "-1")]
+    try:
+        done = subprocess.run(
+            ["nvidia-smi", "-L"], capture_output=True, text=True, timeout=30, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return []
+    count = sum(line.startswith("GPU ") for line in done.stdout.splitlines())
+    return [str(index) for index in range(count)]
 
 
-def _going_on(run: Planned, folder: Path) -> list[str]:
-    """`--resume` where a state was kept."""
-    if has_state(run, folder):
-        return ["--resume"]
-    set_aside(folder / run.name)
-    return []
+def shares(gpus: Sequence[str], *, jobs: int, each: int) -> list[str | None]:
+    """What each of `jobs` runs at a time sees; None, all of it, where there is nothing to share.
+
+    Runs that are more than there are GPUs for take turns in sharing them.
+
+    Raises:
+        DataError: one run wants more than there are.
+    """
+    if 0 < len(gpus) < each:
+        names = ", ".join(gpus)
+        raise DataError(f"`gpus` is {each}; expected {len(gpus)} or fewer: {_VISIBLE} are {names}")
+    if jobs == 1 or len(gpus) < 2:
+        return [None] * jobs
+    parts = [gpus[i : i + each] for i in range(0, len(gpus) - each + 1, each)]
+    return [",".join(parts[i % len(parts)]) for i in range(jobs)]

@@ -1,8 +1,7 @@
 """A grid of tuning runs, several at a time: what is done is skipped, what was cut off resumed.
 
-Threads take the runs that are to be done now; each has processes and GPUs of its own.
-
-Any number of processes, on any number of machines that share the folder, may work on one grid.
+Threads take the runs that are to be done now; each has processes and GPUs of its own. Any number of
+processes, on any number of machines that share the folder, may work on one grid.
 """
 
 import contextlib
@@ -39,6 +38,153 @@ from ncscope.grids.run import (
 from ncscope.grids.spec import Planned, read_spec, spec_path
 
 Task = Sequence[Planned]  # runs that train together, or one
+
+
+@dataclass(frozen=True)
+class Swept:
+    """What became of one run: done now or before, failed, or under way in another process."""
+
+    run: Planned
+    state: State
+    log: Path
+    why: str = ""  # it failed, where its log cannot say so
+
+
+@dataclass(frozen=True, eq=False)
+class _How:
+    """Where runs go, and what does them."""
+
+    folder: Path
+    command: Sequence[str]
+    gpus: Sequence[str | None]  # what each of so many runs at a time sees; None: all there is
+    stale: float
+
+    @property
+    def jobs(self) -> int:
+        """Runs at a time."""
+        return len(self.gpus)
+
+
+def sweep(
+    spec: str | Path | Sequence[Planned],
+    *,
+    out: str | Path,
+    root: str | Path | None = None,
+    jobs: int = 1,
+    together: bool = True,
+    command: Sequence[str] = COMMAND,
+    progress: Callable[[Swept], object] | None = None,
+    stale: float = STALE,
+    poll: float = BEAT,
+) -> list[Swept]:
+    """Do every run of a grid that is not done yet, each in a folder of `out` by its name.
+
+    A failed run does not stop the others; its words are in `out`/logs, and it is tried again the
+    next time. Runs that other processes do are waited for, and taken over where those end.
+
+    Args:
+        spec: the name of a ready grid, or a TOML file, see `ncscope.grids.spec`; or the runs
+            of one, as `read_spec` gives them.
+        root: what `{root}` in the grid stands for.
+        jobs: runs, or tasks of runs that train together, at a time; each gets its share of the
+            processor's cores, and of several GPUs its own.
+        together: train the runs of one text prompt on one task in one pass. Their numbers are those
+            of single runs up to rounding; they have no log.jsonl.
+        command: what is called with a single run's arguments and `--out`.
+        progress: called with each run as it ends, from several threads, and once with one that
+            another process does.
+        stale: seconds without a sign of life after which another machine's run is taken over.
+        poll: seconds between looks at the runs of others.
+
+    Raises:
+        DataError: a grid that cannot be read, a folder that cannot be made, or fewer GPUs than one
+            run is to have.
+    """
+    if jobs < 1:
+        raise DataError(f"`jobs` is {jobs}; expected 1 or more")
+    named = isinstance(spec, str | Path)
+    planned = read_spec(spec_path(spec), root=root) if named else list(spec)
+    folder = Path(out)
+    each = processes_of(command)
+    gpus = shares(visible_gpus() if jobs * each > 1 else [], jobs=jobs, each=each)
+    _make_folders(folder)
+    how = _How(folder, command, gpus, stale)
+    tasks = tasks_of(planned) if together else []
+    shared = {run.name for task in tasks for run in task}
+    tasks += [[run] for run in planned if run.name not in shared]
+    tell = progress or (lambda _: None)
+    ended = _work(tasks, how, tell)
+    while others := [run for run in planned if ended[run.name].state == "elsewhere"]:
+        free = {run.name for run in others if not is_elsewhere(run, folder, stale=stale)}
+        left = [[run for run in task if run.name in free] for task in tasks]
+        found = _work([task for task in left if task], how, lambda one: _unless_told(one, tell))
+        ended.update(found)
+        if all(one.state == "elsewhere" for one in found.values()):
+            time.sleep(poll)
+    return [ended[run.name] for run in planned]
+
+
+def _make_folders(folder: Path) -> None:
+    """Those of a grid, or say here, rather than with every run, that there can be none.
+
+    Raises:
+        DataError: one cannot be made, or not be written in.
+    """
+    for part in (folder, folder / "logs", folder / "locks"):
+        try:
+            part.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=part):
+                pass
+        except OSError as error:
+            what = "cannot be written in" if part.is_dir() else "cannot be made a folder"
+            raise DataError(f"{part}: {what} ({error.strerror}); name another --out") from None
+
+
+def _unless_told(swept: Swept, tell: Callable[[Swept], object]) -> None:
+    if swept.state != "elsewhere":
+        tell(swept)
+
+
+def _work(tasks: Sequence[Task], how: _How, tell: Callable[[Swept], object]) -> dict[str, Swept]:
+    """What became of each run. Tasks of many runs come first."""
+    children, free = Children(), SimpleQueue[_Seat]()
+    seats = [
+        _Seat(
+            Worker(how.folder, jobs=how.jobs, stale=how.stale, children=children, gpus=gpus), gpus
+        )
+        for gpus in how.gpus
+    ]
+    for seat in seats:
+        free.put(seat)
+
+    def do(task: Task) -> list[Swept]:
+        seat = free.get()
+        try:
+            todo = [run for run in task if not is_done(run, how.folder)]
+            found: dict[str, State | None] = {}
+            if len(todo) > 1:
+                found = dict(zip([run.name for run in todo], seat.worker.do(todo), strict=True))
+            return [_ended(run, found.get(run.name), how, seat, children, tell) for run in task]
+        finally:
+            free.put(seat)
+
+    try:
+        with ThreadPoolExecutor(how.jobs) as pool:
+            futures = [pool.submit(do, task) for task in tasks]
+            try:
+                wait([f for f, task in zip(futures, tasks, strict=True) if len(task) > 1])
+                for seat in seats:
+                    seat.worker.close()  # their memory is wanted for the runs that are left
+                ended = [one for future in futures for one in future.result()]
+            except BaseException:  # Ctrl-C, or what no run can be blamed for
+                children.stop()
+                for future in futures:
+                    future.cancel()
+                raise
+    finally:
+        for seat in seats:
+            seat.worker.close()
+    return {one.run.name: one for one in ended}
 
 
 class Worker:
@@ -93,31 +239,6 @@ class Worker:
             )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Swept:
-    """What became of one run: done now or before, failed, or under way in another process."""
-
-    run: Planned
-    state: State
-    log: Path
-    why: str = ""  # it failed, where its log cannot say so
-
-
-@dataclass(frozen=True, eq=False)
-class How:
-    """Where runs go, and what does them."""
-
-    folder: Path
-    command: Sequence[str]
-    gpus: Sequence[str | None]  # what each of so many runs at a time sees; None: all there is
-    stale: float
-
-    @property
-    def jobs(self) -> int:
-        """Runs at a time."""
-        return len(self.gpus)
-
-
 @dataclass(frozen=True, eq=False)
 class _Seat:
     """What one thread has for its runs."""
@@ -126,50 +247,8 @@ class _Seat:
     gpus: str | None
 
 
-def work(tasks: Sequence[Task], how: How, tell: Callable[[Swept], object]) -> dict[str, Swept]:
-    """What became of each run. Tasks of many runs come first."""
-    children, free = Children(), SimpleQueue[_Seat]()
-    seats = [
-        _Seat(
-            Worker(how.folder, jobs=how.jobs, stale=how.stale, children=children, gpus=gpus), gpus
-        )
-        for gpus in how.gpus
-    ]
-    for seat in seats:
-        free.put(seat)
-
-    def do(task: Task) -> list[Swept]:
-        seat = free.get()
-        try:
-            todo = [run for run in task if not is_done(run, how.folder)]
-            found: dict[str, State | None] = {}
-            if len(todo) > 1:
-                found = dict(zip([run.name for run in todo], seat.worker.do(todo), strict=True))
-            return [_ended(run, found.get(run.name), how, seat, children, tell) for run in task]
-        finally:
-            free.put(seat)
-
-    try:
-        with ThreadPoolExecutor(how.jobs) as pool:
-            futures = [pool.submit(do, task) for task in tasks]
-            try:
-                wait([f for f, task in zip(futures, tasks, strict=True) if len(task) > 1])
-                for seat in seats:
-                    seat.worker.close()  # their memory is wanted for the runs that are left
-                ended = [one for future in futures for one in future.result()]
-            except BaseException:  # Ctrl-C, or what no run can be blamed for
-                children.stop()
-                for future in futures:
-                    future.cancel()
-                raise
-    finally:
-        for seat in seats:
-            seat.worker.close()
-    return {one.run.name: one for one in ended}
-
-
 def _ended(
-    run: Planned, state: State | None, how: How, seat: _Seat, children: Children,
+    run: Planned, state: State | None, how: _How, seat: _Seat, children: Children,
     tell: Callable[[Swept], object],
 ) -> Swept:  # fmt: skip
     """A run with its state, done by itself where it has none."""
@@ -187,83 +266,3 @@ def _ended(
     swept = Swept(run, state, log_of(run, how.folder), why)
     tell(swept)
     return swept
-
-
-def sweep(
-    spec: str | Path | Sequence[Planned],
-    *,
-    out: str | Path,
-    root: str | Path | None = None,
-    jobs: int = 1,
-    together: bool = True,
-    command: Sequence[str] = COMMAND,
-    progress: Callable[[Swept], object] | None = None,
-    stale: float = STALE,
-    poll: float = BEAT,
-) -> list[Swept]:
-    """Do every run of a grid that is not done yet, each in a folder of `out` by its name.
-
-    A failed run does not stop the others; its words are in `out`/logs, and it is tried again the
-    next time. Runs that other processes do are waited for, and taken over where those end.
-
-    Args:
-        spec: the name of a ready grid, or a TOML file, see `ncscope.grids.spec`; or the runs
-            of one, as `read_spec` gives them.
-        root: what `{root}` in the grid stands for.
-        jobs: runs, or tasks of runs that train together, at a time; each gets its share of the
-            processor's cores, and of several GPUs its own.
-        together: train the runs of one text prompt on one task in one pass. Their numbers are those
-            of single runs up to rounding; they have no log.jsonl.
-        command: what is called with a single run's arguments and `--out`.
-        progress: called with each run as it ends, from several threads, and once with one that
-            another process does.
-        stale: seconds without a sign of life after which another machine's run is taken over.
-        poll: seconds between looks at the runs of others.
-
-    Raises:
-        DataError: a grid that cannot be read, a folder that cannot be made, or fewer GPUs than one
-            run is to have.
-    """
-    if jobs < 1:
-        raise DataError(f"`jobs` is {jobs}; expected 1 or more")
-    named = isinstance(spec, str | Path)
-    planned = read_spec(spec_path(spec), root=root) if named else list(spec)
-    folder = Path(out)
-    each = processes_of(command)
-    gpus = shares(visible_gpus() if jobs * each > 1 else [], jobs=jobs, each=each)
-    make_folders(folder)
-    how = How(folder, command, gpus, stale)
-    tasks = tasks_of(planned) if together else []
-    shared = {run.name for task in tasks for run in task}
-    tasks += [[run] for run in planned if run.name not in shared]
-    tell = progress or (lambda _: None)
-    ended = work(tasks, how, tell)
-    while others := [run for run in planned if ended[run.name].state == "elsewhere"]:
-        free = {run.name for run in others if not is_elsewhere(run, folder, stale=stale)}
-        left = [[run for run in task if run.name in free] for task in tasks]
-        found = work([task for task in left if task], how, lambda one: _unless_told(one, tell))
-        ended.update(found)
-        if all(one.state == "elsewhere" for one in found.values()):
-            time.sleep(poll)
-    return [ended[run.name] for run in planned]
-
-
-def make_folders(folder: Path) -> None:
-    """Those of a grid, or say here, rather than with every run, that there can be none.
-
-    Raises:
-        DataError: one cannot be made, or not be written in.
-    """
-    for part in (folder, folder / "logs", folder / "locks"):
-        try:
-            part.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=part):
-                pass
-        except OSError as error:
-            what = "cannot be written in" if part.is_dir() else "cannot be made a folder"
-            raise DataError(f"{part}: {what} ({error.strerror}); name another --out") from None
-
-
-def _unless_told(swept: Swept, tell: Callable[[Swept], object]) -> None:
-    if swept.state != "elsewhere":
-        tell(swept)

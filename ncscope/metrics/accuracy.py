@@ -1,8 +1,6 @@
 """Accuracy and calibration, from logits or from the second sweep's bins; head, medium and tail.
 
 N samples, K classes.
-
-K classes.
 """
 
 import torch

@@ -128,12 +128,6 @@ def _nc1(
     return trace if how.nc1 == "trace, rank K-1" else trace / num_classes
 
 
-def _cdnv(moments: ClassMoments, ddof: int) -> Tensor:
-    counts = moments.counts.double()
-    spreads = moments.spreads * counts / (counts - ddof)
-    return cdnv(ClassMoments(moments.counts, moments.means, spreads), keep_singletons=True)
-
-
 def _nc2(how: Convention, weights: Tensor, offsets: Tensor) -> dict[str, Tensor]:
     found = {}
     norms = offsets.norm(dim=1)
@@ -163,3 +157,9 @@ def _nc3(how: Convention, weights: Tensor, offsets: Tensor) -> Tensor:
         return gram_distance((weights - weights.mean(dim=0)) @ offsets.T)
     distance = (weights / weights.norm() - offsets / offsets.norm()).norm()
     return distance.square() if how.nc3 == "norm squared" else distance
+
+
+def _cdnv(moments: ClassMoments, ddof: int) -> Tensor:
+    counts = moments.counts.double()
+    spreads = moments.spreads * counts / (counts - ddof)
+    return cdnv(ClassMoments(moments.counts, moments.means, spreads), keep_singletons=True)

@@ -1,4 +1,4 @@
-"""NC4: do text features decide as the nearest class centre does?
+"""NC4: whether text features decide as the nearest class centre does.
 
 N samples, K classes, D embedding width.
 """

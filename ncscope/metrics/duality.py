@@ -2,10 +2,8 @@
 
 And what else lies between the modalities: gap, alignment, uniformity.
 
-K classes, D embedding width, N samples. G (K, D) text features, H (K, D) image class means, row k
+N samples, K classes, D embedding width. G (K, D) text features, H (K, D) image class means, row k
 of each for class k. Used as given: l2-normalise text and images first; H is not re-normalised.
-
-N samples, K classes, D embedding width; rows l2-normalised unless said.
 """
 
 import math
@@ -107,47 +105,6 @@ def matched_cosines(text: Tensor, image_means: Tensor, *, centred: bool = False)
     return (normalise_rows(rows) * normalise_rows(means)).sum(dim=1)
 
 
-def delta_mid_batch(features: Tensor, labels: Tensor, text: Tensor) -> Tensor:
-    """Sample-level twin of `delta_mid`, for losses: class-balanced mean of 1 - cos(f_i, g_y).
-
-    Over the classes present in the batch; label -1 is ignored. It exceeds `delta_mid` where
-    within-class spread shortens the class means, and equals it on fully collapsed classes.
-    In [0, 2], lower is more collapsed. Equals CPT's L_CC / 2 (arXiv:2605.11939) and half of
-    `alignment` at alpha 2. Differentiable. NaN for a batch without labels.
-    """
-    rows, targets = labelled_rows(features, labels, text)
-    rows = normalise_rows(rows)
-    cosines = (rows * normalise_rows(text).to(rows.dtype)[targets]).sum(dim=1)
-    return class_balanced_mean(1 - cosines, targets, len(text))
-
-
-def labelled_rows(
-    features: Tensor, labels: Tensor, text: Tensor, *, name: str = "text"
-) -> tuple[Tensor, Tensor]:
-    """Those of (N, D) features that have a label, in their working dtype, and their labels.
-
-    Raises:
-        ShapeError: wrong shapes or labels, or text (K, D), called `name`, of another width.
-    """
-    check_class_rows(name, text)
-    check_samples(features, labels, len(text))
-    if text.shape[1] != features.shape[1]:
-        raise ShapeError(
-            f"`{name}` is {tuple(text.shape)}; expected (K, {features.shape[1]}), "
-            f"as wide as the features"
-        )
-    kept = labels >= 0
-    return working(features[kept]), labels[kept].long()
-
-
-def class_balanced_mean(values: Tensor, labels: Tensor, num_classes: int) -> Tensor:
-    """Mean over the classes present of the mean over each class's samples; values (N,)."""
-    counts = torch.bincount(labels, minlength=num_classes)
-    sums = values.new_zeros(num_classes).index_add(0, labels, values)
-    present = counts > 0
-    return (sums[present] / counts[present]).mean()
-
-
 def unc3(text: Tensor, image_means: Tensor, *, variance: bool = False) -> Tensor:
     """Uniform duality: coefficient of variation over k of <g_k, h_k - mean(H)>, ddof 0.
 
@@ -191,6 +148,58 @@ def _pair(text: Tensor, image_means: Tensor, *, centred: bool) -> tuple[Tensor, 
     return rows.to(common), means.to(common)
 
 
+def delta_mid_batch(features: Tensor, labels: Tensor, text: Tensor) -> Tensor:
+    """Sample-level twin of `delta_mid`, for losses: class-balanced mean of 1 - cos(f_i, g_y).
+
+    Over the classes present in the batch; label -1 is ignored. It exceeds `delta_mid` where
+    within-class spread shortens the class means, and equals it on fully collapsed classes.
+    In [0, 2], lower is more collapsed. Equals CPT's L_CC / 2 (arXiv:2605.11939) and half of
+    `alignment` at alpha 2. Differentiable. NaN for a batch without labels.
+    """
+    rows, targets = labelled_rows(features, labels, text)
+    rows = normalise_rows(rows)
+    cosines = (rows * normalise_rows(text).to(rows.dtype)[targets]).sum(dim=1)
+    return class_balanced_mean(1 - cosines, targets, len(text))
+
+
+def alignment(features: Tensor, labels: Tensor, text: Tensor, *, alpha: float = 2.0) -> Tensor:
+    """Class-balanced mean of ||f_i - g_y||^alpha (after Wang & Isola 2020, pairs image and text).
+
+    Features (N, D), labels (N,) with -1 ignored, text (K, D). In [0, 2^alpha], lower is better
+    aligned. At alpha 2 and unit rows it is twice `delta_mid_batch`. Differentiable.
+    """
+    rows, targets = labelled_rows(features, labels, text)
+    distances = (rows - working(text).to(rows.dtype)[targets]).square().sum(dim=1)
+    return class_balanced_mean(distances.pow(alpha / 2), targets, len(text))
+
+
+def labelled_rows(
+    features: Tensor, labels: Tensor, text: Tensor, *, name: str = "text"
+) -> tuple[Tensor, Tensor]:
+    """Those of (N, D) features that have a label, in their working dtype, and their labels.
+
+    Raises:
+        ShapeError: wrong shapes or labels, or text (K, D), called `name`, of another width.
+    """
+    check_class_rows(name, text)
+    check_samples(features, labels, len(text))
+    if text.shape[1] != features.shape[1]:
+        raise ShapeError(
+            f"`{name}` is {tuple(text.shape)}; expected (K, {features.shape[1]}), "
+            f"as wide as the features"
+        )
+    kept = labels >= 0
+    return working(features[kept]), labels[kept].long()
+
+
+def class_balanced_mean(values: Tensor, labels: Tensor, num_classes: int) -> Tensor:
+    """Mean over the classes present of the mean over each class's samples; values (N,)."""
+    counts = torch.bincount(labels, minlength=num_classes)
+    sums = values.new_zeros(num_classes).index_add(0, labels, values)
+    present = counts > 0
+    return (sums[present] / counts[present]).mean()
+
+
 def modality_gap(text: Tensor, image_means: Tensor) -> Tensor:
     """|| mean over k of h_k - mean over k of g_k ||, class-balanced, of (K, D) text and means.
 
@@ -209,17 +218,6 @@ def modality_gap_samples(features: Tensor, text: Tensor) -> Tensor:
     check_class_rows("features", features, least=1)
     check_class_rows("text", text, least=1)
     return (working(features).mean(dim=0) - working(text).mean(dim=0)).norm()
-
-
-def alignment(features: Tensor, labels: Tensor, text: Tensor, *, alpha: float = 2.0) -> Tensor:
-    """Class-balanced mean of ||f_i - g_y||^alpha (after Wang & Isola 2020, pairs image and text).
-
-    Features (N, D), labels (N,) with -1 ignored, text (K, D). In [0, 2^alpha], lower is better
-    aligned. At alpha 2 and unit rows it is twice `delta_mid_batch`. Differentiable.
-    """
-    rows, targets = labelled_rows(features, labels, text)
-    distances = (rows - working(text).to(rows.dtype)[targets]).square().sum(dim=1)
-    return class_balanced_mean(distances.pow(alpha / 2), targets, len(text))
 
 
 def uniformity(rows: Tensor, *, t: float = 2.0) -> Tensor:

@@ -1,11 +1,8 @@
-"""The simplex equiangular tight frame: as vectors, as a Gram matrix, nearest to given text.
+"""The simplex equiangular tight frame, and what can be reached where none exists.
 
-And what can be reached: floors where K > D + 1 leaves no simplex ETF, and maxima.
-
-K classes, D embedding width. K unit vectors with all cosines -1/(K-1); it needs D >= K - 1.
-
-K classes, D embedding width. Report (value, floor): at K = 1000, D = 512, an `etf_distance` of
-0.754 is as collapsed as it gets.
+K unit vectors with all cosines -1/(K-1): as rows, as a Gram matrix, nearest to given text. It needs
+D >= K - 1; for fewer dimensions there are floors. Report (value, floor): at K = 1000, D = 512, an
+`etf_distance` of 0.754 is as collapsed as it gets. K classes, D embedding width.
 """
 
 import math

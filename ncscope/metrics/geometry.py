@@ -4,8 +4,6 @@ K classes, D embedding width. Vectors are used as given: l2-normalise text featu
 (`normalise_rows`) for this library's convention; image class means are not re-normalised.
 A simplex ETF of K vectors needs D >= K - 1: with ViT-B/16's D = 512, the 1000 ImageNet classes
 cannot reach 0 on any measure in this file (floors: `ncscope.metrics.frames`).
-
-K classes, D embedding width. Slow (one small quadratic programme a class), so not in reports.
 """
 
 import math
@@ -169,7 +167,8 @@ def one_vs_rest_distance(rows: Tensor, *, centred: bool = False) -> Tensor:
 
     In [0, 2], higher is better separated; K/(K-1) at a simplex ETF (Jiang et al., ICML 2024).
     Exact: the nearest point of a hull is a non-negative least-squares problem once a row of ones
-    is added, whose solution, scaled to sum one, is the nearest point. Not differentiable.
+    is added, whose solution, scaled to sum one, is the nearest point. Slow (one small quadratic
+    programme a class), so not in reports. Not differentiable.
     """
     directions = normalise_rows(class_rows("rows", rows, centred=centred)).detach()
     points = directions.double().cpu().numpy()

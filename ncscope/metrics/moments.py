@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ncscope._checks import check_finite, check_samples, working
 from ncscope.errors import ShapeError
-from ncscope.metrics.rows import normalise_rows
+from ncscope.metrics.rows import accumulator_dtype, normalise_rows
 
 _BLOCK_BYTES = 2 << 20  # rows are taken in blocks that stay in a core's cache
 _FLUSH_ROWS = 8192  # float32 partial sums are emptied into the float64 totals this often
@@ -51,11 +51,6 @@ class ClassMoments:
         return (weights @ self.means[self.present]) / weights.sum()
 
 
-def accumulator_dtype(device: torch.device) -> torch.dtype:
-    """float64, or float32 on devices that have no float64."""
-    return torch.float32 if device.type == "mps" else torch.float64
-
-
 def class_moments(features: Tensor, labels: Tensor, num_classes: int) -> ClassMoments:
     """Moments of (N, D) features with (N,) labels in 0..K-1, -1 ignored; used as given.
 
@@ -79,11 +74,6 @@ def class_moments(features: Tensor, labels: Tensor, num_classes: int) -> ClassMo
     spreads = rows.new_zeros(num_classes).index_add(0, targets, squares) / counts
     ignored = len(labels) - len(targets)
     return ClassMoments(counts, means, spreads, ignored, resolution(features.dtype))
-
-
-def resolution(dtype: torch.dtype) -> float:
-    """Relative rounding level of values stored in this dtype."""
-    return torch.finfo(dtype).eps
 
 
 class MomentsAccumulator:
@@ -234,6 +224,22 @@ class MomentsAccumulator:
         self.ignored, self.resolution = int(state["ignored"]), float(state["resolution"])
 
 
+def blocks(features: Tensor, labels: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Views of (N, D) features and (N,) labels in runs of `block_rows`."""
+    rows = block_rows(features)
+    return zip(features.split(rows), labels.split(rows), strict=True)
+
+
+def block_rows(features: Tensor) -> int:
+    """How many rows of (N, D) make a block that stays in cache."""
+    return max(1, _BLOCK_BYTES // max(1, features.shape[1] * features.element_size()))
+
+
+def resolution(dtype: torch.dtype) -> float:
+    """Relative rounding level of values stored in this dtype."""
+    return torch.finfo(dtype).eps
+
+
 def _refuse(features: Tensor) -> None:
     """Name the rows of (N, D) that cannot be summed: NaN or inf, else zero vectors."""
     check_finite("features", features)
@@ -242,17 +248,6 @@ def _refuse(features: Tensor) -> None:
         f"`features` has {len(zero)} zero rows, which have no direction: "
         f"{', '.join(map(str, zero[:5]))}; expected none, or normalise=False"
     )
-
-
-def block_rows(features: Tensor) -> int:
-    """How many rows of (N, D) make a block that stays in cache."""
-    return max(1, _BLOCK_BYTES // max(1, features.shape[1] * features.element_size()))
-
-
-def blocks(features: Tensor, labels: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-    """Views of (N, D) features and (N,) labels in runs of `block_rows`."""
-    rows = block_rows(features)
-    return zip(features.split(rows), labels.split(rows), strict=True)
 
 
 def _require_two_classes(counts: Tensor) -> None:

@@ -1,19 +1,17 @@
 """Terms of training objectives beside `delta_lcd` and `delta_mid`: NPT's forms and CPT's losses.
 
-NPT trains L = L_CE + w1 L_LC + w2 L_MI; CPT (arXiv:2605.11939) clustered ETF, centre and residual.
-Also what cross-entropy itself does to each class's text feature: its own images pull, others push.
+NPT trains L = L_CE + w1 L_LC + w2 L_MI, with L_LC = `delta_lcd(text, power=2)`; after
+arXiv:2306.15955, whose formulas are not available to this project. CPT (arXiv:2605.11939) adds a
+clustered ETF, a centre and a residual term, with weights 0.25 / 0.15 / 0.10; from a note about that
+paper, which does not state the cluster count. Last, what cross-entropy itself does to each class's
+text feature: its own images pull, others push (a reading of Remarks 1-3 on class imbalance).
 
-N samples of a batch, K classes, D embedding width. After arXiv:2306.15955, whose formulas are not
-available to this project: the definitions are its own, and every one is a mean, so that a weight
-means the same on 10 classes and on 1000. L_LC is `delta_lcd(text, power=2)`. Sample-level terms are
-means over the classes present of the mean over each class's samples; label -1 is ignored. All are
-differentiable. Only cosines enter, `dispersion` apart, so nothing needs normalising first.
+The definitions are this project's own. NPT's are means, so that a weight means the same on 10
+classes and on 1000: over the classes present, of the mean over each class's samples; label -1 is
+ignored. All terms are differentiable. Only cosines enter, `dispersion` apart, so nothing needs
+normalising first.
 
-N samples, K classes, D embedding width, M clusters. From a note about the paper: the cluster count
-is not stated in what this project has. Weights there: 0.25 / 0.15 / 0.10.
-
-N samples, K classes, D embedding width. The gradient reading behind the paper's remarks on class
-imbalance (arXiv:2306.15955, Remarks 1-3; the formulas are this project's own).
+N samples of a batch, K classes, D embedding width, M clusters.
 """
 
 from dataclasses import dataclass

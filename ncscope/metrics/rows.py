@@ -56,9 +56,13 @@ def frobenius_norm(matrix: Tensor) -> Tensor:
     by 3e-4 at K = 1000, and by rows in float32 still by 1.5e-6; the square root of a sum has no
     gradient at 0. This has neither fault.
     """
-    wide = torch.float32 if matrix.device.type == "mps" else torch.float64
-    by_row = torch.linalg.vector_norm(matrix, dim=1, dtype=wide)
+    by_row = torch.linalg.vector_norm(matrix, dim=1, dtype=accumulator_dtype(matrix.device))
     return torch.linalg.vector_norm(by_row).to(matrix.dtype)
+
+
+def accumulator_dtype(device: torch.device) -> torch.dtype:
+    """float64, or float32 on devices that have no float64."""
+    return torch.float32 if device.type == "mps" else torch.float64
 
 
 def squared_distances(rows: Tensor) -> Tensor:

@@ -14,8 +14,8 @@ from torch import Tensor
 from ncscope._checks import check_finite, check_samples, working
 from ncscope.errors import ShapeError
 from ncscope.metrics.accuracy import BINS, confidence_bins
-from ncscope.metrics.moments import ClassMoments, accumulator_dtype
-from ncscope.metrics.rows import centre_rows, normalise_rows
+from ncscope.metrics.moments import ClassMoments
+from ncscope.metrics.rows import accumulator_dtype, centre_rows, normalise_rows
 from ncscope.metrics.variability import Whitening, spread_classes, whitening
 
 _CACHED_VALUES = 1 << 20  # rows x max(K, D) a block on the CPU

@@ -12,7 +12,7 @@ from ncscope.features.bundle import Features, as_pairs, read_features
 from ncscope.features.processes import ALONE, Spread
 from ncscope.page.report import Report
 
-FEATURE_SUFFIXES = (".safetensors", ".npz")
+_SUFFIXES = (".safetensors", ".npz")
 
 
 def analyze(
@@ -59,23 +59,30 @@ def analyze(
     return Report(tuple(runs))
 
 
-def is_feature_file(source: str | Path) -> bool:
-    """Whether a source is named like a feature file and holds features, not a checkpoint."""
-    path = Path(source)
-    return path.suffix in FEATURE_SUFFIXES and path.name != "checkpoint.safetensors"
-
-
 def _features(source: Features | str | Path, extract: Callable[[str], Features] | None) -> Features:
     if isinstance(source, Features):
         return source
-    if is_feature_file(source):
+    if _is_feature_file(source):
         return _named(read_features(source), str(source))
     if extract is None:
         raise DataError(
-            f"{source}: not a feature file ({' or '.join(FEATURE_SUFFIXES)}); to extract features "
+            f"{source}: not a feature file ({' or '.join(_SUFFIXES)}); to extract features "
             f"from it, say on which images (--data)"
         )
     return extract(str(source))
+
+
+def _is_feature_file(source: str | Path) -> bool:
+    """Whether a source is named like a feature file and holds features, not a checkpoint."""
+    path = Path(source)
+    return path.suffix in _SUFFIXES and path.name != "checkpoint.safetensors"
+
+
+def _named(features: Features, source: str) -> Features:
+    """A file's features, with the file as their source where they name none."""
+    if features.provenance.get("source"):
+        return features
+    return replace(features, provenance={**features.provenance, "source": source})
 
 
 def _with_training(run: Run, source: str | Path) -> Run:
@@ -85,10 +92,3 @@ def _with_training(run: Run, source: str | Path) -> Run:
         return run
     warnings = [*run.record["warnings"], *training.notes]
     return replace(run, record={**run.record, "warnings": warnings}, training=training)
-
-
-def _named(features: Features, source: str) -> Features:
-    """A file's features, with the file as their source where they name none."""
-    if features.provenance.get("source"):
-        return features
-    return replace(features, provenance={**features.provenance, "source": source})

@@ -1,8 +1,6 @@
 """Measures as HTML: a row a measure, raw and centred of every run; the headline numbers as cards.
 
 K classes, D width.
-
-K classes.
 """
 
 from collections.abc import Sequence
@@ -12,7 +10,7 @@ from ncscope.diagnosis.summary import GLOSSARY, SUMMARY, Entry
 from ncscope.diagnosis.tables import value_at
 from ncscope.text import NOTHING, in_html, number, percent
 
-FORMS = ("raw", "centred")
+_FORMS = ("raw", "centred")
 _ARROWS = {"lower": "↓ lower", "higher": "↑ higher", None: ""}
 # Measure -> its forms, the one to read first in front
 _CARDS = {
@@ -21,7 +19,7 @@ _CARDS = {
     "etf_distance.cross": ("centred", "raw"), "nc1": ("",), "nc4": ("",), "modality_gap": ("",),
     "effective_rank.text": ("",),
 }  # fmt: skip
-_MOST = 8
+_MOST = 8  # cards
 
 
 def measures_table(records: Sequence[dict[str, Any]], names: Sequence[str]) -> str:
@@ -75,16 +73,17 @@ def _cell(record: dict[str, Any], path: str, *, mark: str, wide: bool) -> str:
     value = value_at(record["summary"], path)
     span = ' colspan="2"' if wide else ""
     if value is None:
-        why = in_html(reason(record, path))
+        why = in_html(_reason(record, path))
         return (
             f'<td{span} class="none"><abbr title="{why}" aria-label="undefined: {why}">'
             f"{NOTHING}</abbr></td>"
         )
-    extra = "".join(
-        f'<span class="small">{words}</span>'
-        for words in (_interval(record, path), _floor(record, path))
-        if words
-    )
+    said = []
+    if (ends := _interval(record, path)) is not None:
+        said.append(f"{number(ends[0])} – {number(ends[1])}")
+    if (floor := _floor(record, path)) is not None:
+        said.append(f"floor {number(floor)}")
+    extra = "".join(f'<span class="small">{words}</span>' for words in said)
     return f"<td{span}>{mark}<span>{number(value)}</span>{extra}</td>"
 
 
@@ -95,72 +94,6 @@ def _difference(records: Sequence[dict[str, Any]], path: str, *, wide: bool) -> 
         return f'<td{span} class="none">{NOTHING}</td>'
     step = second - first
     return f"<td{span}>{'+' if step > 0 else ''}{number(step)}</td>"
-
-
-def best_runs(records: Sequence[dict[str, Any]], path: str, better: str | None) -> dict[int, str]:
-    """The mark of each run that is best at a measure; hollow where its interval meets another's.
-
-    None where the measure has no direction, or fewer than two runs have a value.
-    """
-    values = {
-        p: v for p, r in enumerate(records) if (v := value_at(r["summary"], path)) is not None
-    }
-    if better is None or len(values) < 2 or len(set(values.values())) == 1:
-        return {}
-    best = (max if better == "higher" else min)(values.values())
-    winners = [place for place, value in values.items() if value == best]
-    spans = {p: span for p in values if (span := interval(records[p], path)) is not None}
-    meets = any(
-        spans[a][0] <= spans[b][1] and spans[b][0] <= spans[a][1]
-        for a in winners
-        for b in spans
-        if a in spans and b not in winners
-    )
-    words, mark = ("best; intervals overlap", "○") if meets else ("best", "●")
-    return {p: f'<span class="best" title="{words}" aria-label="{words}">{mark}</span> '
-            for p in winners}  # fmt: skip
-
-
-def interval(record: dict[str, Any], path: str) -> tuple[float, float] | None:
-    """The bootstrap interval of a summary value, if it has one."""
-    found = record["intervals"].get("values", {}).get(SUMMARY[path][0])
-    return None if found is None else (found["low"], found["high"])
-
-
-def floor_of(record: dict[str, Any], path: str) -> float | None:
-    """The least value that K classes in D dimensions allow, where that is above 0."""
-    bounds = record["bounds"]
-    name, _, rest = path.partition(".")
-    if name != "etf_distance":
-        return None
-    floor = bounds["etf_distance"][rest.partition(".")[0]]["floor"]
-    return floor if floor > 0 else None
-
-
-def reason(record: dict[str, Any], path: str) -> str:
-    """Why a value is null, as the run's warnings say it."""
-    for warning in record["warnings"]:
-        paths, found, why = warning.partition(": undefined, ")
-        if found and path in paths.split(", "):
-            return why
-    return "undefined"
-
-
-def _interval(record: dict[str, Any], path: str) -> str:
-    ends = interval(record, path)
-    return "" if ends is None else f"{number(ends[0])} – {number(ends[1])}"
-
-
-def _floor(record: dict[str, Any], path: str) -> str:
-    floor = floor_of(record, path)
-    return "" if floor is None else f"floor {number(floor)}"
-
-
-def _paths(key: str) -> list[str]:
-    """The paths in `summary` of a glossary entry: one, or its raw and centred form."""
-    if key in SUMMARY:
-        return [key]
-    return [path for form in FORMS if (path := f"{key}.{form}") in SUMMARY]
 
 
 def _notes(records: Sequence[dict[str, Any]], *, comparable: bool) -> str:
@@ -178,12 +111,67 @@ def _notes(records: Sequence[dict[str, Any]], *, comparable: bool) -> str:
             "The runs differ in their number of classes: no best is marked, and distances to a "
             "simplex ETF must not be compared."
         )
-    if any(floor_of(r, "etf_distance.text.raw") is not None for r in records):
+    if any(_floor(r, "etf_distance.text.raw") is not None for r in records):
         notes.append("Floor: the least value possible, as K > D + 1 leaves no simplex ETF.")
-    empty = sorted({reason(r, path) for r in records for path in SUMMARY
+    empty = sorted({_reason(r, path) for r in records for path in SUMMARY
                     if value_at(r["summary"], path) is None})  # fmt: skip
     notes += [f"{NOTHING} undefined: {why}." for why in empty]
     return "".join(f'<p class="note">{in_html(note)}</p>' for note in notes)
+
+
+def best_runs(records: Sequence[dict[str, Any]], path: str, better: str | None) -> dict[int, str]:
+    """The mark of each run that is best at a measure; hollow where its interval meets another's.
+
+    None where the measure has no direction, or fewer than two runs have a value.
+    """
+    values = {
+        p: v for p, r in enumerate(records) if (v := value_at(r["summary"], path)) is not None
+    }
+    if better is None or len(values) < 2 or len(set(values.values())) == 1:
+        return {}
+    best = (max if better == "higher" else min)(values.values())
+    winners = [place for place, value in values.items() if value == best]
+    spans = {p: span for p in values if (span := _interval(records[p], path)) is not None}
+    meets = any(
+        spans[a][0] <= spans[b][1] and spans[b][0] <= spans[a][1]
+        for a in winners
+        for b in spans
+        if a in spans and b not in winners
+    )
+    words, mark = ("best; intervals overlap", "○") if meets else ("best", "●")
+    return {p: f'<span class="best" title="{words}" aria-label="{words}">{mark}</span> '
+            for p in winners}  # fmt: skip
+
+
+def _paths(key: str) -> list[str]:
+    """The paths in `summary` of a glossary entry: one, or its raw and centred form."""
+    if key in SUMMARY:
+        return [key]
+    return [path for form in _FORMS if (path := f"{key}.{form}") in SUMMARY]
+
+
+def _interval(record: dict[str, Any], path: str) -> tuple[float, float] | None:
+    """The bootstrap interval of a summary value, if it has one."""
+    found = record["intervals"].get("values", {}).get(SUMMARY[path][0])
+    return None if found is None else (found["low"], found["high"])
+
+
+def _floor(record: dict[str, Any], path: str) -> float | None:
+    """The least value that K classes in D dimensions allow, where that is above 0."""
+    name, _, rest = path.partition(".")
+    if name != "etf_distance":
+        return None
+    floor = record["bounds"]["etf_distance"][rest.partition(".")[0]]["floor"]
+    return floor if floor > 0 else None
+
+
+def _reason(record: dict[str, Any], path: str) -> str:
+    """Why a value is null, as the run's warnings say it."""
+    for warning in record["warnings"]:
+        paths, found, why = warning.partition(": undefined, ")
+        if found and path in paths.split(", "):
+            return why
+    return "undefined"
 
 
 def cards(records: Sequence[dict[str, Any]], names: Sequence[str]) -> str:
@@ -239,7 +227,7 @@ def _bar(
     top = _ceiling(record, key)
     if top is None or top <= 0:
         return ""
-    floor = floor_of(record, _path(key, forms[0]))
+    floor = _floor(record, _path(key, forms[0]))
     marks = "" if floor is None else f'<i class="wall" style="width:{_place(floor, top)}"></i>'
     for kind, value in reversed(list(zip(("dot", "ring"), values, strict=False))):
         if value is not None:

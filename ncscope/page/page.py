@@ -17,10 +17,8 @@ from plotly.offline import get_plotlyjs
 from ncscope.diagnosis.measure import Run
 from ncscope.diagnosis.verdict import comparison, verdict
 from ncscope.figures.gallery import Plot, plots_of
-from ncscope.page import measures as cards_html
-from ncscope.page import tables as classes_html
-from ncscope.page import tables as facts_html
-from ncscope.page.measures import measures_table
+from ncscope.page import tables
+from ncscope.page.measures import cards, measures_table
 from ncscope.page.thumbnails import Thumbnails, drawn_rows, thumbnails_of
 from ncscope.text import in_html, in_script, page_title, run_names, same_classes, sizes
 from ncscope.writing import __version__, write_text
@@ -48,13 +46,13 @@ def page(runs: Sequence[Run], *, thumbnails: bool = True) -> str:
         "title": in_html(page_title(records)),
         "subtitle": _subtitle(records, names),
         "verdict": _verdict(records, names),
-        "cards": cards_html.cards(records, names),
+        "cards": cards(records, names),
         "measures": measures_table(records, names),
-        "groups": classes_html.group_tables(records, names),
-        "tables": classes_html.class_tables(records, names, compared=same_classes(records)),
-        "warnings": facts_html.warnings_list(records, names),
-        "conventions": facts_html.conventions(records, names),
-        "provenance": facts_html.provenance(records, names),
+        "groups": tables.group_tables(records, names),
+        "tables": tables.class_tables(records, names, compared=same_classes(records)),
+        "warnings": tables.warnings_list(records, names),
+        "conventions": tables.conventions(records, names),
+        "provenance": tables.provenance(records, names),
         "version": in_html(__version__),
         "data": in_script(_figures(plots, names, runs)),
         "pictures": in_script({"rows": pictures.rows, "pictures": pictures.pictures}),

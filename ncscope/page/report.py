@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ncscope.diagnosis import tables
 from ncscope.diagnosis.measure import Run
-from ncscope.diagnosis.tables import report_tables
+from ncscope.diagnosis.tables import report_tables, text_table, write_csv, write_json
 from ncscope.writing import make_folder, write_text
 
 
@@ -32,7 +31,7 @@ class Report:
 
     def table(self) -> str:
         """The headline numbers as aligned text, a column a run."""
-        return tables.text_table(self.records)
+        return text_table(self.records)
 
     def tables(self, form: str = "md") -> dict[str, str]:
         """Headline numbers, classes and groups as `csv`, `md` or `tex`, by name."""
@@ -52,66 +51,50 @@ class Report:
         Raises:
             DataError: an unknown format, or what images need is missing.
         """
-        return _save(
-            self, Path(folder), html=html, thumbnails=thumbnails, tables_as=tables_as,
-            images_as=images_as,
-        )  # fmt: skip
+        # Formats are looked at before anything is written.
+        made = {form: self.tables(form) for form in tables_as}
+        if images_as:
+            from ncscope.figures.export import check_kinds  # plotly is slow to import
+
+            check_kinds(images_as)
+        folder = Path(folder)
+        make_folder(folder)
+        written = [
+            write_json(self.records, folder / "metrics.json"),
+            write_csv(self.records, folder / "metrics.csv"),
+        ]
+        for form, texts in made.items():
+            make_folder(folder / "tables")
+            for name, text in texts.items():
+                written.append(write_text(folder / "tables" / f"{name}.{form}", text))
+        if html:
+            from ncscope.page.page import write_page
+
+            write_page(self.runs, folder / "report.html", thumbnails=thumbnails)
+            written.append(folder / "report.html")
+        for kind in images_as:
+            from ncscope.figures.export import save_figures
+
+            written += save_figures(self.runs, folder / "figures", kind=kind)
+        return written
 
     def show(self) -> None:
         """Show the page in a notebook, or open it in a browser elsewhere."""
-        _show(self.runs)
+        from ncscope.page.page import page
 
+        body = page(self.runs)
+        if "IPython" in sys.modules:
+            from IPython import get_ipython  # pyright: ignore[reportMissingImports]
+            from IPython.display import HTML, display  # pyright: ignore[reportMissingImports]
 
-def _save(
-    report: Report, folder: Path, *, html: bool, thumbnails: bool, tables_as: Sequence[str],
-    images_as: Sequence[str],
-) -> list[Path]:  # fmt: skip
-    """What `Report.save` writes, in its order; the page and the figures last, as they take longest.
-
-    Formats are looked at before anything is written.
-    """
-    made = {form: report_tables(report.records, form) for form in tables_as}
-    if images_as:
-        from ncscope.figures.export import check_kinds
-
-        check_kinds(images_as)
-    make_folder(folder)
-    written = [
-        tables.write_json(report.records, folder / "metrics.json"),
-        tables.write_csv(report.records, folder / "metrics.csv"),
-    ]
-    if made:
-        make_folder(folder / "tables")
-    for form, texts in made.items():
-        written += [
-            write_text(folder / "tables" / f"{name}.{form}", text) for name, text in texts.items()
-        ]
-    if html:
-        from ncscope.page.page import write_page  # plotly is slow to import
-
-        write_page(report.runs, folder / "report.html", thumbnails=thumbnails)
-        written.append(folder / "report.html")
-    for kind in images_as:
-        from ncscope.figures.export import save_figures
-
-        written += save_figures(report.runs, folder / "figures", kind=kind)
-    return written
-
-
-def _show(runs: Sequence[Run]) -> None:
-    """Display the page in a notebook's output; elsewhere write it to a file and open a browser."""
-    from ncscope.page.page import page
-
-    if "IPython" in sys.modules:
-        from IPython import get_ipython  # pyright: ignore[reportMissingImports]
-        from IPython.display import HTML, display  # pyright: ignore[reportMissingImports]
-
-        if get_ipython() is not None:
-            display(HTML(_framed(page(runs))))
-            return
-    with tempfile.NamedTemporaryFile("w", suffix=".html", delete=False, encoding="utf-8") as file:
-        file.write(page(runs))
-    webbrowser.open(Path(file.name).as_uri())
+            if get_ipython() is not None:
+                display(HTML(_framed(body)))
+                return
+        with tempfile.NamedTemporaryFile(
+            "w", suffix=".html", delete=False, encoding="utf-8"
+        ) as file:
+            file.write(body)
+        webbrowser.open(Path(file.name).as_uri())
 
 
 def _framed(body: str) -> str:

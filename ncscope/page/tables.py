@@ -1,7 +1,6 @@
 """Tables of a page as HTML: classes, head, medium and tail; warnings, conventions and provenance.
 
-K classes. The tables are complete without a script; page.js adds sorting, search and the choice
-of the run.
+They are complete without a script; the page's own adds sorting, search and the choice of the run.
 """
 
 import math
@@ -173,7 +172,7 @@ def _words(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if value is None or value in ({}, []):
-        return "—"
+        return NOTHING
     if isinstance(value, list):
         return ", ".join(_words(item) for item in value)
     return f"{value:.6g}" if isinstance(value, float) else str(value)

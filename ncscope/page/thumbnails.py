@@ -1,7 +1,4 @@
-"""Small pictures of the images that a page draws, so that a point can be looked at.
-
-N samples.
-"""
+"""Small pictures of the images that a page draws, so that a point can be looked at."""
 
 import base64
 import io
@@ -10,15 +7,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from PIL import Image
 
 from ncscope.errors import DataError
 from ncscope.features.bundle import Features
 from ncscope.text import number
 
 SIDE = 72  # pixels of the longer side
-BUDGET = 2_000_000  # bytes of pictures in a page, over all runs
-MOST = 1500  # pictures in a page: each costs reading an image
-_QUALITY = 60
+_BUDGET = 2_000_000  # bytes of pictures in a page, over all runs
+_MOST = 1500  # pictures in a page: each costs reading an image
+_QUALITY = 60  # of the JPEGs
 
 
 @dataclass
@@ -41,9 +39,15 @@ class Thumbnails:
         return f"Pointing at an image shows it: {share} ({size})."
 
 
+def drawn_rows(figure: Mapping[str, Any]) -> list[int]:
+    """The rows of the images in a figure's JSON: the second number of each point's `customdata`."""
+    rows = {row for trace in figure["data"] for _, row in trace.get("customdata") or () if row >= 0}
+    return sorted(rows)
+
+
 def thumbnails_of(
-    runs: Sequence[Features], drawn: Sequence[Sequence[int]], *, budget: int = BUDGET,
-    most: int = MOST, seed: int = 0,
+    runs: Sequence[Features], drawn: Sequence[Sequence[int]], *, budget: int = _BUDGET,
+    most: int = _MOST, seed: int = 0,
 ) -> Thumbnails:  # fmt: skip
     """Pictures of the drawn rows of each run that has them at hand, as far as the budget goes.
 
@@ -71,39 +75,6 @@ def thumbnails_of(
     return made
 
 
-def jpeg(image: Any) -> str:
-    """A `PIL.Image.Image` as a small JPEG in base64, without any of the file's metadata."""
-    from PIL import Image
-
-    small = image.convert("RGB")
-    small.thumbnail((SIDE, SIDE))
-    bare = Image.frombytes("RGB", small.size, small.tobytes())
-    stream = io.BytesIO()
-    bare.save(stream, "JPEG", quality=_QUALITY, optimize=True)
-    return base64.b64encode(stream.getvalue()).decode("ascii")
-
-
-def drawn_rows(figure: Mapping[str, Any]) -> list[int]:
-    """The rows of the images in a figure's JSON: the second number of each point's `customdata`."""
-    rows = {row for trace in figure["data"] for _, row in trace.get("customdata") or () if row >= 0}
-    return sorted(rows)
-
-
-def _picture(features: Features, row: int) -> str | None:
-    assert features.preview is not None
-    try:
-        return jpeg(features.preview(row))
-    except (DataError, OSError):
-        return None
-
-
-def _content(features: Features, place: int) -> Any:
-    """What two runs on the same images share."""
-    content = features.provenance.get("content")
-    digest = content.get("images") if isinstance(content, dict) else None
-    return place if digest is None else digest
-
-
 def _shuffled(rows: Sequence[int], seed: int) -> list[int]:
     order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed))
     return [rows[index] for index in order.tolist()]
@@ -117,3 +88,28 @@ def _in_turn(orders: Sequence[Sequence[int]]) -> list[tuple[int, int]]:
         for place, order in enumerate(orders)
         if step < len(order)
     ]
+
+
+def _content(features: Features, place: int) -> Any:
+    """What two runs on the same images share."""
+    content = features.provenance.get("content")
+    digest = content.get("images") if isinstance(content, dict) else None
+    return place if digest is None else digest
+
+
+def _picture(features: Features, row: int) -> str | None:
+    assert features.preview is not None
+    try:
+        return jpeg(features.preview(row))
+    except (DataError, OSError):
+        return None
+
+
+def jpeg(image: Image.Image) -> str:
+    """An image as a small JPEG in base64, without any of the file's metadata."""
+    small = image.convert("RGB")
+    small.thumbnail((SIDE, SIDE))
+    bare = Image.frombytes("RGB", small.size, small.tobytes())
+    stream = io.BytesIO()
+    bare.save(stream, "JPEG", quality=_QUALITY, optimize=True)
+    return base64.b64encode(stream.getvalue()).decode("ascii")

@@ -1,9 +1,8 @@
 """What stands for the classes, objects and tensors that a pickle names.
 
-Where a torch file says its tensors are is checked before a byte of them is read.
-
-The sizes, strides and offsets in a file are claims. A description is made only of those that stay
-inside their storage and ask for no more elements than it has.
+The sizes, strides and offsets in a file are claims. They are checked before a byte of a tensor is
+read: a description is made only of those that stay inside their storage and ask for no more
+elements than it has.
 """
 
 import math

@@ -1,14 +1,12 @@
 """Opens what torch.save writes, without torch.load: zip archives, and the format before 1.6.
 
-What a file is, its first bytes tell; one that cannot be a checkpoint is refused with what it is.
+What a file is, its first bytes tell; one that cannot be a checkpoint is refused with what it is. A
+failed download, a Git LFS pointer or a backbone's archive each need another remedy, so each has
+its own line.
 
 Sizes are taken from the file, never from what it claims; compressed entries, which could unfold to
-more than the file's size and which torch never writes, are refused.
-
-The format has no checksum: damage inside the numbers of a tensor goes unseen.
-
-A failed download, a Git LFS pointer or a backbone's archive each need another remedy, so each has
-its own line.
+more than the file's size and which torch never writes, are refused. The old format has no
+checksum: damage inside the numbers of a tensor goes unseen.
 """
 
 import json
@@ -27,13 +25,6 @@ from ncscope.errors import CheckpointError
 from ncscope.pickles.objects import ITEMSIZE, MalformedError, Name, StorageRef, describe_storage
 from ncscope.pickles.reading import Bounded, read_pickle
 
-MAX_PICKLE = 64 * 2**20  # real ones stay below 1 MiB: the tensors' bytes are elsewhere
-_CHUNK = 2**20
-_BAD_ZIP = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, NotImplementedError)
-_BAD_ZIP += (ValueError, KeyError, IndexError, OverflowError, RuntimeError)
-
-_MAGIC = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # torch's magic number, pickled
-_VERSION = 1001
 _HEAD = 4096
 _SAFETENSORS_HEADER = 100 * 2**20  # the format's own limit
 # first bytes, what they mean, what to do
@@ -49,6 +40,97 @@ _OTHERS = (
     (b"{", "JSON text", "give the checkpoint beside it"),
 )
 _WEB = (b"<!doctype", b"<html", b"<?xml", b"<head", b"<script")
+
+MAX_PICKLE = 64 * 2**20  # real ones stay below 1 MiB: the tensors' bytes are elsewhere
+_CHUNK = 2**20
+_BAD_ZIP = (
+    *(zipfile.BadZipFile, zlib.error, struct.error, EOFError, NotImplementedError),
+    *(ValueError, KeyError, IndexError, OverflowError, RuntimeError),
+)
+
+_MAGIC = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # torch's magic number, pickled
+_VERSION = 1001
+
+
+def open_kind(path: Path) -> str:
+    """The format of a checkpoint file: "zip", "legacy" or "safetensors".
+
+    Raises:
+        CheckpointError: no readable regular file, or none of these formats; says which.
+    """
+    size = _size(path)
+    try:
+        with path.open("rb") as file:
+            head = file.read(_HEAD)
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read: {error.strerror or error}") from None
+    if not head:
+        raise CheckpointError(f"{path}: empty file: an interrupted download? Fetch it again")
+    if head.startswith(b"PK\x03\x04"):
+        _refuse_other_zip(path)
+        return "zip"
+    if head[:1] == b"\x80" and _MAGIC in head[:24]:  # after it, protocol and frame differ
+        return "legacy"
+    length = int.from_bytes(head[:8], "little")
+    has_header = head[8:9] == b"{" and length <= min(size - 8, _SAFETENSORS_HEADER)
+    if has_header or path.suffix == ".safetensors":
+        return "safetensors"
+    raise CheckpointError(f"{path}: {_what_else(head)}")
+
+
+def _size(path: Path) -> int:
+    try:
+        found = path.stat()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise CheckpointError(f"{path}: cannot be read: {reason}") from None
+    if stat.S_ISDIR(found.st_mode):
+        raise CheckpointError(f"{path}: a folder; name the checkpoint file in it")
+    if not stat.S_ISREG(found.st_mode):
+        raise CheckpointError(f"{path}: a device or pipe; name a regular file")
+    if not os.access(path, os.R_OK):
+        raise CheckpointError(f"{path}: permission denied; make the file readable for you")
+    return found.st_size
+
+
+def _refuse_other_zip(path: Path) -> None:
+    """TorchScript and NumPy archives are zip files too. A damaged one is left to its reader."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except Exception:  # whatever is wrong with it, the reader says it
+        return
+    if any(name.endswith("/constants.pkl") or "/code/" in name for name in names):
+        raise CheckpointError(
+            f"{path}: a TorchScript archive, which is a program, as CLIP's own weights are "
+            "published; give it as --backbone, and the prompt learner here"
+        )
+    if any(name.endswith(".npy") for name in names):
+        raise CheckpointError(f"{path}: a NumPy archive, not a checkpoint; is it a feature file?")
+    if not any(name.rpartition("/")[2] == "data.pkl" for name in names):
+        raise CheckpointError(f"{path}: a zip archive that torch did not write; unpack it first?")
+
+
+def _what_else(head: bytes) -> str:
+    start = head.lstrip().lower()
+    if start.startswith(_WEB):
+        return (
+            "a web page, not a checkpoint: the download met a log-in or confirmation page; "
+            "fetch the file itself"
+        )
+    for first, what, remedy in _OTHERS:
+        if head.startswith(first):
+            return f"{what}, not a checkpoint; {remedy}"
+    if head[257:262] == b"ustar":
+        return "a tar archive: unpack it; if torch wrote it (before 2018), save it anew with torch"
+    if head[:1] == b"\x80" or head[:1] in b"(}]":
+        return (
+            "a pickle that torch.save did not write; it is not opened, because a pickle can run "
+            "code: save the tensors with torch.save or as .safetensors"
+        )
+    if all(byte in b"\t\n\r" or byte >= 32 for byte in head):
+        return f"text, not a checkpoint; it begins {json.dumps(head[:40].decode('latin-1'))}"
+    return f"neither a torch nor a safetensors file; it begins with the bytes {head[:8].hex(' ')}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,11 +215,6 @@ def _zip_storage(persistent_id: object) -> StorageRef:
     return describe_storage(kind.text if isinstance(kind, Name) else "", key, numel)
 
 
-def is_legacy(head: bytes) -> bool:
-    """Whether a file that begins with these bytes is in the old format."""
-    return head[:1] == b"\x80" and _MAGIC in head[:24]  # after it, protocol and frame differ
-
-
 def open_legacy(file: BinaryIO, size: int) -> TorchFile:
     """Open a file in the old format.
 
@@ -147,7 +224,7 @@ def open_legacy(file: BinaryIO, size: int) -> TorchFile:
     storages: dict[str, StorageRef] = {}
 
     def storage(persistent_id: object) -> StorageRef:
-        found = _storage(persistent_id)
+        found = _legacy_storage(persistent_id)
         known = storages.setdefault(found.key, found)
         if (known.dtype, known.record_nbytes) != (found.dtype, found.record_nbytes):
             raise MalformedError("two descriptions of one storage")
@@ -180,6 +257,22 @@ def open_legacy(file: BinaryIO, size: int) -> TorchFile:
     return TorchFile(value, unread, fetch, "little")  # torch writes it so on every machine
 
 
+def _legacy_storage(persistent_id: object) -> StorageRef:
+    if not (isinstance(persistent_id, tuple) and len(persistent_id) == 6):
+        raise MalformedError("a storage without a description")
+    _, kind, key, _, numel, view = persistent_id
+    whole = describe_storage(kind.text if isinstance(kind, Name) else "", key, numel)
+    if view is None:
+        return whole
+    if not (isinstance(view, tuple) and len(view) == 3):
+        raise MalformedError("a view of a storage without a description")
+    part = describe_storage(kind.text, whole.key, view[2])
+    start = describe_storage(kind.text, whole.key, view[1]).nbytes
+    if start + part.nbytes > whole.nbytes:
+        raise MalformedError("a view that reaches outside its storage")
+    return StorageRef(whole.key, whole.dtype, part.nbytes, whole.nbytes, start)
+
+
 def _places(
     file: BinaryIO, size: int, keys: list[Any], storages: dict[str, StorageRef]
 ) -> dict[str, int]:
@@ -200,103 +293,3 @@ def _places(
         if position > size:
             raise MalformedError("truncated")
     return places
-
-
-def _storage(persistent_id: object) -> StorageRef:
-    if not (isinstance(persistent_id, tuple) and len(persistent_id) == 6):
-        raise MalformedError("a storage without a description")
-    _, kind, key, _, numel, view = persistent_id
-    whole = describe_storage(kind.text if isinstance(kind, Name) else "", key, numel)
-    if view is None:
-        return whole
-    if not (isinstance(view, tuple) and len(view) == 3):
-        raise MalformedError("a view of a storage without a description")
-    part = describe_storage(kind.text, whole.key, view[2])
-    start = describe_storage(kind.text, whole.key, view[1]).nbytes
-    if start + part.nbytes > whole.nbytes:
-        raise MalformedError("a view that reaches outside its storage")
-    return StorageRef(whole.key, whole.dtype, part.nbytes, whole.nbytes, start)
-
-
-def open_kind(path: Path) -> str:
-    """The format of a checkpoint file: "zip", "legacy" or "safetensors".
-
-    Raises:
-        CheckpointError: no readable regular file, or none of these formats; says which.
-    """
-    size = _size(path)
-    try:
-        with path.open("rb") as file:
-            head = file.read(_HEAD)
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read: {error.strerror or error}") from None
-    if not head:
-        raise CheckpointError(f"{path}: empty file: an interrupted download? Fetch it again")
-    if head.startswith(b"PK\x03\x04"):
-        _refuse_other_zip(path)
-        return "zip"
-    if is_legacy(head):
-        return "legacy"
-    if _is_safetensors(head, size) or path.suffix == ".safetensors":
-        return "safetensors"
-    raise CheckpointError(f"{path}: {_what_else(head)}")
-
-
-def _size(path: Path) -> int:
-    try:
-        found = path.stat()
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise CheckpointError(f"{path}: cannot be read: {reason}") from None
-    if stat.S_ISDIR(found.st_mode):
-        raise CheckpointError(f"{path}: a folder; name the checkpoint file in it")
-    if not stat.S_ISREG(found.st_mode):
-        raise CheckpointError(f"{path}: a device or pipe; name a regular file")
-    if not os.access(path, os.R_OK):
-        raise CheckpointError(f"{path}: permission denied; make the file readable for you")
-    return found.st_size
-
-
-def _is_safetensors(head: bytes, size: int) -> bool:
-    length = int.from_bytes(head[:8], "little")
-    return head[8:9] == b"{" and length <= min(size - 8, _SAFETENSORS_HEADER)
-
-
-def _refuse_other_zip(path: Path) -> None:
-    """TorchScript and NumPy archives are zip files too. A damaged one is left to its reader."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-    except Exception:  # whatever is wrong with it, the reader says it
-        return
-    if any(name.endswith("/constants.pkl") or "/code/" in name for name in names):
-        raise CheckpointError(
-            f"{path}: a TorchScript archive, which is a program, as CLIP's own weights are "
-            "published; give it as --backbone, and the prompt learner here"
-        )
-    if any(name.endswith(".npy") for name in names):
-        raise CheckpointError(f"{path}: a NumPy archive, not a checkpoint; is it a feature file?")
-    if not any(name.rpartition("/")[2] == "data.pkl" for name in names):
-        raise CheckpointError(f"{path}: a zip archive that torch did not write; unpack it first?")
-
-
-def _what_else(head: bytes) -> str:
-    start = head.lstrip().lower()
-    if start.startswith(_WEB):
-        return (
-            "a web page, not a checkpoint: the download met a log-in or confirmation page; "
-            "fetch the file itself"
-        )
-    for first, what, remedy in _OTHERS:
-        if head.startswith(first):
-            return f"{what}, not a checkpoint; {remedy}"
-    if head[257:262] == b"ustar":
-        return "a tar archive: unpack it; if torch wrote it (before 2018), save it anew with torch"
-    if head[:1] == b"\x80" or head[:1] in b"(}]":
-        return (
-            "a pickle that torch.save did not write; it is not opened, because a pickle can run "
-            "code: save the tensors with torch.save or as .safetensors"
-        )
-    if all(byte in b"\t\n\r" or byte >= 32 for byte in head):
-        return f"text, not a checkpoint; it begins {json.dumps(head[:40].decode('latin-1'))}"
-    return f"neither a torch nor a safetensors file; it begins with the bytes {head[:8].hex(' ')}"

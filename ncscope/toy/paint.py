@@ -10,9 +10,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ncscope.toy import surfaces as styles
 from ncscope.toy.shapes import BANK, REACH, distance_bank
-from ncscope.toy.surfaces import FINE, TILE, VARIANTS, background_bank, texture_bank
+from ncscope.toy.surfaces import (
+    FINE,
+    TILE,
+    VARIANTS,
+    background_bank,
+    cartoon,
+    night,
+    photo,
+    sketch,
+    texture_bank,
+    window,
+)
 from ncscope.toy.world import COLOURS, TEXTURES, Scenes
 
 PIXELS = 40
@@ -30,7 +40,7 @@ _LAYOUTS = (  # centres and radius of the objects, by their number, in half widt
 )
 _RADII = (0.44, 0.60, 0.82)  # of a single object, by its size
 _PLACES = ((0.0, 0.0), (-0.45, 0.0), (0.45, 0.0), (0.0, -0.45), (0.0, 0.45))
-_STYLES = (styles.photo, styles.cartoon, styles.sketch, styles.night)  # in the order of STYLES
+_STYLES = (photo, cartoon, sketch, night)  # in the order of STYLES
 
 
 def render(scenes: Scenes, *, camera: Camera | None = None) -> Tensor:
@@ -167,7 +177,7 @@ def _ground(scenes: Scenes) -> Tensor:
     bank = torch.from_numpy(background_bank()).view(-1, 3)
     variant = (_chance(scenes, "tile") * VARIANTS).long()
     which = (_index(scenes, "background") * VARIANTS + variant).view(-1, 1, 1)
-    return bank[which * TILE**2 + styles.window(scenes, "tile", PIXELS)]
+    return bank[which * TILE**2 + window(scenes, "tile", PIXELS)]
 
 
 def _index(scenes: Scenes, name: str) -> Tensor:

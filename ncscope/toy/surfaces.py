@@ -1,13 +1,12 @@
 """What the renderer looks up and does to a picture: patterns, backgrounds, and the four styles.
 
-Patterns and backgrounds are periodic tables; styles are the domains.
+Patterns and backgrounds are periodic tables. A texture table says how much of an object's second
+colour shows at a point; TILE samples span TILE / FINE pixels, so that a stripe is as wide on a
+small object as on a large one. A background table is a picture of TILE x TILE pixels, of which a
+scene shows a window.
 
-A texture table says how much of an object's second colour shows at a point; TILE samples span
-TILE / FINE pixels, so that a stripe is as wide on a small object as on a large one. A background
-table is a picture of TILE x TILE pixels, of which a scene shows a window.
-
-Each takes the ground and the body of a batch of scenes, how much the body covers, and the
-distance from its outline in pixels, and gives pictures (N, P, P, 3) in about 0..1.
+Styles are the domains. Each takes the ground and the body of a batch of scenes, how much the body
+covers, and the distance from its outline in pixels, and gives pictures (N, P, P, 3) in about 0..1.
 N scenes, P pixels a side.
 """
 
@@ -43,7 +42,7 @@ def texture_bank() -> np.ndarray:
     """Share of the second colour in 0..1, (12, TILE, TILE) float32 in the order of `TEXTURES`.
 
     `hollow`, `faded` and `ridged` depend on the object's outline: their tables are zero and
-    `paint.py` computes them.
+    `ncscope.toy.paint` computes them.
     """
     axis = np.arange(TILE) / TILE
     x, y = np.meshgrid(axis, axis)
@@ -144,12 +143,6 @@ def _band_noise(
     return np.clip(0.5 + 0.22 * field / field.std(), 0, 1)
 
 
-@cache
-def noise_bank() -> np.ndarray:
-    """Standard normal noise to cut windows from, (TILE, TILE, 3) float32."""
-    return stream("world", "noise").standard_normal((TILE, TILE, 3)).astype(np.float32)
-
-
 def photo(scenes: Scenes, ground: Tensor, body: Tensor, cover: Tensor, distance: Tensor) -> Tensor:
     """Textured ground, a soft shadow, shading towards the outline, light from one side, noise."""
     pixels = ground.shape[1]
@@ -195,9 +188,15 @@ def night(scenes: Scenes, ground: Tensor, body: Tensor, cover: Tensor, distance:
     return (day * dusk).add_(noise(scenes, ground.shape[1]), alpha=0.025)
 
 
-def noise(scenes: Scenes, pixels: int) -> Tensor:
-    """Standard normal noise, (N, P, P, 3): a window of a table, of each scene's own choice."""
-    return torch.from_numpy(noise_bank()).view(-1, 3)[window(scenes, "noise", pixels)]
+def noise(scenes: Scenes, pixels: int, *, at: str = "noise") -> Tensor:
+    """Standard normal noise, (N, P, P, 3): the window `at` each scene's own place in a table."""
+    return torch.from_numpy(noise_bank()).view(-1, 3)[window(scenes, at, pixels)]
+
+
+@cache
+def noise_bank() -> np.ndarray:
+    """Standard normal noise to cut windows from, (TILE, TILE, 3) float32."""
+    return stream("world", "noise").standard_normal((TILE, TILE, 3)).astype(np.float32)
 
 
 def window(scenes: Scenes, name: str, pixels: int) -> Tensor:

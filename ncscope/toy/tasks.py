@@ -10,6 +10,8 @@ from its ceiling. The strengths were set once, on the `difficulty` seeds.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
 from ncscope.data.classes import half
 from ncscope.errors import DataError
 from ncscope.toy.captions import plural
@@ -71,39 +73,6 @@ def _places() -> Classes:
     }
 
 
-def _pairs(first: str, second: str) -> Classes:
-    """One class a pair of values, under both names."""
-    return {
-        f"{a} {b}": {first: i, second: j}
-        for i, a in enumerate(FACTORS[first])
-        for j, b in enumerate(FACTORS[second])
-    }
-
-
-def _unseen(pair: Mapping[str, int]) -> bool:
-    """Whether pretraining left out this pair of a colour or a texture with a shape."""
-    if "colour" in pair:
-        return bool(unseen_colour(pair["colour"], pair["shape"]))  # type: ignore[arg-type]
-    return bool(unseen_texture(pair["texture"], pair["shape"]))  # type: ignore[arg-type]
-
-
-def _some(classes: Classes, size: int, name: str) -> Classes:
-    """A random `size` of the classes, the same on every machine."""
-    order = stream("world", "choice", name).permutation(len(classes))[:size]
-    names = list(classes)
-    return {names[i]: classes[names[i]] for i in sorted(order)}
-
-
-def _colshape() -> Classes:
-    pairs = {name: pair for name, pair in _pairs("colour", "shape").items() if _unseen(pair)}
-    return _some(pairs, 40, "colshape")
-
-
-def _texshape() -> Classes:
-    pairs = {name: pair for name, pair in _pairs("texture", "shape").items() if _unseen(pair)}
-    return _some(pairs, 28, "texshape")
-
-
 def _coltex() -> Classes:
     colours = _values("colour", "red orange yellow green cyan blue purple pink brown")
     textures = _values("texture", "striped dotted checkered hollow")
@@ -125,9 +94,25 @@ def _fish() -> Classes:
     }
 
 
-def _source() -> Classes:
-    pairs = {name: pair for name, pair in _pairs("colour", "shape").items() if not _unseen(pair)}
-    return _some(pairs, 100, "source")
+def _some(name: str, factor: str, size: int, *, unseen: bool) -> Classes:
+    """A random `size` of a colour's or a texture's pairs with a shape, the same on every machine.
+
+    Args:
+        unseen: those that pretraining left out, or else those it saw.
+    """
+    pairs = {
+        f"{value} {shape}": {factor: i, "shape": j}
+        for i, value in enumerate(FACTORS[factor])
+        for j, shape in enumerate(FACTORS["shape"])
+    }
+    left_out = unseen_colour if factor == "colour" else unseen_texture
+    names = [
+        pair
+        for pair, fixed in pairs.items()
+        if bool(left_out(*map(np.asarray, fixed.values()))) == unseen
+    ]
+    order = stream("world", "choice", name).permutation(len(names))[:size]
+    return {names[i]: pairs[names[i]] for i in sorted(order)}
 
 
 def _task(name: str, about: str, classes: Classes, template: str, camera: float) -> Task:
@@ -138,6 +123,9 @@ def _task(name: str, about: str, classes: Classes, template: str, camera: float)
     return Task(name, about, ordered, template, camera)
 
 
+_COLSHAPE = _some("colshape", "colour", 40, unseen=True)
+_TEXSHAPE = _some("texshape", "texture", 28, unseen=True)
+_SOURCE = _some("source", "colour", 100, unseen=False)
 TASKS: dict[str, Task] = {
     task.name: task
     for task in (
@@ -147,11 +135,11 @@ TASKS: dict[str, Task] = {
         _task("scenes", "what is behind the object", _by("background"), _ON, 0.85),
         _task("counts", "how many of which shape", _counts(), _OF, 2.4),
         _task("places", "which shape where", _places(), _A, 1.8),
-        _task("colshape", "colour x shape, pairs never seen", _colshape(), _A, 1.6),
-        _task("texshape", "texture x shape, pairs never seen", _texshape(), _A, 2.4),
+        _task("colshape", "colour x shape, pairs never seen", _COLSHAPE, _A, 1.6),
+        _task("texshape", "texture x shape, pairs never seen", _TEXSHAPE, _A, 2.4),
         _task("coltex", "colour x texture of any shape", _coltex(), _OBJECT, 0.8),
         _task("fish", "fine-grained: twenty kinds of fish", _fish(), _A, 1.2),
-        _task("source", "colour x shape, a large source task", _source(), _A, 1.0),
+        _task("source", "colour x shape, a large source task", _SOURCE, _A, 1.0),
     )
 }
 

@@ -1,9 +1,10 @@
 """What a toy scene is made of: eight factors, their values, and how a scene is drawn.
 
-Random streams have names, so that no two purposes ever share an image.
+A scene is a row of uniform numbers. Everything about its picture follows from that row, so images
+do not depend on how many are drawn with them or on the size of a rendering batch.
 
-A stream is named by a path of words and numbers, of which the first is its space. The spaces are
-disjoint by construction and each has one purpose:
+A random stream is named by a path of words and numbers, of which the first is its space. The
+spaces are disjoint by construction and each has one purpose, so that no two ever share an image:
 
 - `pretraining`: the images and captions the toy CLIP is trained on
 - `difficulty`: the images on which the camera strengths of the tasks were set, once
@@ -11,8 +12,6 @@ disjoint by construction and each has one purpose:
 - `reporting`: everything a result is reported on (what `toy_images` draws by default)
 - `world`: the fixed surfaces, cameras and class orders, the same for every user seed
 
-A scene is a row of uniform numbers. Everything about its picture follows from that row, so images
-do not depend on how many are drawn with them or on the size of a rendering batch.
 N scenes.
 """
 

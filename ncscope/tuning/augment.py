@@ -21,6 +21,22 @@ _RATIO = (3 / 4, 4 / 3)
 _TRIES = 10
 
 
+@dataclass(frozen=True, eq=False)
+class PixelSource:
+    """Image i of a set as pixels: the centre crop, or a view that seed, view and i decide."""
+
+    backbone: Backbone
+    images: ImageSet
+    seed: int
+    plain: bool = False
+
+    def __call__(self, row: int, view: int) -> Tensor:
+        image = self.images.load(row)
+        if self.plain:
+            return self.backbone.preprocess(image)
+        return augment_for(self.backbone)(image, (self.seed, view, row))
+
+
 @dataclass(frozen=True)
 class Augment:
     """An RGB image and a seed to (3, S, S) pixels, normalised as the backbone wants them."""
@@ -41,6 +57,12 @@ class Augment:
         return (pixels - mean) / std
 
 
+def augment_for(backbone: Backbone) -> Augment:
+    """The augmentation that ends in the backbone's image size and normalisation."""
+    said = backbone.description["preprocess"]
+    return Augment(backbone.image_size, tuple(said["mean"]), tuple(said["std"]))
+
+
 def crop_box(
     width: int, height: int, draw: np.random.Generator
 ) -> tuple[float, float, float, float]:
@@ -57,28 +79,6 @@ def crop_box(
     h = min(height, round(width / _RATIO[0]))
     left, top = (width - w) // 2, (height - h) // 2
     return left, top, left + w, top + h
-
-
-def augment_for(backbone: Backbone) -> Augment:
-    """The augmentation that ends in the backbone's image size and normalisation."""
-    said = backbone.description["preprocess"]
-    return Augment(backbone.image_size, tuple(said["mean"]), tuple(said["std"]))
-
-
-@dataclass(frozen=True, eq=False)
-class PixelSource:
-    """Image i of a set as pixels: the centre crop, or a view that seed, view and i decide."""
-
-    backbone: Backbone
-    images: ImageSet
-    seed: int
-    plain: bool = False
-
-    def __call__(self, row: int, view: int) -> Tensor:
-        image = self.images.load(row)
-        if self.plain:
-            return self.backbone.preprocess(image)
-        return augment_for(self.backbone)(image, (self.seed, view, row))
 
 
 @dataclass(frozen=True, eq=False)

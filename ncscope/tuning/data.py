@@ -60,14 +60,18 @@ def _images(word: str, found: ImageSet | Indexed, part: str) -> ImageSet:
     return found if isinstance(found, ImageSet) else images_of(found, part=part)
 
 
-def opened(data: str, part: str) -> ImageSet:
-    """A part of a data set; toy pictures are drawn once, for all runs of a study."""
-    return _drawn(data, part) if is_toy(data) else open_data(data, part=part)
+@dataclass(frozen=True, eq=False)
+class Machine:
+    """Where and how a run is computed; nothing of it changes the result but by rounding."""
 
-
-@cache
-def _drawn(data: str, part: str) -> ImageSet:
-    return open_data(data, part=part)
+    backbone: str | Path | Backbone = "auto"
+    pretrained: str | None = None
+    template: str | None = None
+    device: str = "auto"
+    workers: int | None = None
+    cache: Path | None = None
+    trust_backbone: bool = False
+    compiled: bool = False
 
 
 def draw_and_test(options: TuneOptions, given: Parts) -> tuple[Draw, ImageSet]:
@@ -101,7 +105,7 @@ def draw_and_test(options: TuneOptions, given: Parts) -> tuple[Draw, ImageSet]:
 
 def _part(options: TuneOptions, part: str, given: Parts) -> ImageSet:
     if not given:
-        return opened(options.data, part)
+        return _opened(options.data, part)
     if part not in given:
         raise DataError(f"`data` has {', '.join(given)}; expected {part!r} among them")
     return given[part]
@@ -122,20 +126,6 @@ def _check_same(train: ImageSet, test: ImageSet) -> None:
     )
 
 
-@dataclass(frozen=True, eq=False)
-class Machine:
-    """Where and how a run is computed; nothing of it changes the result but by rounding."""
-
-    backbone: str | Path | Backbone = "auto"
-    pretrained: str | None = None
-    template: str | None = None
-    device: str = "auto"
-    workers: int | None = None
-    cache: Path | None = None
-    trust_backbone: bool = False
-    compiled: bool = False
-
-
 def open_tests(
     images: ImageSet,
     options: TuneOptions,
@@ -148,28 +138,11 @@ def open_tests(
     """The test images of both halves of the classes, or of all where training has all."""
     names = ("all",) if options.split == "all" else ("base", "new")
     return [
-        test_split(
+        _test_split(
             name, select_classes(images, name), backbone, machine, frozen=frozen, spread=spread
         )
         for name in names
     ]
-
-
-def test_split(
-    name: str,
-    images: ImageSet,
-    backbone: Backbone,
-    machine: Machine,
-    *,
-    frozen: bool,
-    spread: Spread,
-) -> TestSplit:
-    """Test images, with their frozen features where the image tower is left alone."""
-    labels = torch.tensor(images.labels, device=backbone.device)
-    if not frozen:
-        return TestSplit(name, images, None, labels)
-    found = cached_image_features(backbone, images, cache=machine.cache, spread=spread)
-    return TestSplit(name, images, found.rows.to(backbone.device), labels)
 
 
 def target_splits(
@@ -194,8 +167,35 @@ def target_splits(
     frozen = trainee.learner().from_backbone is not None
     found = []
     for target in targets:
-        images = opened(target, options.test_part)
+        images = _opened(target, options.test_part)
         templates = default_templates(target)
-        split = test_split("all", images, backbone, machine, frozen=frozen, spread=spread)
+        split = _test_split("all", images, backbone, machine, frozen=frozen, spread=spread)
         found.append(replace(split, template=templates[0] if templates else None, target=True))
     return found
+
+
+def _test_split(
+    name: str,
+    images: ImageSet,
+    backbone: Backbone,
+    machine: Machine,
+    *,
+    frozen: bool,
+    spread: Spread,
+) -> TestSplit:
+    """Test images, with their frozen features where the image tower is left alone."""
+    labels = torch.tensor(images.labels, device=backbone.device)
+    if not frozen:
+        return TestSplit(name, images, None, labels)
+    found = cached_image_features(backbone, images, cache=machine.cache, spread=spread)
+    return TestSplit(name, images, found.rows.to(backbone.device), labels)
+
+
+def _opened(data: str, part: str) -> ImageSet:
+    """A part of a data set; toy pictures are drawn once, for all runs of a study."""
+    return _drawn(data, part) if is_toy(data) else open_data(data, part=part)
+
+
+@cache
+def _drawn(data: str, part: str) -> ImageSet:
+    return open_data(data, part=part)

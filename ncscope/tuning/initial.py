@@ -21,7 +21,23 @@ _TEXT = "text_encoder.transformer.resblocks.{}.VPT_shallow"
 _IMAGE = "image_encoder.transformer.resblocks.{}.VPT_shallow"
 
 
-class Start:
+def initial_tensors(
+    method: str, backbone: Backbone, *, num_classes: int, recipe: Recipe, seed: int
+) -> dict[str, Tensor]:
+    """Trainable tensors of a method, float32 on the CPU, by their keys in a checkpoint.
+
+    Args:
+        num_classes: of training; class-specific methods have a row each.
+        seed: of everything drawn at random.
+
+    Raises:
+        DataError: a context longer than its initial words.
+        BackboneError: image prompts, but the backbone has no vision transformer.
+    """
+    return _INITIAL[method](_Start(backbone, recipe, num_classes=num_classes, seed=seed))
+
+
+class _Start:
     """Draws initial values for one backbone; the same seed gives the same ones on every device."""
 
     def __init__(self, backbone: Backbone, recipe: Recipe, *, num_classes: int, seed: int) -> None:
@@ -44,10 +60,9 @@ class Start:
 
     def context(self) -> Tensor:
         """(n, W): the token vectors of the initial words, or random."""
-        words = (self.recipe.ctx_init or "").replace("_", " ").split()
-        if not words:
+        if not self.recipe.words:
             return self.normal(self.recipe.ctx, self.width)
-        ids = self.backbone.tokenizer([" ".join(words)])[0]
+        ids = self.backbone.tokenizer([" ".join(self.recipe.words)])[0]
         table = text_tower(self.backbone.model).embedding
         count = int(ids.argmax()) - 1
         if self.recipe.ctx > count:
@@ -62,7 +77,7 @@ class Start:
         return {pattern.format(i): self.normal(count, width) for i in range(1, self.recipe.depth)}
 
 
-def _coop(start: Start) -> dict[str, Tensor]:
+def _coop(start: _Start) -> dict[str, Tensor]:
     context = start.context()
     if not start.recipe.csc:
         return {"ctx": context}
@@ -71,38 +86,37 @@ def _coop(start: Start) -> dict[str, Tensor]:
     return {"ctx": start.normal(start.num_classes, *context.shape)}
 
 
-def _cocoop(start: Start) -> dict[str, Tensor]:
+def _cocoop(start: _Start) -> dict[str, Tensor]:
+    return _with_meta_net(start, start.width, narrowed=16)
+
+
+def _tcp(start: _Start) -> dict[str, Tensor]:
+    return _with_meta_net(start, start.recipe.ctx * start.width, narrowed=4)
+
+
+def _with_meta_net(start: _Start, size: int, *, narrowed: int) -> dict[str, Tensor]:
+    """A context, and a net of two layers from embeddings to `size` numbers."""
     width = start.backbone.width
-    hidden = max(1, width // 16)
+    hidden = max(1, width // narrowed)
     return {
         "ctx": start.context(),
         **start.linear("meta_net.linear1", hidden, width),
-        **start.linear("meta_net.linear2", start.width, hidden),
+        **start.linear("meta_net.linear2", size, hidden),
     }
 
 
-def _tcp(start: Start) -> dict[str, Tensor]:
-    width = start.backbone.width
-    hidden = max(1, width // 4)
-    return {
-        "ctx": start.context(),
-        **start.linear("meta_net.linear1", hidden, width),
-        **start.linear("meta_net.linear2", start.recipe.ctx * start.width, hidden),
-    }
-
-
-def _vpt(start: Start) -> dict[str, Tensor]:
+def _vpt(start: _Start) -> dict[str, Tensor]:
     vision, count = check_image_tower(start.backbone, method="VPT"), start.recipe.ctx_vision
     shallow = {"image_encoder.VPT": start.normal(count, vision)}
     return {**shallow, **start.deep(_IMAGE, count, vision)}
 
 
-def _ivlp(start: Start) -> dict[str, Tensor]:
+def _ivlp(start: _Start) -> dict[str, Tensor]:
     text = start.deep(_TEXT, start.recipe.ctx, start.width)
     return {"prompt_learner.ctx": start.context(), **text, **_vpt(start)}
 
 
-def _maple(start: Start) -> dict[str, Tensor]:
+def _maple(start: _Start) -> dict[str, Tensor]:
     vision = check_image_tower(start.backbone, method="MaPLe")
     tensors = {
         "prompt_learner.ctx": start.context(),
@@ -118,11 +132,11 @@ def _maple(start: Start) -> dict[str, Tensor]:
     return tensors
 
 
-def _taskres(start: Start) -> dict[str, Tensor]:
+def _taskres(start: _Start) -> dict[str, Tensor]:
     return {"text_feature_residuals": torch.zeros(start.num_classes, start.backbone.width)}
 
 
-def _clip_adapter(start: Start) -> dict[str, Tensor]:
+def _clip_adapter(start: _Start) -> dict[str, Tensor]:
     width = start.backbone.width
     hidden = max(1, width // 4)
     return {
@@ -131,7 +145,7 @@ def _clip_adapter(start: Start) -> dict[str, Tensor]:
     }
 
 
-_INITIAL: dict[str, Callable[[Start], dict[str, Tensor]]] = {
+_INITIAL: dict[str, Callable[[_Start], dict[str, Tensor]]] = {
     "coop": _coop,
     "cocoop": _cocoop,
     "kgcoop": _coop,
@@ -144,22 +158,6 @@ _INITIAL: dict[str, Callable[[Start], dict[str, Tensor]]] = {
     "taskres": _taskres,
     "clip-adapter": _clip_adapter,
 }
-
-
-def initial_tensors(
-    method: str, backbone: Backbone, *, num_classes: int, recipe: Recipe, seed: int
-) -> dict[str, Tensor]:
-    """Trainable tensors of a method, float32 on the CPU, by their keys in a checkpoint.
-
-    Args:
-        num_classes: of training; class-specific methods have a row each.
-        seed: of everything drawn at random.
-
-    Raises:
-        DataError: a context longer than its initial words.
-        BackboneError: image prompts, but the backbone has no vision transformer.
-    """
-    return _INITIAL[method](Start(backbone, recipe, num_classes=num_classes, seed=seed))
 
 
 def depth_limit(backbone: Backbone) -> int:

@@ -1,8 +1,6 @@
 """What a training step starts from: which images, as frozen features kept once or as pixels.
 
-N training images, K classes, B images of a batch.
-
-N training images, V views of each, B images of a batch, D embedding width, S image size.
+N training images, V views of each, K classes, B images of a batch, D embedding width, S image size.
 """
 
 from dataclasses import dataclass
@@ -78,8 +76,10 @@ class FeatureInputs:
 
     def batch(self, rows: Tensor, epoch: int) -> Tensor:
         count = len(self.labels)
-        view = chosen_views(len(self.table), count, seed=self.seed, epoch=epoch)
-        view = torch.full((count,), epoch) if self.by_epoch else view
+        if self.by_epoch:
+            view = torch.full((count,), epoch)
+        else:
+            view = chosen_views(len(self.table), count, seed=self.seed, epoch=epoch)
         return self.table[view[rows].to(self.table.device), rows.to(self.table.device)]
 
 
@@ -117,6 +117,19 @@ def chosen_views(views: int, count: int, *, seed: int, epoch: int) -> Tensor:
         return torch.zeros(count, dtype=torch.int64)
     generator = torch.Generator().manual_seed(1_000_003 * seed + epoch)
     return torch.randint(views, (count,), generator=generator)
+
+
+def parsed_views(views: int | str) -> int | str:
+    """A number of at least 1, or `online`.
+
+    Raises:
+        DataError: anything else.
+    """
+    if str(views) == "online":
+        return "online"
+    if not str(views).isdecimal() or int(views) < 1:
+        raise DataError(f"`views` is {views!r}; expected a number of 1 or more, or online")
+    return int(views)
 
 
 def feature_inputs(
@@ -188,10 +201,8 @@ def cached_image_features(
     """
     path = cache and cache_path(cache, model=backbone.image_digest, images=images.digest)
     found = read_cached(path, num_images=len(images)) if path else None
-    if found is not None and len(found.kept) < len(
-        images
-    ):  # by a run that left out unreadable ones
-        found = None
+    if found is not None and len(found.kept) < len(images):
+        found = None  # by a run that left out unreadable ones
     told = from_one(found and found.rows, found and found.kept, spread)
     if told is not None:
         return ImageFeatures(*told)
@@ -208,16 +219,3 @@ def pixel_inputs(
     source = PixelSource(backbone, images, seed, plain=views == 1)
     labels = torch.tensor(images.labels, device=backbone.device)
     return PixelInputs(labels, source, None if views == "online" else int(views), {})
-
-
-def parsed_views(views: int | str) -> int | str:
-    """A number of at least 1, or `online`.
-
-    Raises:
-        DataError: anything else.
-    """
-    if str(views) == "online":
-        return "online"
-    if not str(views).isdecimal() or int(views) < 1:
-        raise DataError(f"`views` is {views!r}; expected a number of 1 or more, or online")
-    return int(views)

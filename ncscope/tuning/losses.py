@@ -1,8 +1,6 @@
 """Cross-entropy, what people use against class imbalance in its place, and what some methods add.
 
-B images, K classes.
-
-B images, K classes, D embedding width. Weights are the authors'.
+B images, K classes, D embedding width. Weights of the methods' own terms are the authors'.
 """
 
 from collections.abc import Sequence
@@ -14,10 +12,10 @@ from torch import Tensor
 from ncscope.errors import DataError
 
 LOSSES = ("ce", "balanced", "logit-adjusted", "balanced-softmax")
-_KNOWLEDGE = 8.0  # KgCoOp (arXiv:2303.13283) and TCP (arXiv:2311.18231)
-_TEXT, _IMAGE = 25.0, 10.0  # PromptSRC (arXiv:2307.06948)
 WITH_FROZEN_TEXT = ("kgcoop", "tcp", "prograd", "promptsrc")
 WITH_FROZEN_IMAGES = ("promptsrc",)
+_KNOWLEDGE = 8.0  # KgCoOp (arXiv:2303.13283) and TCP (arXiv:2311.18231)
+_TEXT, _IMAGE = 25.0, 10.0  # PromptSRC (arXiv:2307.06948)
 
 
 def classification_loss(
@@ -44,15 +42,6 @@ def classification_loss(
         return F.cross_entropy(logits, labels)
     factor = strength if loss == "logit-adjusted" else 1.0
     return F.cross_entropy(logits + factor * shares.log(), labels)
-
-
-def logits_of(image: Tensor, text: Tensor, scale: Tensor) -> Tensor:
-    """(B, K) logits of (B, D) image features with (K, D) or (B, K, D) text features."""
-    rows = F.normalize(image, dim=-1)
-    directions = F.normalize(text, dim=-1).to(rows)
-    if text.ndim == 2:
-        return scale.to(rows) * rows @ directions.T
-    return scale.to(rows) * torch.einsum("bd,bkd->bk", rows, directions)
 
 
 def own_terms(
@@ -99,6 +88,15 @@ def _kl(logits: Tensor, frozen: Tensor) -> Tensor:
     """KL(frozen || learned), summed over images and classes."""
     learned, target = logits.log_softmax(dim=-1), frozen.log_softmax(dim=-1)
     return F.kl_div(learned, target, reduction="sum", log_target=True)
+
+
+def logits_of(image: Tensor, text: Tensor, scale: Tensor) -> Tensor:
+    """(B, K) logits of (B, D) image features with (K, D) or (B, K, D) text features."""
+    rows = F.normalize(image, dim=-1)
+    directions = F.normalize(text, dim=-1).to(rows)
+    if text.ndim == 2:
+        return scale.to(rows) * rows @ directions.T
+    return scale.to(rows) * torch.einsum("bd,bkd->bk", rows, directions)
 
 
 def without_conflict(

@@ -1,6 +1,6 @@
 """From the gradients of the objective's terms, each by itself or summed up, to moved prompts.
 
-The optimiser of a run and its state as plain tensors.
+Also the optimiser of a run, and its state as plain tensors.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,6 +27,16 @@ def term_gradients(
     total = sum(weight * value for weight, value in terms.values())
     assert isinstance(total, Tensor)
     return {"": _of(total, leaves)}
+
+
+def _of(value: Tensor, leaves: Sequence[Tensor]) -> list[Tensor]:
+    """Gradients, 0 where a leaf has no part in the value."""
+    if not value.requires_grad:
+        return [torch.zeros_like(leaf) for leaf in leaves]
+    found = torch.autograd.grad(
+        value, leaves, retain_graph=True, allow_unused=True, materialize_grads=True
+    )
+    return list(found)
 
 
 def combined(
@@ -67,16 +77,6 @@ def added(total: Sequence[Tensor] | None, new: Sequence[Tensor], share: float) -
 def norm(gradients: Sequence[Tensor]) -> Tensor:
     """Euclidean norm over all leaves."""
     return torch.cat([gradient.flatten() for gradient in gradients]).norm()
-
-
-def _of(value: Tensor, leaves: Sequence[Tensor]) -> list[Tensor]:
-    """Gradients, 0 where a leaf has no part in the value."""
-    if not value.requires_grad:
-        return [torch.zeros_like(leaf) for leaf in leaves]
-    found = torch.autograd.grad(
-        value, leaves, retain_graph=True, allow_unused=True, materialize_grads=True
-    )
-    return list(found)
 
 
 def new_optimiser(recipe: Recipe, leaves: list[Tensor]) -> Optimizer:

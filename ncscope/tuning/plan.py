@@ -18,12 +18,7 @@ from ncscope.features.sources import default_templates, open_backbone, toy_defau
 from ncscope.tuning.data import Machine, Parts, draw_and_test, open_tests
 from ncscope.tuning.evaluate import TestSplit
 from ncscope.tuning.initial import depth_limit
-from ncscope.tuning.inputs import (
-    FeatureInputs,
-    PixelInputs,
-    feature_inputs,
-    pixel_inputs,
-)
+from ncscope.tuning.inputs import FeatureInputs, PixelInputs, feature_inputs, pixel_inputs
 from ncscope.tuning.losses import WITH_FROZEN_IMAGES, WITH_FROZEN_TEXT
 from ncscope.tuning.options import TuneOptions
 from ncscope.tuning.recipe import METHODS, Recipe, recipe_of
@@ -67,7 +62,7 @@ def make_plan(
     frozen_tower = trainee.learner().from_backbone is not None
     inputs = _inputs(trainee, draw.images, recipe, options, machine, spread, frozen=frozen_tower)
     if machine.compiled:
-        compile_towers(backbone)
+        _compile_towers(backbone)
     setting = Setting(
         trainee=trainee,
         inputs=inputs,
@@ -181,7 +176,7 @@ def _frozen(
     return Frozen(text, near, clusters, anchor)
 
 
-def compile_towers(backbone: Backbone) -> None:
+def _compile_towers(backbone: Backbone) -> None:
     """Compile the blocks' two-layer networks in place, most of a tower's work."""
     model: Any = backbone.model
     for block in model.transformer.resblocks:

@@ -1,7 +1,5 @@
 """How each method is trained: the authors' recipes, and one for the embedded toy.
 
-Also which options of a prompt which methods have, so that none is passed over in silence.
-
 Authors' values are those of their published configurations for ViT-B/16, 16 shots, base-to-new or
 cross-dataset (and domain generalisation); all of them use momentum 0.9, weight decay 0.0005, a
 cosine schedule and one epoch at 1e-5 first.
@@ -13,11 +11,14 @@ from dataclasses import dataclass, replace
 
 from ncscope.errors import DataError
 
-WORDS = "a photo of a"
+# Methods of which many runs can train in one pass, and how many at most, which bounds memory.
+JOINED = ("coop", "kgcoop")
+MOST_JOINED = 64
 _EACH = "online"
 _WRITTEN = ("coop", "kgcoop", "prograd")
 _WITH_DEPTH = ("ivlp", "maple", "promptsrc")
 _TEXT = (*_WRITTEN, "cocoop", "tcp", *_WITH_DEPTH)
+# Options of a prompt, and the methods that have them: none is passed over in silence.
 TAKEN_BY: dict[str, tuple[str, ...]] = {
     "ctx": _TEXT,
     "ctx_init": _TEXT,
@@ -45,7 +46,7 @@ class Recipe:
     optimizer: str = "sgd"
     ctx: int = 4
     ctx_vision: int = 0
-    ctx_init: str | None = WORDS
+    ctx_init: str | None = "a photo of a"
     depth: int = 1
     csc: bool = False
     class_token_position: str = "end"
@@ -55,6 +56,11 @@ class Recipe:
     warmup_epochs: int = 1
     warmup_lr: float = 1e-5
     gpa: tuple[float, float] = (15.0, 1.0)
+
+    @property
+    def words(self) -> list[str]:
+        """The words that the context begins as; none where it is drawn at random."""
+        return (self.ctx_init or "").replace("_", " ").split()
 
 
 AUTHORS: dict[str, Recipe] = {

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,13 +15,10 @@ from ncscope.tuning.options import TuneOptions, config_of
 from ncscope.tuning.plan import Plan
 from ncscope.tuning.record import Measured, data_warnings, measure_splits, tune_record
 from ncscope.tuning.save import write_checkpoint, write_dassl_log
-from ncscope.tuning.state import check_resumable
-from ncscope.tuning.train import Run, Trained
-from ncscope.tuning.trainee import Trainee
+from ncscope.tuning.state import Listener, Run, check_resumable
+from ncscope.tuning.train import Trained
 from ncscope.writing import write_text
 from ncscope.zoo.learners.learner import Learner
-
-Listener = Callable[[dict[str, Any]], object]
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,6 +122,25 @@ def start(
     return Started(chosen, plan, config, splits, before, folder, bootstrap, began)
 
 
+def _config(chosen: TuneOptions, plan: Plan) -> dict[str, Any]:
+    draw = plan.draw
+    found = {
+        "method": plan.setting.trainee.method,
+        "source": chosen.method,
+        "template": plan.template,
+        "backbone": plan.backbone.description["name"],
+        "backbone_digest": plan.backbone.digest,
+        "classnames": list(plan.setting.classnames),
+        "shots": draw.shots,
+        "counts": list(draw.counts),
+        "drawn_class_order": list(draw.class_order),
+        "realised_tau": draw.realised_tau,
+        "images": draw.images.digest,
+        "processes": plan.setting.spread.world,
+    }
+    return config_of(chosen, plan.recipe, found)
+
+
 def finish(started: Started, trained: Trained, *, sharing: int = 1) -> Tuned:
     """Measure a trained run and write everything; metrics.json last.
 
@@ -155,40 +171,15 @@ def finish(started: Started, trained: Trained, *, sharing: int = 1) -> Tuned:
     )
     if folder is not None and tuned.first:
         trained.trajectory.write(folder / "trajectory.safetensors")
-        _write(tuned, plan.setting.trainee, plan, chosen, after, folder, epochs=trained.epochs)
+        _write(tuned, started, after, folder, epochs=trained.epochs)
     return tuned
 
 
-def _config(chosen: TuneOptions, plan: Plan) -> dict[str, Any]:
-    draw = plan.draw
-    found = {
-        "method": plan.setting.trainee.method,
-        "source": chosen.method,
-        "template": plan.template,
-        "backbone": plan.backbone.description["name"],
-        "backbone_digest": plan.backbone.digest,
-        "classnames": list(plan.setting.classnames),
-        "shots": draw.shots,
-        "counts": list(draw.counts),
-        "drawn_class_order": list(draw.class_order),
-        "realised_tau": draw.realised_tau,
-        "images": draw.images.digest,
-        "processes": plan.setting.spread.world,
-    }
-    return config_of(chosen, plan.recipe, found)
-
-
 def _write(
-    tuned: Tuned,
-    trainee: Trainee,
-    plan: Plan,
-    chosen: TuneOptions,
-    after: Sequence[Measured],
-    folder: Path,
-    *,
-    epochs: int,
+    tuned: Tuned, started: Started, after: Sequence[Measured], folder: Path, *, epochs: int
 ) -> None:
     """metrics.json last: where it is, the run is complete."""
+    plan, chosen, trainee = started.plan, started.chosen, started.plan.setting.trainee
     write_checkpoint(trainee, folder)
     own = next(m for m in after if m.split.images.classnames == plan.setting.classnames)
     write_dassl_log(

@@ -1,10 +1,7 @@
-"""Running means of image features, and where class vectors were at each evaluation.
+"""What is kept between steps: running means of image features, and where class vectors were.
 
-Terms of the loss need more images than a batch has; a plot over time needs every evaluation.
-
-B images of a batch, K classes, D embedding width.
-
-T evaluations, K classes, D embedding width.
+B images of a batch, T evaluations, K classes, D embedding width. Terms of the loss need more images
+than a batch has; a plot over time needs every evaluation.
 """
 
 import json
@@ -62,13 +59,6 @@ class RunningMeans:
         )
 
 
-def class_means(rows: Tensor, labels: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
-    """(K, D) means of the classes present, 0 elsewhere, and (K,) which are present."""
-    sums = rows.new_zeros(num_classes, rows.shape[1]).index_add(0, labels, rows)
-    counts = torch.bincount(labels, minlength=num_classes)
-    return sums / counts.clamp_min(1)[:, None], counts > 0
-
-
 class Trajectory:
     """Collects normalised text features and class means of the training classes' test images."""
 
@@ -109,3 +99,10 @@ class Trajectory:
         if tensors:
             with replacing(path) as temporary:
                 save_file(tensors, temporary, {"classnames": json.dumps(self.classnames)})
+
+
+def class_means(rows: Tensor, labels: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
+    """(K, D) means of the classes present, 0 elsewhere, and (K,) which are present."""
+    sums = rows.new_zeros(num_classes, rows.shape[1]).index_add(0, labels, rows)
+    counts = torch.bincount(labels, minlength=num_classes)
+    return sums / counts.clamp_min(1)[:, None], counts > 0

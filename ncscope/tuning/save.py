@@ -17,8 +17,9 @@ from ncscope.tuning.trainee import PUBLISHED, RESIDUAL_SCALE, Trainee
 from ncscope.writing import replacing, write_text
 
 Right = tuple[str, int, int]  # a class: its name, images that are right, all its images
-CHECKPOINT = "checkpoint.safetensors"
+FORMATS = ("dassl",)
 _WHOLE = ("maple", "ivlp", "promptsrc")  # their prompts lie under `prompt_learner.`
+# Sections of a Dassl configuration
 _SECTION = {
     "coop": "COOP",
     "cocoop": "COCOOP",
@@ -32,7 +33,7 @@ _SECTION = {
     "taskres": "TaskRes",
     "clip-adapter": "CLIPADAPTER",
 }
-_FIXED = ("base_text_features",)
+# Names under which the authors register their prompts, by the method's published name
 _FOLDERS = {
     "CoOp": "prompt_learner",
     "CoCoOp": "prompt_learner",
@@ -46,31 +47,33 @@ _FOLDERS = {
     "PromptSRC": "VLPromptLearner",
     "CLIP-Adapter": "clip_adapter",
 }
-FORMATS = ("dassl",)
 
 
 def checkpoint_tensors(trainee: Trainee) -> dict[str, Tensor]:
     """The learned tensors, and the token ids by which class names can be read again."""
     tensors = {key: value.detach().cpu().clone() for key, value in trainee.trained.items()}
-    tensors |= {key: value.cpu() for key, value in trainee.fixed.items() if key in _FIXED}
+    tensors |= {
+        key: value.cpu() for key, value in trainee.fixed.items() if key == "base_text_features"
+    }
     prefix = "prompt_learner." if trainee.method in _WHOLE else ""
     context = tensors.get(f"{prefix}ctx")
     names = trainee.settings.classnames
     if context is not None and names is not None and not trainee.settings.stored:
-        tensors[f"{prefix}tokenized_prompts"] = _token_ids(trainee, names, context.shape[-2])
+        stand_in = _stand_in(trainee, context)
+        after = trainee.settings.after
+        texts = [f"{stand_in} {name.replace('_', ' ')}{after}" for name in names]
+        tensors[f"{prefix}tokenized_prompts"] = trainee.backbone.tokenizer(texts).long()
     return {key: value.contiguous() for key, value in tensors.items()}
 
 
-def _token_ids(trainee: Trainee, names: Sequence[str], count: int) -> Tensor:
-    settings = trainee.settings
-    stand_in = " ".join(["X"] * count + settings.words.split())
-    texts = [f"{stand_in} {name.replace('_', ' ')}{settings.after}" for name in names]
-    return trainee.backbone.tokenizer(texts).long()
+def _stand_in(trainee: Trainee, context: Tensor) -> str:
+    """A word for each vector of the context, and the initial words beyond it that still stand."""
+    return " ".join(["X"] * context.shape[-2] + trainee.settings.words.split())
 
 
 def write_checkpoint(trainee: Trainee, folder: Path) -> Path:
     """Write `checkpoint.safetensors`."""
-    path = folder / CHECKPOINT
+    path = folder / "checkpoint.safetensors"
     with replacing(path) as temporary:
         # one entry: safetensors writes several in an order that changes from run to run
         save_file(checkpoint_tensors(trainee), temporary, {"format": "pt"})
@@ -125,21 +128,16 @@ def write_dassl_log(
     return path
 
 
-def _class_line(label: int, name: str, right: int, total: int) -> str:
-    share = 100 * right / max(total, 1)
-    return f"* class: {label} ({name})\ttotal: {total:,}\tcorrect: {right:,}\tacc: {share:.1f}%"
-
-
 def _config(
     trainee: Trainee, *, data: str, split: str, shots: int | None, seed: int, epochs: int
 ) -> list[str]:
-    context = _context(trainee)
+    context = trainee.trained.get("ctx", trainee.trained.get("prompt_learner.ctx"))
     settings = trainee.settings
     said = {
         "N_CTX": None if context is None else context.shape[-2],
         "CSC": None if context is None else context.ndim == 3,
         "CLASS_TOKEN_POSITION": settings.class_token_position,
-        "CTX_INIT": _initial_words(trainee, context),
+        "CTX_INIT": None if context is None or not settings.words else _stand_in(trainee, context),
         "PREC": "fp32",
         "RESIDUAL_SCALE": RESIDUAL_SCALE if trainee.method == "taskres" else None,
     }
@@ -159,20 +157,14 @@ def _config(
     ]
 
 
-def _context(trainee: Trainee) -> Tensor | None:
-    return trainee.trained.get("ctx", trainee.trained.get("prompt_learner.ctx"))
-
-
-def _initial_words(trainee: Trainee, context: Tensor | None) -> str | None:
-    """Words of which the last, beyond the context's length, still stand in the prompt."""
-    if context is None or not trainee.settings.words:
-        return None
-    return " ".join(["X"] * context.shape[-2] + trainee.settings.words.split())
-
-
 def _banner(title: str) -> list[str]:
     stars = "*" * (len(title) + 6)
     return [stars, f"** {title} **", stars]
+
+
+def _class_line(label: int, name: str, right: int, total: int) -> str:
+    share = 100 * right / max(total, 1)
+    return f"* class: {label} ({name})\ttotal: {total:,}\tcorrect: {right:,}\tacc: {share:.1f}%"
 
 
 def right_by_class(logits: Tensor, labels: Tensor, classnames: Sequence[str]) -> list[Right]:

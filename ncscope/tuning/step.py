@@ -1,12 +1,9 @@
 """One training step: features, loss terms, and the gradients that move the prompts.
 
-On several processes, started by torchrun, each has a share, and what is exchanged is said here.
-
-Every process takes its share of each batch through the towers. Features are then gathered with
-their gradients, so that every loss, class-balanced ones too, is of the whole batch: the result is
-that of one process up to rounding. Prompts are small, so their gradients travel as one tensor.
-
-B images of a batch, K classes, D embedding width.
+B images of a batch, K classes, D embedding width. On several processes, started by torchrun, each
+takes its share of a batch through the towers. Features are then gathered with their gradients, so
+that every loss, class-balanced ones too, is of the whole batch: the result is that of one process
+up to rounding. Prompts are small, so their gradients travel as one tensor.
 """
 
 import contextlib
@@ -25,49 +22,6 @@ from ncscope.tuning.optimiser import Term, added, combined, norm, term_gradients
 from ncscope.tuning.running import RunningMeans
 from ncscope.tuning.trainee import Trainee
 from ncscope.zoo.learners.learner import Learner
-
-
-def share(rows: Tensor, spread: Spread) -> Tensor:
-    """This process's part of a batch: every world-th image, from its rank on."""
-    return rows[spread.rank :: spread.world]
-
-
-def gathered(rows: Tensor, sizes: Sequence[int], spread: Spread) -> Tensor:
-    """The rows of all processes, rank after rank, with gradients to this process's own.
-
-    Args:
-        sizes: rows of each process.
-    """
-    if spread.world == 1:
-        return rows
-    most = max(sizes)
-    padded = torch.cat([rows, rows.new_zeros(most - len(rows), *rows.shape[1:])])
-    parts = everyones(padded.detach(), spread)
-    kept = [part[:size] for part, size in zip(parts, sizes, strict=True)]
-    kept[spread.rank] = rows  # the others' gradients are summed afterwards
-    return torch.cat(kept)
-
-
-def sizes_of(count: int, spread: Spread) -> list[int]:
-    """How many of `count` images each process takes."""
-    return [len(range(rank, count, spread.world)) for rank in range(spread.world)]
-
-
-def summed(gradients: list[Tensor], spread: Spread) -> list[Tensor]:
-    """Add up the processes' gradients."""
-    if spread.world == 1:
-        return gradients
-    flat = processes.added(torch.cat([gradient.flatten() for gradient in gradients]), spread)
-    parts = flat.split([gradient.numel() for gradient in gradients])
-    return [part.view_as(g) for part, g in zip(parts, gradients, strict=True)]
-
-
-def equally(rows: Tensor, spread: Spread) -> Tensor:
-    """What every process computes in full: the same values, a share of the gradient each."""
-    if spread.world == 1:
-        return rows
-    part = rows / spread.world
-    return part + (rows - part).detach()
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,23 +105,41 @@ def batch_terms(
 ) -> dict[str, Term]:
     """Weight and value of every term on the images `rows`, the cross-entropy `ce` first."""
     spread, trainee = setting.spread, setting.trainee
-    own, sizes = share(rows, spread), sizes_of(len(rows), spread)
-    everyone = torch.cat([rows[rank :: spread.world] for rank in range(spread.world)])
+    parts = [rows[rank :: spread.world] for rank in range(spread.world)]
+    own, sizes, everyone = parts[spread.rank], [len(part) for part in parts], torch.cat(parts)
     labels = setting.inputs.labels[everyone.to(setting.inputs.labels.device)]
     # A process that gets no image takes one that does not count: its towers must run all the same.
     shown = setting.inputs.batch(own if len(own) else everyone[:1], epoch)
     learner = trainee.learner()
     with _autocast(setting, shown.device):
-        image = image_side(learner, shown)
-        text = text_side(learner, setting.classnames, image)
+        image = _image_side(learner, shown)
+        text = _text_side(learner, setting.classnames, image)
     image = gathered(image[: len(own)].float(), sizes, spread)
     per_image = text.ndim == 3
     text = text[: len(own)] if per_image else text
     text = gathered(text.float(), sizes, spread) if per_image else equally(text.float(), spread)
-    near = setting.frozen.images
-    seen = near.batch(everyone, epoch) if near is not None else None
+    frozen = setting.frozen.images
+    near = None if frozen is None else frozen.batch(everyone, epoch)
     scale = learner.logit_scale
-    return loss_terms(setting, image, labels, text, scale=scale, running=running, near=seen)
+    return loss_terms(setting, image, labels, text, scale=scale, running=running, near=near)
+
+
+def _image_side(learner: Learner, shown: Tensor) -> Tensor:
+    """(B, D) image features, of backbone features or of pixels."""
+    return learner.from_backbone(shown) if learner.from_backbone else learner.encode_pixels(shown)
+
+
+def _text_side(learner: Learner, classnames: Sequence[str], image: Tensor) -> Tensor:
+    """(K, D) text features, or (B, K, D) where they depend on the image."""
+    names = list(classnames)
+    return learner.by_feature(names, image) if learner.by_feature else learner.encode_names(names)
+
+
+def _autocast(setting: Setting, device: torch.device) -> contextlib.AbstractContextManager[object]:
+    """Towers in half precision on CUDA; losses are taken outside, in float32."""
+    if device.type != "cuda" or setting.precision == "fp32":
+        return contextlib.nullcontext()
+    return torch.autocast("cuda", dtype=torch.bfloat16)
 
 
 def loss_terms(
@@ -213,19 +185,34 @@ def loss_terms(
     }
 
 
-def image_side(learner: Learner, shown: Tensor) -> Tensor:
-    """(B, D) image features, of backbone features or of pixels."""
-    return learner.from_backbone(shown) if learner.from_backbone else learner.encode_pixels(shown)
+def gathered(rows: Tensor, sizes: Sequence[int], spread: Spread) -> Tensor:
+    """The rows of all processes, rank after rank, with gradients to this process's own.
+
+    Args:
+        sizes: rows of each process.
+    """
+    if spread.world == 1:
+        return rows
+    most = max(sizes)
+    padded = torch.cat([rows, rows.new_zeros(most - len(rows), *rows.shape[1:])])
+    parts = everyones(padded.detach(), spread)
+    kept = [part[:size] for part, size in zip(parts, sizes, strict=True)]
+    kept[spread.rank] = rows  # the others' gradients are summed afterwards
+    return torch.cat(kept)
 
 
-def text_side(learner: Learner, classnames: Sequence[str], image: Tensor) -> Tensor:
-    """(K, D) text features, or (B, K, D) where they depend on the image."""
-    names = list(classnames)
-    return learner.by_feature(names, image) if learner.by_feature else learner.encode_names(names)
+def equally(rows: Tensor, spread: Spread) -> Tensor:
+    """What every process computes in full: the same values, a share of the gradient each."""
+    if spread.world == 1:
+        return rows
+    part = rows / spread.world
+    return part + (rows - part).detach()
 
 
-def _autocast(setting: Setting, device: torch.device) -> contextlib.AbstractContextManager[object]:
-    """Towers in half precision on CUDA; losses are taken outside, in float32."""
-    if device.type != "cuda" or setting.precision == "fp32":
-        return contextlib.nullcontext()
-    return torch.autocast("cuda", dtype=torch.bfloat16)
+def summed(gradients: list[Tensor], spread: Spread) -> list[Tensor]:
+    """Add up the processes' gradients."""
+    if spread.world == 1:
+        return gradients
+    flat = processes.added(torch.cat([gradient.flatten() for gradient in gradients]), spread)
+    parts = flat.split([gradient.numel() for gradient in gradients])
+    return [part.view_as(g) for part, g in zip(parts, gradients, strict=True)]

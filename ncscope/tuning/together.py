@@ -1,9 +1,8 @@
 """Many runs of one text prompt at once: R contexts and K classes are R x K sequences of one pass.
 
-For studies: seeds, weights and imbalance on one task and one frozen model. Every run has its own
-loss and gradient, and ends where it would have ended alone, up to rounding.
-
-n context tokens, W token width, D embedding width.
+n context tokens, W token width, D embedding width. For studies: seeds, weights and imbalance on one
+task and one frozen model. Every run has its own loss and gradient, and ends where it would have
+ended alone, up to rounding.
 """
 
 from collections.abc import Sequence
@@ -22,32 +21,64 @@ from ncscope.tuning.log import Log
 from ncscope.tuning.optimiser import new_optimiser, take_step
 from ncscope.tuning.options import TuneOptions
 from ncscope.tuning.plan import Plan, make_plan
-from ncscope.tuning.recipe import learning_rate
+from ncscope.tuning.recipe import JOINED, MOST_JOINED, learning_rate
 from ncscope.tuning.run import Tuned, finish, start
 from ncscope.tuning.running import RunningMeans, Trajectory
+from ncscope.tuning.state import Run
 from ncscope.tuning.step import loss_terms
-from ncscope.tuning.train import Run, Trained, check_finite, train
+from ncscope.tuning.train import Trained, check_finite, train
 from ncscope.writing import make_folder
 from ncscope.zoo.learners.parts import class_source
 from ncscope.zoo.settings import LearnerOptions
 
-_METHODS = ("coop", "kgcoop")
-MOST = 64  # runs of one pass, which bounds memory
+
+def tune_together(
+    chosen: Sequence[TuneOptions],
+    folders: Sequence[Path | None],
+    machine: Machine,
+    *,
+    targets: Sequence[str] = (),
+) -> list[Tuned]:
+    """Run all; each writes its own folder, as if `tune` had been called for it.
+
+    Runs that can be joined must have one recipe and one class list; those of several tasks are
+    called for task by task.
+    """
+    plans = [
+        make_plan(options, machine, spread=ALONE, learner=LearnerOptions()) for options in chosen
+    ]
+    for folder in folders:
+        if folder is not None:
+            make_folder(folder)
+    started = [
+        start(options, plan, machine, targets=targets, folder=folder)
+        for options, plan, folder in zip(chosen, plans, folders, strict=True)
+    ]
+    runs = [one.run(evaluated=False) for one in started]
+    joined = [i for i, run in enumerate(runs) if _can_join(run)]
+    done: dict[int, Tuned] = {}
+    for group in _groups(joined, plans):
+        trained = train_together([runs[i] for i in group])
+        for i, result in zip(group, trained, strict=True):
+            done[i] = finish(started[i], result, sharing=len(group))
+    for i, run in enumerate(runs):
+        if i not in done:
+            done[i] = finish(started[i], train(run))
+    return [done[i] for i in range(len(runs))]
 
 
-def can_join(run: Run) -> bool:
-    """Whether a run can be one of many: one shared context before the name, all images a step."""
-    setting, recipe = run.setting, run.recipe
-    return (
-        setting.trainee.method in _METHODS
-        and not recipe.csc
-        and recipe.class_token_position == "end"
-        and recipe.batch_size == 0
-        and run.sampler == "plain"
-        and not setting.objective.relative
-        and setting.accumulate == 1
-        and setting.spread.world == 1
-    )
+def _groups(joined: Sequence[int], plans: Sequence[Plan]) -> list[list[int]]:
+    """Runs of one recipe, method and class list, at most `MOST_JOINED` at once."""
+    groups: dict[object, list[int]] = {}
+    for i in joined:
+        plan = plans[i]
+        key = (plan.setting.trainee.method, plan.recipe, plan.setting.classnames)
+        groups.setdefault(key, []).append(i)
+    return [
+        group[j : j + MOST_JOINED]
+        for group in groups.values()
+        for j in range(0, len(group), MOST_JOINED)
+    ]
 
 
 def train_together(runs: Sequence[Run]) -> list[Trained]:
@@ -113,7 +144,7 @@ def _check(runs: Sequence[Run]) -> None:
             and run.setting.trainee.method == first.setting.trainee.method
             and run.setting.trainee.backbone.digest == first.setting.trainee.backbone.digest
         )
-        if not (same and can_join(run)):
+        if not (same and _can_join(run)):
             raise DataError(
                 f"the run {run.setting.trainee.method} with {len(run.setting.classnames)} classes "
                 f"cannot be trained together with {first.setting.trainee.method} with "
@@ -122,46 +153,16 @@ def _check(runs: Sequence[Run]) -> None:
             )
 
 
-def tune_together(
-    chosen: Sequence[TuneOptions],
-    folders: Sequence[Path | None],
-    machine: Machine,
-    *,
-    targets: Sequence[str] = (),
-) -> list[Tuned]:
-    """Run all; each writes its own folder, as if `tune` had been called for it.
-
-    Runs that can be joined must have one recipe and one class list; those of several tasks are
-    called for task by task.
-    """
-    plans = [
-        make_plan(options, machine, spread=ALONE, learner=LearnerOptions()) for options in chosen
-    ]
-    for folder in folders:
-        if folder is not None:
-            make_folder(folder)
-    started = [
-        start(options, plan, machine, targets=targets, folder=folder)
-        for options, plan, folder in zip(chosen, plans, folders, strict=True)
-    ]
-    runs = [one.run(evaluated=False) for one in started]
-    joined = [i for i, run in enumerate(runs) if can_join(run)]
-    done: dict[int, Tuned] = {}
-    for group in _groups(joined, plans):
-        trained = train_together([runs[i] for i in group])
-        for i, result in zip(group, trained, strict=True):
-            done[i] = finish(started[i], result, sharing=len(group))
-    for i, run in enumerate(runs):
-        if i not in done:
-            done[i] = finish(started[i], train(run))
-    return [done[i] for i in range(len(runs))]
-
-
-def _groups(joined: Sequence[int], plans: Sequence[Plan]) -> list[list[int]]:
-    """Runs of one recipe, method and class list, at most MOST at once."""
-    groups: dict[object, list[int]] = {}
-    for i in joined:
-        plan = plans[i]
-        key = (plan.setting.trainee.method, plan.recipe, plan.setting.classnames)
-        groups.setdefault(key, []).append(i)
-    return [group[j : j + MOST] for group in groups.values() for j in range(0, len(group), MOST)]
+def _can_join(run: Run) -> bool:
+    """Whether a run can be one of many: one shared context before the name, all images a step."""
+    setting, recipe = run.setting, run.recipe
+    return (
+        setting.trainee.method in JOINED
+        and not recipe.csc
+        and recipe.class_token_position == "end"
+        and recipe.batch_size == 0
+        and run.sampler == "plain"
+        and not setting.objective.relative
+        and setting.accumulate == 1
+        and setting.spread.world == 1
+    )

@@ -26,26 +26,6 @@ _SIGNS = ("out of memory", "can't allocate memory")  # a device's, and the CPU a
 _RUN_AWAY = 1e6  # prompts are about 1; features of weights up to here are numbers still
 
 
-@contextmanager
-def enough_memory() -> Iterator[None]:
-    """Turn what torch raises without memory into a refusal.
-
-    Raises:
-        DataError: out of memory, with the options that help.
-    """
-    try:
-        yield
-    except (RuntimeError, MemoryError) as error:  # torch's own error for devices is a RuntimeError
-        words = str(error)
-        short = isinstance(error, MemoryError | torch.cuda.OutOfMemoryError)
-        if not short and not any(sign in words for sign in _SIGNS):
-            raise
-        raise DataError(
-            "out of memory in training; give a smaller --batch-size or a larger --accumulate, or "
-            "on CUDA --precision bf16"
-        ) from None
-
-
 @dataclass(frozen=True, eq=False)
 class Trained:
     """What a finished run leaves beside the trained tensors.
@@ -181,3 +161,23 @@ def _take_average(training: Ongoing) -> None:
         for leaf, mean in zip(training.leaves, training.average, strict=True):
             leaf.copy_(mean)
     _evaluate(training)
+
+
+@contextmanager
+def enough_memory() -> Iterator[None]:
+    """Turn what torch raises without memory into a refusal.
+
+    Raises:
+        DataError: out of memory, with the options that help.
+    """
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:  # torch's own error for devices is a RuntimeError
+        words = str(error)
+        short = isinstance(error, MemoryError | torch.cuda.OutOfMemoryError)
+        if not short and not any(sign in words for sign in _SIGNS):
+            raise
+        raise DataError(
+            "out of memory in training; give a smaller --batch-size or a larger --accumulate, or "
+            "on CUDA --precision bf16"
+        ) from None

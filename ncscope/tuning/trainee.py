@@ -1,9 +1,8 @@
 """A prompt learner with parameters: the zoo's loader of its method, fed with tensors in training.
 
-They are fresh, or somebody's checkpoint that is trained on.
-
-There is one implementation of every method. Training rebuilds the learner from its tensors at
-every step, so that what is trained is what a checkpoint of it will give.
+They are fresh, or somebody's checkpoint that is trained on. There is one implementation of every
+method: training rebuilds the learner from its tensors at every step, so that what is trained is
+what a checkpoint of it will give.
 """
 
 import re
@@ -26,7 +25,7 @@ from ncscope.zoo.load import read_learner
 from ncscope.zoo.resolve import parts, tail
 from ncscope.zoo.settings import LearnerOptions, Settings
 
-# as the zoo names what the command line calls so
+# As the zoo names what the command line calls so
 PUBLISHED = {
     "coop": "CoOp",
     "cocoop": "CoCoOp",
@@ -89,9 +88,8 @@ def new_trainee(
         template: of the data set, for written prompts and frozen text features.
         seed: of everything drawn at random.
     """
-    words = (recipe.ctx_init or "").replace("_", " ").split()
     before, after = parts(template)
-    words = before.split() if method == "tcp" else words
+    words = before.split() if method == "tcp" else recipe.words
     rest = tail(words, recipe.ctx) if method in (*_FIXED_WORDS, "tcp") else ""
     settings = Settings(
         where=f"{method} in training",
@@ -109,17 +107,9 @@ def new_trainee(
         method,
         backbone,
         settings,
-        trained=as_leaves(drawn, backbone.device),
+        trained=_as_leaves(drawn, backbone.device),
         fixed=_fixed(method, backbone, classnames, template),
     )
-
-
-def as_leaves(tensors: dict[str, Tensor], device: torch.device) -> dict[str, Tensor]:
-    """Copies on the device that gradients are kept for."""
-    return {
-        key: value.detach().to(device, torch.float32, copy=True).requires_grad_()
-        for key, value in tensors.items()
-    }
 
 
 def _fixed(
@@ -169,7 +159,7 @@ def loaded_trainee(
         method,
         read.backbone,
         settings,
-        trained=as_leaves(learned, backbone.device),
+        trained=_as_leaves(learned, backbone.device),
         fixed={key: value for key, value in read.tensors.items() if key not in learned},
     )
     _check_classes(trainee, classnames, source)
@@ -185,3 +175,11 @@ def _check_classes(trainee: Trainee, classnames: Sequence[str], source: str | Pa
             f"{source}: its parameters belong to {len(known)} classes, which are not the "
             f"{len(classnames)} of the training data; tune a method that takes any class"
         )
+
+
+def _as_leaves(tensors: dict[str, Tensor], device: torch.device) -> dict[str, Tensor]:
+    """Copies on the device that gradients are kept for."""
+    return {
+        key: value.detach().to(device, torch.float32, copy=True).requires_grad_()
+        for key, value in tensors.items()
+    }

@@ -11,7 +11,8 @@ from ncscope.tuning.data import Data, Machine, named_data
 from ncscope.tuning.log import tensorboard, weights_and_biases
 from ncscope.tuning.options import TuneOptions
 from ncscope.tuning.plan import make_plan
-from ncscope.tuning.run import Listener, Tuned, finish, start
+from ncscope.tuning.run import Tuned, finish, start
+from ncscope.tuning.state import Listener
 from ncscope.tuning.train import train
 from ncscope.writing import make_folder
 from ncscope.zoo.settings import LearnerOptions
@@ -160,7 +161,7 @@ def tune(
         compiled=compile,
     )
     folder = None if out is None else Path(out)
-    check_folder(folder, resume=resume)
+    _check_folder(folder, resume=resume)
     spread = join(device)
     try:
         learner = options or LearnerOptions()
@@ -191,7 +192,7 @@ def tune(
         leave(spread)
 
 
-def check_folder(folder: Path | None, *, resume: bool) -> None:
+def _check_folder(folder: Path | None, *, resume: bool) -> None:
     """Refuse a folder that holds a run, unless it is to be resumed.
 
     Raises:

@@ -1,8 +1,4 @@
-"""From a checkpoint to a learner that gives features: inspection, backbone and settings.
-
-Until 9 October 2021 Dassl squashed images to the square instead of resizing the shorter edge and
-cropping the centre; CoOp's released checkpoints are of that time.
-"""
+"""From a checkpoint to a learner that gives features: inspection, backbone and settings."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,6 +22,8 @@ from ncscope.zoo.resolve import resolve
 from ncscope.zoo.settings import LearnerOptions, Settings
 from ncscope.zoo.towers import choose_backbone
 
+# Until 9 October 2021 Dassl squashed images to the square instead of resizing the shorter edge and
+# cropping the centre; CoOp's released checkpoints are of that time.
 TRANSFORMS = ("current", "squash")
 
 
@@ -90,7 +88,7 @@ def read_learner(
         seen, backbone, towers=towers, device=device, precision=precision
     )
     logged = seen.log.transform if seen.log else None
-    clip, origin = with_transform(clip, asked=options.transform, logged=logged)
+    clip, origin = _with_transform(clip, asked=options.transform, logged=logged)
     settings = resolve(seen, _names(seen, clip, stored=stored), options, stored=stored)
     settings = replace(
         settings,
@@ -122,42 +120,7 @@ def _method(seen: Inspection) -> str:
     raise CheckpointError(f"{where}: {method} is recognised but gives no features: {why}")
 
 
-def _names(seen: Inspection, clip: Backbone, *, stored: bool) -> ClassNames | None:
-    """The training classes, looked up in the backbone's vocabulary.
-
-    Raises:
-        CheckpointError: the file's token vectors are not this backbone's.
-    """
-    decode: Any = getattr(clip.tokenizer, "decode", None)
-    if decode is None:
-        return seen.class_names
-    table = None if stored else text_tower(clip.model).embedding
-    found = recover_class_names(seen.checkpoint.tensors, decode, token_embedding=table)
-    return found or seen.class_names
-
-
-def _companions(seen: Inspection) -> dict[str, Tensor]:
-    """Tensors of the other models of the run, which some methods save beside the main one."""
-    tensors: dict[str, Tensor] = {}
-    for path in seen.located.companions:
-        tensors |= read_checkpoint(path).tensors
-    return tensors
-
-
-def _teacher(options: LearnerOptions, *, device: str, precision: str) -> PromptedClip | None:
-    """The teacher, on its own towers; it was trained on the student's classes and data."""
-    if not isinstance(options.teacher, str | Path):
-        return options.teacher
-    shared = replace(LearnerOptions(), classnames=options.classnames, data_name=options.data_name)
-    try:
-        return load_learner(options.teacher, device=device, precision=precision, options=shared)
-    except BackboneError as error:
-        raise BackboneError(
-            f"teacher {options.teacher}: {error} (from Python a teacher may be a loaded learner)"
-        ) from None
-
-
-def with_transform(
+def _with_transform(
     backbone: Backbone, *, asked: str | None, logged: str | None
 ) -> tuple[Backbone, str]:
     """The backbone with the transform that the caller or else log.txt names, and who named it.
@@ -176,3 +139,38 @@ def with_transform(
         preprocess=inference_transform(import_open_clip(), settings),
         description={**backbone.description, "preprocess": settings},
     ), origin
+
+
+def _names(seen: Inspection, clip: Backbone, *, stored: bool) -> ClassNames | None:
+    """The training classes, looked up in the backbone's vocabulary.
+
+    Raises:
+        CheckpointError: the file's token vectors are not this backbone's.
+    """
+    decode: Any = getattr(clip.tokenizer, "decode", None)
+    if decode is None:
+        return seen.class_names
+    table = None if stored else text_tower(clip.model).embedding
+    found = recover_class_names(seen.checkpoint.tensors, decode, token_embedding=table)
+    return found or seen.class_names
+
+
+def _teacher(options: LearnerOptions, *, device: str, precision: str) -> PromptedClip | None:
+    """The teacher, on its own towers; it was trained on the student's classes and data."""
+    if not isinstance(options.teacher, str | Path):
+        return options.teacher
+    shared = replace(LearnerOptions(), classnames=options.classnames, data_name=options.data_name)
+    try:
+        return load_learner(options.teacher, device=device, precision=precision, options=shared)
+    except BackboneError as error:
+        raise BackboneError(
+            f"teacher {options.teacher}: {error} (from Python a teacher may be a loaded learner)"
+        ) from None
+
+
+def _companions(seen: Inspection) -> dict[str, Tensor]:
+    """Tensors of the other models of the run, which some methods save beside the main one."""
+    tensors: dict[str, Tensor] = {}
+    for path in seen.located.companions:
+        tensors |= read_checkpoint(path).tensors
+    return tensors

@@ -1,9 +1,10 @@
 """Settles what a checkpoint's tensors do not tell: from options, from log.txt, or a default.
 
-The file shows what all rows have in common. Where every class begins or ends with one word ("red
-fox", "red panda"), that word is shown, too, but belongs to the names.
-
 Every fact is reported with its origin; a default that may be wrong comes with a warning.
+
+Class names and the words around them are told apart by what all rows have in common. Where every
+class begins or ends with one word ("red fox", "red panda"), that word is common, too, but belongs
+to the names.
 """
 
 from collections.abc import Sequence
@@ -18,12 +19,11 @@ from ncscope.errors import CheckpointError, DataError
 from ncscope.zoo.settings import LearnerOptions, Settings
 
 _USUAL_WORDS = "a photo of a"
-_OWN_TEMPLATE = ("MMRL", "MMRL++")
 _NO_WORDS = ("_ATP", "AnchorOPT")  # they ignore CTX_INIT
 _TCP = ("TCP", "DeKg_TCP")
-POSITIONED = ("CoOp", "ProGrad", "Nemesis", "PLOT", "PLOTNemesis", "DPC")
+_POSITIONED = ("CoOp", "ProGrad", "Nemesis", "PLOT", "PLOTNemesis", "DPC")
 _USERS = {
-    "class_token_position": POSITIONED,
+    "class_token_position": _POSITIONED,
     "condition": ("CoCoOp", "CoCoOp_ATP"),
     "image_feature": ("MMRL", "MMRL++"),
     "residual_scale": ("TaskRes",),
@@ -31,76 +31,6 @@ _USERS = {
     "teacher": ("PromptKD",),
     "base": ("DPC", "AnchorOPT", "TextRefiner"),
 }
-
-
-@dataclass(frozen=True)
-class Wording:
-    """Class names, the fixed words before them and what follows them; what did not fit."""
-
-    classnames: tuple[str, ...] | None
-    before: str
-    after: str
-    warnings: tuple[str, ...] = ()
-
-
-def worded(names: ClassNames | None, *, before: str = "", after: str = ".") -> Wording:
-    """Class names of a file whose method puts `before` and `after` around them.
-
-    Where the file has other words, the file is right, and a warning says so.
-    """
-    if names is None:
-        return Wording(None, before, after)
-    said = after.removesuffix(".").strip()
-    if not after.endswith(".") and said and all(name.endswith(said) for name in names.names):
-        # without a full stop at the end, the words after the name are taken for a part of it
-        names = replace(names, names=_without_end(names.names, said), after=said)
-    own_before, own_after = names.before, names.after
-    if not (own_before.startswith(before) and own_after.endswith(said)):
-        warning = (
-            f"prompts in the file read {own_before!r} name {own_after!r}; its method was expected "
-            f"to write {before!r} and {said!r}; the file's are used"
-        )
-        return Wording(names.names, own_before, _following(own_after), (warning,))
-    first = own_before.removeprefix(before).strip()
-    last = own_after.removesuffix(said).rstrip()
-    gap = "" if not last or last[0] in ",.;:" else " "
-    full = tuple(f"{first} {name}{gap}{last}".strip() for name in names.names)
-    return Wording(full, before, after)
-
-
-def template_of(names: ClassNames) -> str:
-    """The known template that fits a file's words best; its own words where none does."""
-    known = {*TEMPLATES.values(), *TCP_ZERO_SHOT.values()}
-    fitting = [template for template in known if _fits(names, template)]
-    whole = f"{names.before} {{}}{_following(names.after)}".strip()
-    return max(sorted(fitting), key=len, default=whole)
-
-
-def parts(template: str) -> tuple[str, str]:
-    """What a template has before and after the class name."""
-    before, _, after = template.partition("{}")
-    return before.strip(), after
-
-
-def tail(words: Sequence[str], num_context: int) -> str:
-    """The words of an initial prompt that a shorter context leaves in place."""
-    return " ".join(words[num_context:])
-
-
-def _without_end(names: Sequence[str], end: str) -> tuple[str, ...]:
-    return tuple(name.removesuffix(end).strip() for name in names)
-
-
-def _fits(names: ClassNames, template: str) -> bool:
-    before, after = parts(template)
-    said = after.removesuffix(".").strip()
-    return f"{names.before} ".startswith(f"{before} ") and names.after.endswith(said)
-
-
-def _following(after: str) -> str:
-    """What follows the name in a prompt that ends in a full stop."""
-    gap = "" if not after or after[0] in ",.;:" else " "
-    return f"{gap}{after}."
 
 
 @dataclass(eq=False)
@@ -117,6 +47,16 @@ class _Found:
                 self.origins[name] = origin
                 return value
         return None
+
+
+@dataclass(frozen=True)
+class _Wording:
+    """Class names, the fixed words before them and what follows them; what did not fit."""
+
+    classnames: tuple[str, ...] | None
+    before: str
+    after: str
+    warnings: tuple[str, ...] = ()
 
 
 def resolve(
@@ -153,7 +93,7 @@ def resolve(
         run=_run(seen),
         logged=log.settings if log else {},
         origins=found.origins,
-        warnings=(*wording.warnings, *found.warnings, *unused_options(seen.method, options)),
+        warnings=(*wording.warnings, *found.warnings, *_unused_options(seen.method, options)),
     )
 
 
@@ -171,7 +111,7 @@ def _run(seen: Inspection) -> dict[str, Any]:
 
 
 def _classnames(
-    seen: Inspection, wording: Wording, options: LearnerOptions, found: _Found
+    seen: Inspection, wording: _Wording, options: LearnerOptions, found: _Found
 ) -> tuple[str, ...] | None:
     """The training classes: the file's, or else the caller's."""
     given = options.classnames
@@ -200,7 +140,7 @@ def _listed(seen: Inspection, given: Sequence[str] | None) -> tuple[tuple[str, .
 def _position(seen: Inspection, options: LearnerOptions, found: _Found) -> str | None:
     """Where the class name stands, for methods that have a choice."""
     assert seen.method is not None
-    if plain_method(seen.method) not in POSITIONED:
+    if plain_method(seen.method) not in _POSITIONED:
         return None
     logged = seen.log.class_token_position if seen.log else None
     position = found.settle(
@@ -213,43 +153,6 @@ def _position(seen: Inspection, options: LearnerOptions, found: _Found) -> str |
             "log.txt: `end` is taken; --class-token-position says otherwise"
         )
     return position
-
-
-def _wording(
-    seen: Inspection, names: ClassNames | None, data: str | None, found: _Found
-) -> Wording:
-    """The fixed words of the method's prompts, taken off the class names."""
-    assert seen.method is not None
-    method = plain_method(seen.method)
-    known = known_data(data)
-    if method in _TCP and known:
-        before, after = parts(TCP_PROMPTS[known])
-        return worded(names, before=tail(before.split(), 4), after=after)
-    if method == "MMA":
-        return worded(names, before=_USUAL_WORDS)
-    if method in (*_OWN_TEMPLATE, *_TCP):
-        if names is None:
-            template = TEMPLATES[known] if known else "{}."
-        else:
-            template = template_of(names)
-            found.origins["template"] = "the tokens in the file"
-        before, after = parts(template)
-        return worded(names, before=before, after=after)
-    return worded(names, before=_after_context(seen, names))
-
-
-def _after_context(seen: Inspection, names: ClassNames | None) -> str:
-    """Words of CTX_INIT that a shorter context leaves in place, such as MaPLe's "of a"."""
-    assert seen.method is not None
-    if any(part in seen.method for part in _NO_WORDS):
-        return ""
-    num_context = seen.facts.context_length or 0
-    logged = seen.log.context_words if seen.log else None
-    if logged:
-        return tail(logged.split(), num_context)
-    usual = tail(_USUAL_WORDS.split(), num_context)
-    before = "" if names is None else names.before
-    return usual if usual and f"{before} ".startswith(f"{usual} ") else ""
 
 
 def _number(
@@ -276,7 +179,7 @@ def _float(text: str, setting: str, seen: Inspection) -> float:
         ) from None
 
 
-def unused_options(method: str, options: LearnerOptions) -> list[str]:
+def _unused_options(method: str, options: LearnerOptions) -> list[str]:
     """A warning for each option that was given and has no effect on the method."""
     given = [name for name in _USERS if getattr(options, name) is not None]
     return [
@@ -288,3 +191,97 @@ def unused_options(method: str, options: LearnerOptions) -> list[str]:
 
 def _several(names: Sequence[str]) -> str:
     return ", ".join(names[:-1]) + " and " + names[-1] if len(names) > 1 else names[0]
+
+
+def _wording(
+    seen: Inspection, names: ClassNames | None, data: str | None, found: _Found
+) -> _Wording:
+    """The fixed words of the method's prompts, taken off the class names."""
+    assert seen.method is not None
+    method = plain_method(seen.method)
+    known = known_data(data)
+    if method in _TCP and known:
+        before, after = parts(TCP_PROMPTS[known])
+        return _worded(names, before=tail(before.split(), 4), after=after)
+    if method == "MMA":
+        return _worded(names, before=_USUAL_WORDS)
+    if method in ("MMRL", "MMRL++", *_TCP):
+        if names is None:
+            template = TEMPLATES[known] if known else "{}."
+        else:
+            template = _template_of(names)
+            found.origins["template"] = "the tokens in the file"
+        before, after = parts(template)
+        return _worded(names, before=before, after=after)
+    return _worded(names, before=_after_context(seen, names))
+
+
+def _after_context(seen: Inspection, names: ClassNames | None) -> str:
+    """Words of CTX_INIT that a shorter context leaves in place, such as MaPLe's "of a"."""
+    assert seen.method is not None
+    if any(part in seen.method for part in _NO_WORDS):
+        return ""
+    num_context = seen.facts.context_length or 0
+    logged = seen.log.context_words if seen.log else None
+    if logged:
+        return tail(logged.split(), num_context)
+    usual = tail(_USUAL_WORDS.split(), num_context)
+    before = "" if names is None else names.before
+    return usual if usual and f"{before} ".startswith(f"{usual} ") else ""
+
+
+def _worded(names: ClassNames | None, *, before: str = "", after: str = ".") -> _Wording:
+    """Class names of a file whose method puts `before` and `after` around them.
+
+    Where the file has other words, the file is right, and a warning says so.
+    """
+    if names is None:
+        return _Wording(None, before, after)
+    said = after.removesuffix(".").strip()
+    if not after.endswith(".") and said and all(name.endswith(said) for name in names.names):
+        # without a full stop at the end, the words after the name are taken for a part of it
+        bare = tuple(name.removesuffix(said).strip() for name in names.names)
+        names = replace(names, names=bare, after=said)
+    own_before, own_after = names.before, names.after
+    if not (own_before.startswith(before) and own_after.endswith(said)):
+        warning = (
+            f"prompts in the file read {own_before!r} name {own_after!r}; its method was expected "
+            f"to write {before!r} and {said!r}; the file's are used"
+        )
+        return _Wording(names.names, own_before, _following(own_after), (warning,))
+    first = own_before.removeprefix(before).strip()
+    last = own_after.removesuffix(said).rstrip()
+    gap = "" if not last or last[0] in ",.;:" else " "
+    full = tuple(f"{first} {name}{gap}{last}".strip() for name in names.names)
+    return _Wording(full, before, after)
+
+
+def _template_of(names: ClassNames) -> str:
+    """The known template that fits a file's words best; its own words where none does."""
+    known = {*TEMPLATES.values(), *TCP_ZERO_SHOT.values()}
+    fitting = [template for template in known if _fits(names, template)]
+    whole = f"{names.before} {{}}{_following(names.after)}".strip()
+    return max(sorted(fitting), key=len, default=whole)
+
+
+def _fits(names: ClassNames, template: str) -> bool:
+    before, after = parts(template)
+    said = after.removesuffix(".").strip()
+    return f"{names.before} ".startswith(f"{before} ") and names.after.endswith(said)
+
+
+def _following(after: str) -> str:
+    """What follows the name in a prompt that ends in a full stop."""
+    gap = "" if not after or after[0] in ",.;:" else " "
+    return f"{gap}{after}."
+
+
+def parts(template: str) -> tuple[str, str]:
+    """What a template has before and after the class name."""
+    before, _, after = template.partition("{}")
+    return before.strip(), after
+
+
+def tail(words: Sequence[str], num_context: int) -> str:
+    """The words of an initial prompt that a shorter context leaves in place."""
+    return " ".join(words[num_context:])

@@ -1,6 +1,5 @@
 import json
 import re
-from pathlib import Path
 
 import open_clip
 import pytest
@@ -15,6 +14,7 @@ from ncscope.checkpoint.class_names import (
 )
 from ncscope.checkpoint.token_table import match_tokens
 from ncscope.errors import CheckpointError, DataError
+from tests.data.coop_trees import SPLITS
 from tests.learner_states import (
     Sizes,
     clip_adapter,
@@ -31,7 +31,6 @@ from tests.learner_states import (
 
 WIDTH = 16
 NAMES = ("yorkshire terrier", "grid", "bird of paradise", "forget-me-not", "747-400", "cat's tail")
-SPLITS = Path(__file__).parents[2] / ".." / "shared" / "data" / "coop_splits"
 
 
 @pytest.fixture(scope="module")

@@ -4,9 +4,7 @@ import pickle
 import subprocess
 import sys
 
-from tests.checkpoint.fuzz import Call, Global, opcodes, pickled_in_zip, rebuilt
-
-TENSOR = rebuilt((16,), (1,))[2:-2]  # `}("ctx" -> tensor`, without the closing `u`
+from tests.checkpoint.fuzz import TENSOR, Call, Global, opcodes, pickled_in_zip
 
 
 def state_with(*parts):

@@ -11,6 +11,7 @@ import torch
 from ncscope.checkpoint.reading import read_checkpoint
 from ncscope.errors import CheckpointError
 from tests.checkpoint.fuzz import (
+    TENSOR,
     Global,
     opcodes,
     pickled_in_zip,
@@ -19,7 +20,6 @@ from tests.checkpoint.fuzz import (
     storage,
 )
 
-TENSOR = rebuilt((16,), (1,))[2:-2]  # `}("ctx" -> tensor`, without the closing `u`
 LIES = {
     "more elements than stored": rebuilt((5, 4), (4, 1)),
     "beyond the end": rebuilt((4, 4), (4, 1), offset=1),

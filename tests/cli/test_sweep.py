@@ -67,7 +67,7 @@ def test_several_gpus_are_torchruns(spec, tmp_path, monkeypatch):
     invoke(spec, "--out", tmp_path, "--gpus", 2, "--one-by-one")
     [said] = seen
     assert not said["together"]
-    assert said["command"][1:6] == (
+    assert said["command"][1:7] == (
         "-m",
         "ncscope.grids.children",
         "torchrun",

@@ -4,7 +4,15 @@ import torch
 from torch.testing import assert_close
 
 from ncscope.clip.backbone import load_backbone
-from ncscope.clip.prompts import ZeroShot, class_prompts
+from ncscope.clip.prompts import (
+    TCP_PROMPTS,
+    TCP_ZERO_SHOT,
+    TEMPLATES,
+    ZeroShot,
+    class_prompts,
+    ensembled,
+)
+from ncscope.data.known import KNOWN
 from ncscope.errors import DataError
 from tests.tiny_clip import save_folder, tiny_model
 
@@ -55,8 +63,6 @@ def test_a_template_without_exactly_one_place_is_refused(template):
 
 
 def test_templates_are_refused_before_any_is_encoded():
-    from ncscope.clip.prompts import ensembled
-
     def never(_texts):
         raise AssertionError("encoded")
 
@@ -64,6 +70,11 @@ def test_templates_are_refused_before_any_is_encoded():
         ensembled(never, NAMES, ["a {}.", "nothing"])
     with pytest.raises(DataError, match="`templates` is empty"):
         ensembled(never, NAMES, [])
+
+
+@pytest.mark.parametrize("table", [TEMPLATES, TCP_ZERO_SHOT, TCP_PROMPTS])
+def test_every_known_data_set_has_a_template(table):
+    assert table.keys() == {known.name for known in KNOWN}
 
 
 def test_other_braces_stay_as_they_are():

@@ -1,4 +1,7 @@
-"""Writes small data sets in CoOp's layout: two images a class and part, one class more than two."""
+"""Small data sets in CoOp's layout, and where the published split files are.
+
+Two images a class and part, one class more than two.
+"""
 
 import io
 import json
@@ -7,6 +10,7 @@ import sys
 import types
 from pathlib import Path
 
+import pytest
 from PIL import Image
 
 from ncscope.data.known import KNOWN, KnownData
@@ -14,6 +18,8 @@ from ncscope.data.known import KNOWN, KnownData
 PARTS = ("train", "val", "test")
 SYNSETS = ("n01440764", "n01443537", "n01484850")
 NAMES = ("tench", "goldfish", "great white shark")
+SPLITS = Path(__file__).parents[2].parent / "shared" / "data" / "coop_splits"
+needs_splits = pytest.mark.skipif(not SPLITS.is_dir(), reason="shared/data/coop_splits is absent")
 
 
 def picture(path: Path, *, grey: int = 0) -> None:

@@ -4,11 +4,7 @@ from ncscope.data.classes import match_classes, read_classnames, reorder_classes
 from ncscope.data.files import FileLoader
 from ncscope.data.images import ImageSet
 from ncscope.errors import DataError
-
-
-def image_set(labels, names="abcde"):
-    items = tuple(f"{i}.png" for i in range(len(labels)))
-    return ImageSet("set", tuple(names), tuple(labels), items, "digest", lambda i: i)  # pyright: ignore
+from tests.data.label_sets import image_set
 
 
 def test_names_match_whatever_their_case_and_underscores():
@@ -41,7 +37,7 @@ def test_names_that_folding_confuses_are_refused():
 
 
 def test_reordering_follows_the_names_and_keeps_the_images():
-    images = reorder_classes(image_set([0, 1, 2, -1], "abc"), ["C", "A", "B"])
+    images = reorder_classes(image_set([0, 1, 2, -1], names="abc"), ["C", "A", "B"])
     assert images.labels == (1, 2, 0, -1)
     assert images.classnames == ("C", "A", "B")
     assert images.items == ("0.png", "1.png", "2.png", "3.png")
@@ -49,7 +45,7 @@ def test_reordering_follows_the_names_and_keeps_the_images():
 
 
 def test_the_first_half_rounded_up_is_base():
-    images = image_set([0, 1, 2, 3, 4, 2, -1])
+    images = image_set([0, 1, 2, 3, 4, 2, -1], names="abcde")
     base, new = select_classes(images, "base"), select_classes(images, "new")
     assert (base.classnames, base.labels) == (("a", "b", "c"), (0, 1, 2, 2))
     assert (new.classnames, new.labels) == (("d", "e"), (0, 1))
@@ -61,7 +57,7 @@ def test_the_first_half_rounded_up_is_base():
 
 def test_a_half_without_images_or_an_unknown_half_is_refused():
     with pytest.raises(DataError, match="no images of the new classes"):
-        select_classes(image_set([0, 1]), "new")
+        select_classes(image_set([0, 1], names="abcde"), "new")
     with pytest.raises(DataError, match="`split` is 'old'; expected base, new or all"):
         select_classes(image_set([0]), "old")
 

@@ -17,6 +17,7 @@ from ncscope.data.draw import (
 )
 from ncscope.data.lists import list_split
 from ncscope.errors import DataError
+from tests.data.coop_trees import SPLITS, needs_splits
 from tests.data.label_sets import image_set, pairs, shuffled_labels
 
 
@@ -122,9 +123,6 @@ def test_a_class_without_training_images_is_named():
         draw_training(image_set([0, 0]), split="new")
 
 
-SPLITS = Path(__file__).parents[2].parent / "shared" / "data" / "coop_splits"
-
-
 def dassl_draw(parts, shots, seed):
     """What Dassl's `generate_fewshot_dataset` does to (item, label) pairs: independent of ours."""
     random.seed(seed)
@@ -156,7 +154,7 @@ def test_shots_are_the_ones_that_dassl_draws(sizes, shots, seed):
     assert ours.counts == tuple(min(size, shots) for size in sizes)
 
 
-@pytest.mark.skipif(not SPLITS.is_dir(), reason="shared/data/coop_splits is absent")
+@needs_splits
 def test_a_published_index_is_the_draw_of_its_seed():
     """Rows of linzhiqiu/cross_modal_adaptation's indices/eurosat/shot_1-seed_1.json."""
     path = SPLITS / "split_zhou_EuroSAT.json"

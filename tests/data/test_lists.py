@@ -7,12 +7,7 @@ import pytest
 from ncscope.data.lists import list_split
 from ncscope.data.open_known import open_known
 from ncscope.errors import DataError
-from tests.data.coop_trees import known, write_tree
-
-SPLITS = Path(__file__).parents[2].parent / "shared" / "data" / "coop_splits"
-
-
-needs_splits = pytest.mark.skipif(not SPLITS.is_dir(), reason="shared/data/coop_splits is absent")
+from tests.data.coop_trees import SPLITS, known, needs_splits, write_tree
 
 
 def test_the_order_is_that_of_the_split_file(tmp_path):

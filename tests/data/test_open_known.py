@@ -8,11 +8,9 @@ from ncscope.data.known import KNOWN
 from ncscope.data.lists import list_split
 from ncscope.data.open_known import open_known
 from ncscope.errors import DataError
-from tests.data.coop_trees import NAMES, known, picture, write_tree
+from tests.data.coop_trees import NAMES, SPLITS, known, needs_splits, picture, write_tree
 
 every_data_set = pytest.mark.parametrize("data", KNOWN, ids=lambda data: data.name)
-
-
 SPLIT = ("apple pie", "Boeing 747", "zebra_crossing")
 
 
@@ -70,12 +68,6 @@ def test_aircraft_lists_that_say_nothing_clear_are_refused(file, content, messag
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(DataError, match=message):
         open_known(f"aircraft:{tmp_path}")
-
-
-SPLITS = Path(__file__).parents[2].parent / "shared" / "data" / "coop_splits"
-
-
-needs_splits = pytest.mark.skipif(not SPLITS.is_dir(), reason="shared/data/coop_splits is absent")
 
 
 def test_a_missing_split_file_is_named_with_where_it_is(tmp_path):

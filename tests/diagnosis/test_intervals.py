@@ -11,21 +11,16 @@ from ncscope.diagnosis import intervals as under_test
 from ncscope.diagnosis.intervals import intervals
 from ncscope.diagnosis.measure import measure
 from ncscope.diagnosis.prepare import prepare
-from ncscope.diagnosis.sides import image_side
+from ncscope.diagnosis.sides import image_side, numbers_of
+from ncscope.diagnosis.sweeps import in_steps
 from tests.made_features import noisy
 
 
 def _side(features):
     prepared = prepare(features)
-    assert prepared.image is not None
-    assert prepared.label is not None
-    return prepared, image_side(
-        prepared.image,
-        prepared.label,
-        features.num_classes,
-        text=prepared.text,
-        logit_scale=prepared.logit_scale,
-    )
+    side = image_side(prepared)
+    numbers = in_steps(prepared.image, numbers_of(prepared, side))
+    return prepared, side, {name: float(value) for name, value in numbers.items()}
 
 
 def test_the_same_seed_gives_the_same_intervals_and_zero_is_a_seed():
@@ -48,12 +43,12 @@ def test_every_interval_holds_its_value():
 
 
 def test_a_replicate_of_all_images_once_has_the_report_s_own_numbers(monkeypatch):
-    prepared, side = _side(noisy())
+    prepared, side, numbers = _side(noisy())
     whole = [torch.arange(len(prepared.label))] * 2
     monkeypatch.setattr(
         under_test.metrics, "resample_within_classes", lambda *_args, **_kwargs: iter(whole)
     )
-    found, _ = intervals(prepared, side, replicates=2, seed=0)
+    found, _ = intervals(prepared, side, numbers, replicates=2, seed=0)
     sampled = {n: s for n, s in found["values"].items() if not n.startswith("delta_lcd")}
     assert len(sampled) == 14
     for name, span in sampled.items():

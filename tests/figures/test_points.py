@@ -10,8 +10,8 @@ from torch.testing import assert_close
 
 from ncscope.errors import ShapeError
 from ncscope.features.bundle import Features
+from ncscope.figures.heat import cells
 from ncscope.figures.points import (
-    cells,
     chosen_classes,
     cluster_order,
     even_quotas,

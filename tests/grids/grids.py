@@ -1,10 +1,19 @@
-"""A grid of sixteen runs, and the file of any."""
+"""A grid of sixteen runs, the file of any, and waiting for what a sweep does."""
+
+import time
 
 
 def spec(tmp_path, text):
     path = tmp_path / "spec.toml"
     path.write_text(text)
     return path
+
+
+def until(happened, *, seconds=120):
+    end = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.02)
 
 
 GRID = """

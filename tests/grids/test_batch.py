@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -23,6 +22,7 @@ from ncscope.grids.lock import acquire
 from ncscope.grids.spec import read_spec
 from ncscope.grids.sweep import sweep
 from ncscope.tuning import together as library
+from tests.grids.grids import until
 
 ROOT = Path(__file__).parents[2]
 GRID = """
@@ -107,12 +107,6 @@ def start(spec, out):
     )
 
 
-def until(ready, seconds=240):
-    deadline = time.monotonic() + seconds
-    while not ready() and time.monotonic() < deadline:
-        time.sleep(0.05)
-
-
 def table(out):
     return compare(out).table()
 
@@ -148,7 +142,7 @@ def test_a_grid_killed_three_times_ends_with_the_table_of_one_that_was_not(spec,
     moments = ("locks/*", "*/config.json", "*/metrics.json")
     for moment in moments:  # locks taken, some measured, some written
         worker = start(spec, cut)
-        until(lambda pattern=moment: any(cut.glob(pattern)))
+        until(lambda pattern=moment: any(cut.glob(pattern)), seconds=240)
         os.killpg(worker.pid, signal.SIGKILL)
         worker.wait()
     sweep(spec, out=cut, poll=0.1)
@@ -166,7 +160,7 @@ def test_an_ended_worker_gives_back_the_locks_of_its_runs(spec, tmp_path):
     task = json.dumps([[run.name, dict(run.options, epochs=5000)] for run in read_spec(spec)])
     worker.stdin.write(f"{task}\n".encode())
     worker.stdin.flush()
-    until(lambda: any(tmp_path.glob("*/config.json")))
+    until(lambda: any(tmp_path.glob("*/config.json")), seconds=240)
     worker.terminate()
     worker.communicate()
     assert worker.returncode == 130

@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,7 @@ from ncscope.grids.lock import is_open
 from ncscope.grids.run import command_on, log_of
 from ncscope.grids.spec import read_spec
 from ncscope.grids.sweep import sweep
+from tests.grids.grids import until
 
 ROOT = Path(__file__).parents[2]
 GRID = '[grid]\nmethod = "vpt"\ndata = "toy:{data}"\n[fixed]\nrecipe = "toy"\nepochs = 5000\n'
@@ -49,10 +49,3 @@ def test_all_processes_of_a_run_end_with_a_sweep_that_is_killed_alone(tmp_path):
     process.wait()
     until(lambda: not is_open(log_of(run, out)))  # nobody is left who could write to it
     assert "the sweep has ended" in log_of(run, out).read_text()
-
-
-def until(happened, *, seconds=120):
-    end = time.monotonic() + seconds
-    while not happened():
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.05)

@@ -13,13 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from ncscope.grids import sweep as sweep_worker
 from ncscope.grids import sweep as sweeping
 from ncscope.grids.children import Children, StoppedError
 from ncscope.grids.lock import is_alive, is_open
 from ncscope.grids.run import how_it_ended, is_done, log_of
 from ncscope.grids.spec import read_spec
 from ncscope.grids.sweep import Worker, sweep
+from tests.grids.grids import until
 
 ROOT = Path(__file__).parents[2]
 # Stand in for `ncscope tune`: one that ends with the sweep, as the real one, and one that does not.
@@ -80,13 +80,6 @@ def start(spec, out, command, **more):
 def ran(folder):
     path = folder / "ran.txt"
     return [int(line) for line in path.read_text().splitlines()] if path.exists() else []
-
-
-def until(happened, *, seconds=60):
-    end = time.monotonic() + seconds
-    while not happened():
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.02)
 
 
 def gone(pid):
@@ -180,7 +173,7 @@ def test_a_worker_that_cannot_be_started_leaves_each_run_to_itself(
 
 
 def test_a_worker_whose_answer_is_cut_off_leaves_each_run_to_itself(spec, tmp_path, monkeypatch):
-    monkeypatch.setattr(sweep_worker.sys, "executable", "/bin/echo")
+    monkeypatch.setattr(sweeping.sys, "executable", "/bin/echo")
     (tmp_path / "logs").mkdir()
     worker = Worker(tmp_path, jobs=1, stale=60, children=Children())
     assert worker.do(read_spec(spec)) == [None, None]

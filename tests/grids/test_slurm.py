@@ -5,7 +5,6 @@
 
 import json
 import subprocess
-import time
 
 import pytest
 
@@ -13,6 +12,7 @@ from ncscope.errors import DataError, NcscopeError
 from ncscope.grids.run import is_done
 from ncscope.grids.slurm import Share, submit
 from ncscope.grids.spec import read_spec
+from tests.grids.grids import until
 from tests.grids.slurm_node import slurm_node, why_not
 
 GRID = """
@@ -152,10 +152,3 @@ def test_what_a_real_slurm_refuses_is_one_line(spec, tmp_path):
 def squeue():
     done = subprocess.run(["squeue", "-h"], capture_output=True, text=True, check=True, timeout=20)
     return done.stdout.strip()
-
-
-def until(happened, *, seconds=120):
-    end = time.monotonic() + seconds
-    while not happened():
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.05)

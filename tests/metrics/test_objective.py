@@ -1,4 +1,4 @@
-"""Pull and push of cross-entropy at text features."""
+"""Terms of objectives: sample losses, anchors, CPT's losses, pull and push of cross-entropy."""
 
 import math
 

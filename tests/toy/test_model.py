@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 import torch
 from open_clip import tokenize
-from open_clip.tokenizer import SimpleTokenizer
 from torch.testing import assert_close
 
 from ncscope.clip.prompts import class_prompts
@@ -14,18 +13,15 @@ from ncscope.toy.images import toy_images
 from ncscope.toy.making import towers
 from ncscope.toy.making.evaluate import evaluate_task
 from ncscope.toy.making.lessons import normalised
-from ncscope.toy.making.shipping import Geometry, best_scale, measure_geometry, solve_shifts
+from ncscope.toy.making.shipping import measure_geometry
 from ncscope.toy.model import (
     END,
     FULL_SIZE,
     NAME,
     SHIPPED,
-    START,
     add_constant,
-    compact_tokens,
     expand_embedding,
     full_weights,
-    known_pieces,
     load_toy_clip,
     name_warnings,
     provenance,
@@ -205,74 +201,6 @@ def test_weights_stay_small():
     add_constant(weights, "text", torch.full((32,), 2.0))
     for name, tensor in weights.items():
         assert tensor.abs().max() <= limits[name], name
-
-
-def random_pairs(count=300, width=32):
-    generator = torch.Generator().manual_seed(1)
-    common = torch.randn(count, width, generator=generator)
-    return tuple(common + 0.7 * torch.randn(count, width, generator=generator) for _ in range(2))
-
-
-def test_the_shifts_give_the_wanted_geometry():
-    text, image = random_pairs()
-    wanted = Geometry()
-    shifts = solve_shifts(text, image, wanted)
-    got = measure_geometry(text + shifts["text"], image + shifts["image"])
-    assert got.text == pytest.approx(wanted.text, abs=1e-4)
-    assert got.image == pytest.approx(wanted.image, abs=1e-4)
-    assert got.gap == pytest.approx(wanted.gap, abs=1e-4)
-
-
-def test_geometry_is_that_of_the_loop_over_pairs():
-    text, image = random_pairs(20, 5)
-    got = measure_geometry(text, image)
-    unit = [rows / rows.norm(dim=1, keepdim=True) for rows in (text.double(), image.double())]
-    others = [(a, b) for a in range(20) for b in range(20) if a != b]
-    assert got.text == pytest.approx(sum((unit[0][a] @ unit[0][b]).item() for a, b in others) / 380)
-    assert got.paired == pytest.approx(sum((t @ i).item() for t, i in zip(*unit, strict=True)) / 20)
-    assert got.gap == pytest.approx((unit[0].mean(0) - unit[1].mean(0)).norm().item())
-
-
-def test_the_best_scale_has_the_smallest_loss():
-    text, image = random_pairs(100)
-    unit = [torch.nn.functional.normalize(rows) for rows in (text, image)]
-
-    def loss(scale):
-        logits = scale * unit[0] @ unit[1].T
-        own = torch.arange(100)
-        cross = torch.nn.functional.cross_entropy
-        return (cross(logits, own) + cross(logits.T, own)).item()
-
-    best = best_scale(text, image)
-    assert 10 < best < 100
-    assert loss(best) <= min(loss(best * 0.95), loss(best * 1.05))
-
-
-ENCODE = SimpleTokenizer().encode
-
-
-def test_known_pieces_are_those_of_the_words_and_the_distractors():
-    pieces = known_pieces(["a red star.", "star"], ENCODE, distractors=10)
-    wanted = {*ENCODE("a red star."), *ENCODE("star"), START, END}
-    assert wanted <= set(pieces.tolist())
-    assert len(pieces) == len(wanted) + 10
-    assert np.array_equal(pieces, np.unique(pieces))
-
-
-def test_compact_tokens_pool_at_the_end_of_text_as_the_full_ones_do():
-    texts = ["a red star.", "one fish", "a photo of a large orange tree."]
-    pieces = known_pieces(texts, ENCODE, distractors=20)
-    compact = compact_tokens([ENCODE(text) for text in texts], pieces, length=77)
-    full = SimpleTokenizer()(texts, context_length=77)
-    assert torch.equal(compact.argmax(dim=1), full.argmax(dim=1))
-    padded = full == 0
-    assert torch.equal(torch.from_numpy(pieces)[compact][~padded], full[~padded])
-
-
-def test_captions_that_are_too_long_are_cut_before_the_end_of_text():
-    pieces = known_pieces(["star"], ENCODE, distractors=0)
-    tokens = compact_tokens([ENCODE("star") * 9], pieces, length=5)
-    assert tokens[0].argmax() == 4
 
 
 def test_known_rows_stand_in_place_and_unknown_ones_are_small_and_fixed():

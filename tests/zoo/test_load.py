@@ -8,7 +8,7 @@ from ncscope.checkpoint.inspect import inspect
 from ncscope.checkpoint.methods import NOT_LEARNERS, plain_method
 from ncscope.clip.prompts import PromptedClip
 from ncscope.errors import BackboneError, CheckpointError
-from ncscope.zoo import towers as choose_backbone
+from ncscope.zoo import towers
 from ncscope.zoo.learners import LEARNERS, REFUSED
 from ncscope.zoo.load import load_learner
 from ncscope.zoo.settings import LearnerOptions
@@ -146,7 +146,7 @@ def test_the_logged_backbone_is_loaded_with_the_files_towers(tmp_path, backbone,
         asked.append((name, options["pretrained"]))
         return backbone
 
-    monkeypatch.setattr(choose_backbone, "load_backbone", load)
+    monkeypatch.setattr(towers, "load_backbone", load)
     state = averaged(case.whole(learner_states.maple(TWO), before="a photo of a"))
     run = case.save(tmp_path, state, trainer="MaPLe", section="MAPLE", backbone="ViT-L/14@336px")
     learner = load_learner(run)

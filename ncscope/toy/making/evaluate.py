@@ -1,6 +1,4 @@
-"""Zero-shot accuracy and geometry of the toy CLIP, task by task.
-
-`python -m ncscope.toy.making.evaluate` prints it.
+"""Zero-shot accuracy and geometry of the toy CLIP: `python -m ncscope.toy.making.evaluate`.
 
 N images, K classes, D embedding width.
 """
@@ -94,11 +92,11 @@ def measure_row(name: str, text: Tensor, features: Tensor, labels: Tensor) -> Ta
     half = (num_classes + 1) // 2
     means = class_moments(features, labels, num_classes).means.to(text.dtype)
     logits = features @ text.T
-    base, new = labels < half, labels >= half
+    base, new = halves(logits, labels, base=half)
     measured = {
         "zero_shot": 100 * top1(logits, labels),
-        "base": 100 * top1(logits[base][:, :half], labels[base]),
-        "new": 100 * top1(logits[new][:, half:], labels[new] - half),
+        "base": base,
+        "new": new,
         "text_cosine": off_diagonal(pairwise_cosines(text)).mean(),
         "image_cosine": off_diagonal(pairwise_cosines(means)).mean(),
         "gap": modality_gap(text, means),
@@ -107,8 +105,18 @@ def measure_row(name: str, text: Tensor, features: Tensor, labels: Tensor) -> Ta
         "delta_mid": delta_mid(text, means),
         "delta_mid_centred": delta_mid(text, means, centred=True),
     }
-    numbers = {key: round(value.item(), 4) for key, value in measured.items()}
+    numbers = {key: round(float(value), 4) for key, value in measured.items()}
     return TaskRow(task=name, classes=num_classes, chance=round(100 / num_classes, 2), **numbers)
+
+
+def halves(logits: Tensor, labels: Tensor, *, base: int) -> tuple[float, float]:
+    """Top-1 in per cent among the first `base` classes and among the others."""
+    old = labels < base
+    shares = (
+        top1(logits[old][:, :base], labels[old]),
+        top1(logits[~old][:, base:], labels[~old] - base),
+    )
+    return shares[0].item() * 100, shares[1].item() * 100
 
 
 def suite(*, domains: bool = False) -> list[str]:

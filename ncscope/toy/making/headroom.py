@@ -21,13 +21,14 @@ from ncscope.clip.backbone import Backbone
 from ncscope.clip.class_tokens import tokenised
 from ncscope.clip.text_tower import encode_prompts, text_tower
 from ncscope.data.draw import draw_training
-from ncscope.metrics import top1
 from ncscope.toy.images import toy_images
-from ncscope.toy.making.evaluate import zero_shot_features
+from ncscope.toy.making.evaluate import halves, zero_shot_features
 from ncscope.toy.making.shipping import write_json
 from ncscope.toy.model import NAME, SHIPPED, load_toy_clip, provenance
 from ncscope.toy.tasks import TASKS
 from ncscope.zoo.learners.coop import arrange
+
+Encode = Callable[[Tensor], Tensor]
 
 SPACE = "tuning"
 BEGINNING = "a photo of a"
@@ -58,9 +59,6 @@ class Room:
     def gain(self, half: str) -> float:
         """Of tuning on the classes of a half, `base` or `new`, in points."""
         return getattr(self, f"tuned_{half}") - getattr(self, half)
-
-
-Encode = Callable[[Tensor], Tensor]
 
 
 def prompted(backbone: Backbone, classnames: Sequence[str]) -> Encode:
@@ -119,16 +117,6 @@ def room_in(backbone: Backbone, name: str, *, seed: int, by: Probe) -> Room:
         tuned = torch.cat([encode(context), others])
     before, after = (halves(seen @ rows.T, labels, base=base) for rows in (text, tuned))
     return Room(name, seed, *before, *after)
-
-
-def halves(logits: Tensor, labels: Tensor, *, base: int) -> tuple[float, float]:
-    """Top-1 in per cent among the first `base` classes and among the others."""
-    old = labels < base
-    shares = (
-        top1(logits[old][:, :base], labels[old]),
-        top1(logits[~old][:, base:], labels[~old] - base),
-    )
-    return shares[0].item() * 100, shares[1].item() * 100
 
 
 def summarised(rooms: Sequence[Room]) -> dict[str, float | int]:

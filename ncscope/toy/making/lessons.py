@@ -1,11 +1,13 @@
 """What the toy CLIP is trained on: scenes and batches of them, and the stages, rates and losses.
 
 A batch depends on the seed and the step alone, so a run that was interrupted goes on with the
-same batches. B batch, L tokens.
+same batches. Captions are told in the few hundred of CLIP's word pieces that the toy knows, which
+keep their order: end-of-text stays the largest id, and pooling at the arg-max works in the compact
+numbering, too. B batch, L tokens, V known pieces, W width.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -15,10 +17,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ncscope.toy.captions import CHANCES, write_captions
-from ncscope.toy.model import END, START, Encode, compact_tokens, known_pieces
+from ncscope.toy.model import END, START
 from ncscope.toy.paint import render
 from ncscope.toy.tasks import TASKS
 from ncscope.toy.world import FACTORS, Scenes, draw_scenes, stream
+
+Encode = Callable[[str], list[int]]  # text -> CLIP's piece ids, without start and end
 
 HEAD_WEIGHTS = {  # of the factors in the supervised loss: what is hard to see weighs more
     "shape": 1.0,
@@ -55,8 +59,8 @@ class Curriculum:
     1. `warm_up_steps`: the image tower alone learns the factors from labels. Without this stage
        the contrastive loss saturates on colours and backgrounds and never learns shapes.
     2. `contrastive_steps`: CLIP's loss, plus a share of the supervised one.
-    3. the cone and the gap are installed (`install.py`), then `settling_steps` of CLIP's loss at a
-       low rate, so that norms and scale re-adapt.
+    3. the cone and the gap are installed (`solve_shifts`), then `settling_steps` of CLIP's loss at
+       a low rate, so that norms and scale re-adapt.
     """
 
     seed: int = 0
@@ -97,27 +101,6 @@ class Curriculum:
             return self.settling_rate * rise
         part = within / self.contrastive_steps
         return self.rate * rise * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * part)))
-
-
-def new_heads(width: int, seed: int) -> dict[str, Tensor]:
-    """Linear heads on the image tower, one a factor; used in training only."""
-    generator = torch.Generator().manual_seed(seed)
-    return {
-        f"head.{name}": torch.randn(len(values), width, generator=generator) * width**-0.5
-        for name, values in FACTORS.items()
-    }
-
-
-def supervised_loss(
-    weights: Mapping[str, Tensor], state: Tensor, labels: Mapping[str, Tensor]
-) -> tuple[Tensor, dict[str, float]]:
-    """Weighted cross-entropy of every factor from (B, W) states, and the accuracy of each."""
-    total, right = torch.zeros(()), {}
-    for name, weight in HEAD_WEIGHTS.items():
-        logits = state @ weights[f"head.{name}"].T
-        total = total + weight * F.cross_entropy(logits, labels[name], label_smoothing=0.05)
-        right[name] = (logits.detach().argmax(dim=1) == labels[name]).float().mean().item()
-    return total, right
 
 
 @dataclass(frozen=True, eq=False)
@@ -196,10 +179,17 @@ def prepare_lessons(
     return Lessons(seed, batch, scenes, render(scenes), pieces, encode)
 
 
-def normalised(pictures: Tensor) -> Tensor:
-    """(B, P, P, 3) uint8 to the (B, 3, P, P) float32 that the tower takes."""
-    pixels = pictures.permute(0, 3, 1, 2).float() / 255
-    return (pixels - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(STD).view(3, 1, 1)
+def known_pieces(texts: Iterable[str], encode: Encode, *, distractors: int) -> np.ndarray:
+    """Sorted CLIP ids: those of the words of `texts`, start, end, and random `distractors`.
+
+    The distractors mean nothing: captions are sprinkled with them so that the text tower learns
+    to read past words it does not know.
+    """
+    words = sorted({word for text in texts for word in text.split()})
+    used = {piece for word in words for piece in encode(word)} | {START, END}
+    others = np.setdiff1d(np.arange(1000, START), np.array(sorted(used)))
+    chosen = stream("pretraining", "distractors").permutation(others)[:distractors]
+    return np.array(sorted(used | set(chosen.tolist())))
 
 
 def all_texts() -> list[str]:
@@ -210,3 +200,47 @@ def all_texts() -> list[str]:
     for task in TASKS.values():
         texts += [task.template.replace("{}", name) for name in task.classnames]
     return [*texts, "X", *_TEMPLATE_WORDS]
+
+
+def compact_tokens(
+    captions: list[list[int]], pieces: np.ndarray, *, length: int | None = None
+) -> Tensor:
+    """Captions as piece ids to compact ids, (N, L) int64, with start and end, zero-padded.
+
+    Args:
+        length: L; by default that of the longest caption. Longer captions are cut.
+    """
+    length = length or max(map(len, captions)) + 2
+    rows = np.zeros((len(captions), length), dtype=np.int64)
+    start, end = np.searchsorted(pieces, [START, END])
+    for row, caption in zip(rows, captions, strict=True):
+        kept = np.searchsorted(pieces, caption[: length - 2])
+        row[0], row[1 : 1 + len(kept)], row[1 + len(kept)] = start, kept, end
+    return torch.from_numpy(rows)
+
+
+def normalised(pictures: Tensor) -> Tensor:
+    """(B, P, P, 3) uint8 to the (B, 3, P, P) float32 that the tower takes."""
+    pixels = pictures.permute(0, 3, 1, 2).float() / 255
+    return (pixels - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(STD).view(3, 1, 1)
+
+
+def new_heads(width: int, seed: int) -> dict[str, Tensor]:
+    """Linear heads on the image tower, one a factor; used in training only."""
+    generator = torch.Generator().manual_seed(seed)
+    return {
+        f"head.{name}": torch.randn(len(values), width, generator=generator) * width**-0.5
+        for name, values in FACTORS.items()
+    }
+
+
+def supervised_loss(
+    weights: Mapping[str, Tensor], state: Tensor, labels: Mapping[str, Tensor]
+) -> tuple[Tensor, dict[str, float]]:
+    """Weighted cross-entropy of every factor from (B, W) states, and the accuracy of each."""
+    total, right = torch.zeros(()), {}
+    for name, weight in HEAD_WEIGHTS.items():
+        logits = state @ weights[f"head.{name}"].T
+        total = total + weight * F.cross_entropy(logits, labels[name], label_smoothing=0.05)
+        right[name] = (logits.detach().argmax(dim=1) == labels[name]).float().mean().item()
+    return total, right

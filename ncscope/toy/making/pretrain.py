@@ -19,7 +19,6 @@ from open_clip.tokenizer import SimpleTokenizer
 from safetensors.torch import load_file
 from torch import Tensor
 
-from ncscope.toy.making import shipping as install
 from ncscope.toy.making import towers
 from ncscope.toy.making.lessons import (
     Curriculum,
@@ -29,17 +28,19 @@ from ncscope.toy.making.lessons import (
     supervised_loss,
 )
 from ncscope.toy.making.shipping import (
-    NAME,
+    Geometry,
     Log,
+    best_scale,
     describe_geometry,
     load_progress,
     packed,
     save_progress,
     ship,
+    solve_shifts,
     write_tensors,
 )
 from ncscope.toy.making.towers import HEAD_WIDTH
-from ncscope.toy.model import add_constant
+from ncscope.toy.model import NAME, add_constant
 from ncscope.toy.paint import PIXELS
 
 PATCH = 8
@@ -101,14 +102,14 @@ def loss_of(
 
 
 def install_geometry(weights: dict[str, Tensor], lessons: Lessons) -> dict[str, Tensor]:
-    """Install cone, gap and scale on the weights in place; what `shipping` needs to undo it."""
+    """Install cone, gap and scale on the weights in place; what it takes to undo it."""
     plain_scale = weights["logit_scale"].clone()
     before = pair_features(weights, lessons)
-    shifts = install.solve_shifts(before["text"], before["image"], install.Geometry())
+    shifts = solve_shifts(before["text"], before["image"], Geometry())
     for side, shift in shifts.items():
         add_constant(weights, side, shift)
     after = pair_features(weights, lessons)
-    scale = install.best_scale(after["text"][: lessons.batch], after["image"][: lessons.batch])
+    scale = best_scale(after["text"][: lessons.batch], after["image"][: lessons.batch])
     weights["logit_scale"] = torch.tensor(scale).log()
     undo = {f"shift.{side}": shift.float() for side, shift in shifts.items()}
     return undo | {"plain_logit_scale": plain_scale}

@@ -1,8 +1,7 @@
-"""What a pretraining run keeps and leaves behind: its state, its geometry, the small weight file.
+"""What a pretraining run installs, keeps and leaves behind: geometry, state, the weight file.
 
-The text cone, image cone and modality gap of real CLIP are given to the towers in closed form.
-
-A constant vector is added to every text feature and another to every image feature (`cone.py`);
+The text cone, image cone and modality gap of real CLIP are given to the towers in closed form: a
+constant vector is added to every text feature and another to every image feature (`add_constant`);
 here it is worked out which. What the toy shows of a cone is thus put there by hand; it did not come
 from training. n samples, D embedding width.
 """
@@ -10,7 +9,6 @@ from training. n samples, D embedding width.
 import hashlib
 import json
 import math
-import os
 import platform
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -27,10 +25,10 @@ from torch import Tensor
 
 from ncscope.errors import BackboneError
 from ncscope.toy.making.lessons import Curriculum
-from ncscope.writing import write_text
+from ncscope.toy.model import NAME
+from ncscope.writing import replacing, write_text
 
 Log = list[dict[str, float]]
-NAME = "toy_clip.safetensors"
 NOTE = (
     "A toy. Its text cone, image cone and modality gap are installed after training in closed "
     "form, not learned; nothing measured on it is a claim about CLIP."
@@ -64,6 +62,11 @@ def measure_geometry(text: Tensor, image: Tensor) -> Geometry:
 def _mean_cosine(rows: Tensor) -> float:
     count = len(rows)
     return ((rows.sum(dim=0).square().sum() - count) / (count * (count - 1))).item()
+
+
+def describe_geometry(text: Tensor, image: Tensor) -> dict[str, float]:
+    """Rounded cosines and gap of n pairs of features (n, D)."""
+    return {name: round(v, 4) for name, v in asdict(measure_geometry(text, image)).items()}
 
 
 def solve_shifts(text: Tensor, image: Tensor, wanted: Geometry) -> dict[str, Tensor]:
@@ -148,13 +151,6 @@ def load_progress(path: Path) -> tuple[dict[str, Tensor], dict[str, dict[str, Te
     return weights, moments, step, log
 
 
-def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
-    """Write a safetensors file under a temporary name, then move it into place."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    save_file({name: t.contiguous() for name, t in tensors.items()}, temporary, metadata=metadata)
-    temporary.replace(path)
-
-
 def packed(
     weights: Mapping[str, Tensor], undo: Mapping[str, Tensor], pieces: np.ndarray
 ) -> dict[str, Tensor]:
@@ -202,9 +198,10 @@ def ship(
     write_json(path.with_suffix(".json"), provenance)
 
 
-def describe_geometry(text: Tensor, image: Tensor) -> dict[str, float]:
-    """Rounded cosines and gap of n pairs of features (n, D)."""
-    return {name: round(v, 4) for name, v in asdict(measure_geometry(text, image)).items()}
+def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
+    """Write a safetensors file under a temporary name, then move it into place."""
+    with replacing(path) as temporary:
+        save_file({name: t.contiguous() for name, t in tensors.items()}, temporary, metadata)
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:

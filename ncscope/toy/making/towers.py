@@ -13,14 +13,20 @@ from torch import Tensor
 
 HEAD_WIDTH = 64
 Weights = Mapping[str, Tensor]
+Block = Callable[[Tensor, Tensor | None, list[Tensor]], Tensor]  # tokens, mask, weights -> tokens
+_PARTS = tuple(  # of a block, in OpenAI's order
+    f"{part}{kind}"
+    for part in ("ln_1.", "attn.in_proj_", "attn.out_proj.", "ln_2.", "mlp.c_fc.", "mlp.c_proj.")
+    for kind in ("weight", "bias")
+)
 
 
-def encode_image(weights: Weights, pixels: Tensor, *, block: "Block | None" = None) -> Tensor:
+def encode_image(weights: Weights, pixels: Tensor, *, block: Block | None = None) -> Tensor:
     """Image features (B, D), not normalised, of normalised (B, 3, P, P) pixels."""
     return image_state(weights, pixels, block=block) @ weights["visual.proj"]
 
 
-def image_state(weights: Weights, pixels: Tensor, *, block: "Block | None" = None) -> Tensor:
+def image_state(weights: Weights, pixels: Tensor, *, block: Block | None = None) -> Tensor:
     """What the projection sees, (B, W): the class token after the last layer norm."""
     kernel = weights["visual.conv1.weight"]
     patches = F.unfold(pixels, kernel.shape[-1], stride=kernel.shape[-1]).transpose(1, 2)
@@ -32,7 +38,7 @@ def image_state(weights: Weights, pixels: Tensor, *, block: "Block | None" = Non
     return _layer_norm(weights, "visual.ln_post", tokens[:, 0])
 
 
-def encode_text(weights: Weights, tokens: Tensor, *, block: "Block | None" = None) -> Tensor:
+def encode_text(weights: Weights, tokens: Tensor, *, block: Block | None = None) -> Tensor:
     """Text features (B, D), not normalised, of (B, L) token ids; end-of-text is the largest id."""
     state = weights["token_embedding.weight"][tokens]
     length = tokens.shape[1]
@@ -41,14 +47,6 @@ def encode_text(weights: Weights, tokens: Tensor, *, block: "Block | None" = Non
     state = _transformer(weights, "transformer", state, block or residual_block, mask)
     last = state[torch.arange(len(tokens)), tokens.argmax(dim=1)]
     return _layer_norm(weights, "ln_final", last) @ weights["text_projection"]
-
-
-Block = Callable[[Tensor, Tensor | None, list[Tensor]], Tensor]
-_PARTS = tuple(
-    f"{part}.{kind}"
-    for part in ("ln_1", "attn.in_proj", "attn.out_proj", "ln_2", "mlp.c_fc", "mlp.c_proj")
-    for kind in ("weight", "bias")
-)
 
 
 def residual_block(tokens: Tensor, mask: Tensor | None, parts: list[Tensor]) -> Tensor:
@@ -73,14 +71,10 @@ def _transformer(
 ) -> Tensor:
     layer = 0
     while f"{name}.resblocks.{layer}.{_PARTS[0]}" in weights:
-        parts = [weights[_key(name, layer, part)] for part in _PARTS]
+        parts = [weights[f"{name}.resblocks.{layer}.{part}"] for part in _PARTS]
         tokens = block(tokens, mask, parts)
         layer += 1
     return tokens
-
-
-def _key(name: str, layer: int, part: str) -> str:
-    return f"{name}.resblocks.{layer}.{part}".replace("in_proj.", "in_proj_")
 
 
 def _layer_norm(weights: Weights, name: str, tokens: Tensor) -> Tensor:

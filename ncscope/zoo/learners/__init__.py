@@ -78,8 +78,6 @@ REFUSED: dict[str, str] = {
     "DPC-PromptSRC": "its text prompts are mixtures that the file alone does not tell",
     "DPC-PromptKD": "its text prompts are mixtures that the file alone does not tell",
 }
-
-
 _HEAD = ("method", "recognised by", "text features", "image features", "new classes", "tuned here")
 
 
@@ -99,12 +97,11 @@ def methods_table() -> str:
     ]
     lines = [f"| {' | '.join(_HEAD)} | note |", f"|{'---|' * (len(_HEAD) + 1)}"]
     lines += [f"| {' | '.join(row)} |" for row in rows]
-    refused = [
+    lines += ["", "Recognised, but refused for features, with the reason:", ""]
+    lines += [
         f"- {name} (recognised by {recognised_by(name)}): {why}." for name, why in REFUSED.items()
     ]
-    return "\n".join([*lines, "", "Recognised, but refused for features, with the reason:", ""]) + (
-        "\n" + "\n".join(refused) + "\n"
-    )
+    return "\n".join(lines) + "\n"
 
 
 def recognised_by(name: str) -> str:

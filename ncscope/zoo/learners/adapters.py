@@ -1,10 +1,8 @@
-"""Learners behind the towers, in feature space: TaskRes (Yu et al. 2023, arXiv:2211.10277),
-CLIP-Adapter (Gao et al. 2024, arXiv:2110.04544), Tip-Adapter and Tip-Adapter-F (Zhang et al. 2022,
-arXiv:2207.09519).
+"""Learners behind the towers, in feature space: TaskRes, CLIP-Adapter, Tip-Adapter(-F).
 
-K classes, D embedding width.
-
-The cache takes part in the decision, not in the features. K classes, D embedding width.
+TaskRes: Yu et al. 2023, arXiv:2211.10277; CLIP-Adapter: Gao et al. 2024, arXiv:2110.04544;
+Tip-Adapter and Tip-Adapter-F: Zhang et al. 2022, arXiv:2207.09519. Their cache takes part in the
+decision, not in the features. N images, K classes, C of them in the file, D embedding width.
 """
 
 from collections.abc import Callable, Mapping
@@ -25,33 +23,40 @@ _SHARE = 0.2  # of the adapter's output, fixed in the authors' code
 _WHY = "its text features are a table of the classes it was trained on"
 
 
+def load_clip_adapter(
+    tensors: Mapping[str, Tensor], backbone: Backbone, settings: Settings
+) -> Learner:
+    """A learner with adapted image features and the zero-shot text features of its data set."""
+    adapted, parts = bottleneck(tensors, "", backbone, settings, share=_SHARE)
+    facts = {"templates": list(templates_of(settings, TEMPLATES)), "adapter_share": _SHARE}
+    text = plain_text(backbone, settings, TEMPLATES)
+    return build(backbone, settings, Sides(text, adapter=adapted, image_parts=parts, facts=facts))
+
+
 def bottleneck(
-    tensors: Mapping[str, Tensor], prefix: str, backbone: Backbone, settings: Settings
+    tensors: Mapping[str, Tensor],
+    prefix: str,
+    backbone: Backbone,
+    settings: Settings,
+    *,
+    share: float,
 ) -> tuple[Callable[[Tensor], Tensor], dict[str, Tensor]]:
-    """A function of (N, D) features from `fc.0.weight` and `fc.2.weight`, and these tensors."""
+    """A function that mixes (N, D) features with an adapter's output, and the adapter's tensors.
+
+    Args:
+        prefix: of `fc.0.weight` and `fc.2.weight`.
+        share: of the output in the mixture.
+    """
     width = backbone.width
     first = take(tensors, f"{prefix}fc.0.weight", ("h", width), settings)
     second = take(tensors, f"{prefix}fc.2.weight", (width, len(first)), settings)
     down, up = as_used(first, backbone, half=False), as_used(second, backbone, half=False)
 
-    def adapter(features: Tensor) -> Tensor:
-        return F.relu(F.linear(F.relu(F.linear(features, down)), up))
-
-    return adapter, {f"{prefix}down": down, f"{prefix}up": up}
-
-
-def load_clip_adapter(
-    tensors: Mapping[str, Tensor], backbone: Backbone, settings: Settings
-) -> Learner:
-    """A learner with adapted image features and the zero-shot text features of its data set."""
-    adapter, parts = bottleneck(tensors, "", backbone, settings)
-
     def adapted(features: Tensor) -> Tensor:
-        return _SHARE * adapter(features) + (1 - _SHARE) * features
+        output = F.relu(F.linear(F.relu(F.linear(features, down)), up))
+        return share * output + (1 - share) * features
 
-    facts = {"templates": list(templates_of(settings, TEMPLATES)), "adapter_share": _SHARE}
-    text = plain_text(backbone, settings, TEMPLATES)
-    return build(backbone, settings, Sides(text, adapter=adapted, image_parts=parts, facts=facts))
+    return adapted, {f"{prefix}down": down, f"{prefix}up": up}
 
 
 def load_taskres(tensors: Mapping[str, Tensor], backbone: Backbone, settings: Settings) -> Learner:

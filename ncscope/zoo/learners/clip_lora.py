@@ -1,7 +1,7 @@
-"""CLIP-LoRA: low-rank changes of the attention weights (Zanella and Ben Ayed 2024,
-arXiv:2405.18541).
+"""CLIP-LoRA: low-rank changes of the attention weights (Zanella and Ben Ayed 2024).
 
-Merged into the weights once: W + alpha / sqrt(r) x B A. r rank, d width of a tower.
+arXiv:2405.18541. Merged into the weights once: W + alpha / sqrt(r) x B A. r rank, d width of a
+tower.
 """
 
 import copy

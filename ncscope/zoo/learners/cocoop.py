@@ -1,10 +1,8 @@
 """CoCoOp: a context that a small network shifts by the image (Zhou et al. 2022, arXiv:2203.05557).
 
-N features, D embedding width, h hidden width, R numbers made of each feature.
-
-There is no one set of text features: see `condition.py` for the choices. Also CoCoOp_ATP, whose
-context follows attributes that are not shifted. n context tokens, B images, K classes, D embedding
-width, W token width.
+There is no one set of text features: see `conditioned` of `ncscope.zoo.learners.learner` for the
+choices. Also CoCoOp_ATP, whose context follows attributes that are not shifted.
+n context tokens, N features, B images, K classes, D embedding, W token and h hidden width.
 """
 
 from collections.abc import Callable, Mapping
@@ -23,39 +21,6 @@ from ncscope.zoo.learners.parts import as_used, class_source, prompt_part, take
 from ncscope.zoo.settings import Settings
 
 _PROMPTS_AT_ONCE = 2000  # bounds memory
-
-
-def meta_net(
-    learner: Mapping[str, Tensor],
-    backbone: Backbone,
-    settings: Settings,
-    *,
-    rows: int,
-    activation: Callable[[Tensor], Tensor],
-) -> Callable[[Tensor], Tensor]:
-    """A function from (N, D) features, which it normalises, to (N, R).
-
-    Args:
-        learner: with `meta_net.linear1` and `meta_net.linear2`.
-        rows: R.
-    """
-    first = take(learner, "meta_net.linear1.weight", ("h", backbone.width), settings)
-    shapes = {
-        "meta_net.linear1.weight": tuple(first.shape),
-        "meta_net.linear1.bias": (len(first),),
-        "meta_net.linear2.weight": (rows, len(first)),
-        "meta_net.linear2.bias": (rows,),
-    }
-    parts = [
-        as_used(take(learner, key, shape, settings), backbone, half=False)
-        for key, shape in shapes.items()
-    ]
-
-    def made(features: Tensor) -> Tensor:
-        directions = F.normalize(features.to(parts[0]), dim=-1)
-        return F.linear(activation(F.linear(directions, parts[0], parts[1])), parts[2], parts[3])
-
-    return made
 
 
 def load_cocoop(tensors: Mapping[str, Tensor], backbone: Backbone, settings: Settings) -> Learner:
@@ -93,3 +58,36 @@ def load_cocoop(tensors: Mapping[str, Tensor], backbone: Backbone, settings: Set
     return build(
         backbone, settings, Sides(text, facts=facts, condition=condition, by_feature=by_feature)
     )
+
+
+def meta_net(
+    learner: Mapping[str, Tensor],
+    backbone: Backbone,
+    settings: Settings,
+    *,
+    rows: int,
+    activation: Callable[[Tensor], Tensor],
+) -> Callable[[Tensor], Tensor]:
+    """A function from (N, D) features, which it normalises, to (N, R).
+
+    Args:
+        learner: with `meta_net.linear1` and `meta_net.linear2`.
+        rows: R.
+    """
+    first = take(learner, "meta_net.linear1.weight", ("h", backbone.width), settings)
+    shapes = {
+        "meta_net.linear1.weight": tuple(first.shape),
+        "meta_net.linear1.bias": (len(first),),
+        "meta_net.linear2.weight": (rows, len(first)),
+        "meta_net.linear2.bias": (rows,),
+    }
+    parts = [
+        as_used(take(learner, key, shape, settings), backbone, half=False)
+        for key, shape in shapes.items()
+    ]
+
+    def made(features: Tensor) -> Tensor:
+        directions = F.normalize(features.to(parts[0]), dim=-1)
+        return F.linear(activation(F.linear(directions, parts[0], parts[1])), parts[2], parts[3])
+
+    return made

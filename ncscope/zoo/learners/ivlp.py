@@ -1,8 +1,8 @@
-"""Independent prompts in both towers: IVLP and VPT (baselines of Khattak et al. 2023,
-arXiv:2210.03117), PromptSRC (arXiv:2307.06948), ProMetaR (arXiv:2404.00851).
+"""Independent prompts in both towers: IVLP, VPT, PromptSRC and ProMetaR.
 
-PromptSRC averages all weights of the last epochs, the towers' too: `--backbone checkpoint` uses
-those. n text tokens, m image tokens, W and V widths of the text and image towers.
+IVLP and VPT are baselines of Khattak et al. 2023 (arXiv:2210.03117). PromptSRC (arXiv:2307.06948;
+ProMetaR: arXiv:2404.00851) averages all weights of the last epochs, the towers' too: `--backbone
+checkpoint` uses those. n text tokens, m image tokens, W and V widths of the text and image towers.
 """
 
 import re

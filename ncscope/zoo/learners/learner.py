@@ -1,10 +1,7 @@
 """What all loaded learners have in common: a backbone, and two functions that give features.
 
 Where prompts depend on the image, text features are given under a named condition.
-
-B images, C classes, D embedding width.
-
-N images, K classes, D embedding width.
+N images, B of a batch, K classes, D embedding width.
 """
 
 import itertools
@@ -20,7 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 from ncscope.clip.backbone import Backbone, state_digest
-from ncscope.errors import CheckpointError, DataError
+from ncscope.errors import CheckpointError, DataError, shown
 from ncscope.zoo.settings import Settings
 
 CLASSES_AT_ONCE = 1000  # bounds memory
@@ -65,7 +62,7 @@ class Learner:
 
     @torch.inference_mode()
     def text_features(self, classnames: Sequence[str]) -> Tensor:
-        """(C, D), one row a class."""
+        """(K, D), one row a class."""
         if not classnames:
             raise DataError("`classnames` is empty; expected at least one class")
         names = list(classnames)
@@ -87,7 +84,7 @@ class Sides:
     `logit_scale` None is the backbone's.
     """
 
-    text: Callable[[list[str]], Tensor]  # class names to (C, D)
+    text: Callable[[list[str]], Tensor]  # class names to (K, D)
     image: Callable[[Tensor], Tensor] | None = None  # pixels to (B, D)
     image_parts: Mapping[str, Tensor] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
@@ -101,7 +98,7 @@ class Sides:
 
 def build(backbone: Backbone, settings: Settings, sides: Sides) -> Learner:
     """Put a learner together."""
-    adapt = sides.adapter or _same
+    adapt = sides.adapter or (lambda features: features)
     given = sides.logit_scale
     scale = backbone.logit_scale if given is None else torch.tensor(float(given))
     warnings = [*backbone.description["warnings"], *settings.warnings, *sides.warnings]
@@ -126,58 +123,6 @@ def build(backbone: Backbone, settings: Settings, sides: Sides) -> Learner:
         by_feature=sides.by_feature,
         has_text=sides.has_text,
     )
-
-
-def _same(features: Tensor) -> Tensor:
-    return features
-
-
-def rows_of(names: Sequence[str], settings: Settings, *, count: int, what: str) -> list[int]:
-    """Rows of training classes in the file, found by name; case and `_` do not matter.
-
-    Args:
-        count: classes in the file.
-        what: why no other class will do, for the message.
-
-    Raises:
-        CheckpointError: a class that is not among the training classes, or these are unknown; of
-            several that share a name only some are asked for.
-    """
-    known = settings.classnames
-    if known is None:
-        raise CheckpointError(
-            f"{settings.where}: {what}, and the file does not hold their names; give a file of "
-            f"{count} class names in the checkpoint's order: --classnames FILE"
-        )
-    if len(known) != count:
-        raise CheckpointError(
-            f"{settings.where}: {count} classes in the file and {len(known)} class names; expected "
-            f"one a class, in the checkpoint's order"
-        )
-    place: dict[str, list[int]] = {}
-    for row, name in enumerate(known):
-        place.setdefault(folded(name), []).append(row)
-    unknown = [name for name in names if folded(name) not in place]
-    if unknown:
-        shown = ", ".join(map(repr, unknown[:5])) + (", …" if len(unknown) > 5 else "")
-        raise CheckpointError(
-            f"{settings.where}: {what}, so there are no text features for {shown}; it was trained "
-            f"on {', '.join(map(repr, known[:5]))}{', …' if len(known) > 5 else ''}"
-        )
-    keys = [folded(name) for name in names]
-    for name, key in zip(names, keys, strict=True):
-        if 1 < len(place[key]) != keys.count(key):
-            raise CheckpointError(
-                f"{settings.where}: {len(place[key])} training classes are called {name!r} and "
-                f"{keys.count(key)} of those asked for; expected all of them, or none"
-            )
-    turns = {key: itertools.cycle(rows) for key, rows in place.items()}
-    return [next(turns[key]) for key in keys]
-
-
-def folded(name: str) -> str:
-    """Recovered names may differ from the original in spaces: tokens do not tell them."""
-    return re.sub(r"[\s_]+", "", unicodedata.normalize("NFC", name).casefold())
 
 
 @torch.inference_mode()
@@ -226,3 +171,51 @@ def _by_class(
             )
         rows.append(learner.by_feature([name], own.mean(dim=0, keepdim=True))[0])
     return torch.cat(rows)
+
+
+def rows_of(names: Sequence[str], settings: Settings, *, count: int, what: str) -> list[int]:
+    """Rows of training classes in the file, found by name; case and `_` do not matter.
+
+    Args:
+        count: classes in the file.
+        what: why no other class will do, for the message.
+
+    Raises:
+        CheckpointError: a class that is not among the training classes, or these are unknown; of
+            several that share a name only some are asked for.
+    """
+    known = settings.classnames
+    if known is None:
+        raise CheckpointError(
+            f"{settings.where}: {what}, and the file does not hold their names; give a file of "
+            f"{count} class names in the checkpoint's order: --classnames FILE"
+        )
+    if len(known) != count:
+        raise CheckpointError(
+            f"{settings.where}: {count} classes in the file and {len(known)} class names; expected "
+            f"one a class, in the checkpoint's order"
+        )
+    place: dict[str, list[int]] = {}
+    for row, name in enumerate(known):
+        place.setdefault(folded(name), []).append(row)
+    unknown = [name for name in names if folded(name) not in place]
+    if unknown:
+        wanted, trained = (shown(list(map(repr, each))) for each in (unknown, known))
+        raise CheckpointError(
+            f"{settings.where}: {what}, so there are no text features for {wanted}; it was trained "
+            f"on {trained}"
+        )
+    keys = [folded(name) for name in names]
+    for name, key in zip(names, keys, strict=True):
+        if 1 < len(place[key]) != keys.count(key):
+            raise CheckpointError(
+                f"{settings.where}: {len(place[key])} training classes are called {name!r} and "
+                f"{keys.count(key)} of those asked for; expected all of them, or none"
+            )
+    turns = {key: itertools.cycle(rows) for key, rows in place.items()}
+    return [next(turns[key]) for key in keys]
+
+
+def folded(name: str) -> str:
+    """Recovered names may differ from the original in spaces: tokens do not tell them."""
+    return re.sub(r"[\s_]+", "", unicodedata.normalize("NFC", name).casefold())

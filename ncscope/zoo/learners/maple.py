@@ -1,15 +1,12 @@
-"""MaPLe: deep text prompts, and image prompts projected from them (Khattak et al. 2023,
-arXiv:2210.03117). Also MaPLe_ATP, whose context follows learned and written attributes, and
+"""MaPLe: deep text prompts, and image prompts projected from them (Khattak et al. 2023).
+
+arXiv:2210.03117. Also MaPLe_ATP, whose context follows learned and written attributes, and
 CoPrompt, MaPLe with an adapter after each tower (Roy and Etemad 2024, arXiv:2306.01195).
-
 n context tokens, J depth, W and V widths of the text and image towers.
-
-h hidden width, D embedding width.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import TypeVar
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -26,7 +23,6 @@ from ncscope.zoo.settings import Settings
 
 _TEXT = "prompt_learner.compound_prompts_text.{}"
 _PROJECTION = "prompt_learner.compound_prompt_projections.{}"
-T = TypeVar("T")
 _SHARES = {"image": 0.1, "text": 0.2}  # of the adapter's output, fixed in the authors' code
 
 
@@ -37,11 +33,30 @@ def load_maple(tensors: Mapping[str, Tensor], backbone: Backbone, settings: Sett
         CheckpointError: other shapes than the backbone's.
         BackboneError: the backbone has no vision transformer.
     """
-    return build(backbone, settings, maple_sides(tensors, backbone, settings))
+    return build(backbone, settings, _sides(tensors, backbone, settings))
 
 
-def maple_sides(tensors: Mapping[str, Tensor], backbone: Backbone, settings: Settings) -> Sides:
-    """Both sides of MaPLe, which CoPrompt adds adapters to."""
+def load_coprompt(tensors: Mapping[str, Tensor], backbone: Backbone, settings: Settings) -> Learner:
+    """A learner of MaPLe's features, each mixed with its adapter's output."""
+    sides = _sides(tensors, backbone, settings)
+    plain_text, plain_image = sides.text, sides.image
+    assert plain_image is not None  # MaPLe always has image prompts
+    on_image, parts = bottleneck(
+        tensors, "adapter_image.", backbone, settings, share=_SHARES["image"]
+    )
+    on_text, _ = bottleneck(tensors, "adapter_text.", backbone, settings, share=_SHARES["text"])
+    adapted = replace(
+        sides,
+        text=lambda names: on_text(plain_text(names)),
+        image=lambda pixels: on_image(plain_image(pixels)),
+        image_parts={**sides.image_parts, **parts},
+        facts={**sides.facts, "adapter_shares": _SHARES},
+    )
+    return build(backbone, settings, adapted)
+
+
+def _sides(tensors: Mapping[str, Tensor], backbone: Backbone, settings: Settings) -> Sides:
+    """Both sides of MaPLe, to which CoPrompt adds adapters."""
     tower = text_tower(backbone.model)
     width, vision = tower.positions.shape[1], check_image_tower(backbone, method=settings.method)
     half = is_half(tensors)
@@ -84,30 +99,3 @@ def _project(
     """(n, W) text prompts to (n, V) image prompts."""
     weight = take(tensors, f"{key}.weight", (vision, prompts.shape[1]), settings)
     return F.linear(prompts, weight, take(tensors, f"{key}.bias", (vision,), settings))
-
-
-def load_coprompt(tensors: Mapping[str, Tensor], backbone: Backbone, settings: Settings) -> Learner:
-    """A learner of MaPLe's features, each mixed with its adapter's output."""
-    sides = maple_sides(tensors, backbone, settings)
-    image = sides.image
-    assert image is not None  # MaPLe always has image prompts
-    image_adapter, image_parts = bottleneck(tensors, "adapter_image.", backbone, settings)
-    text_adapter, _ = bottleneck(tensors, "adapter_text.", backbone, settings)
-    adapted = replace(
-        sides,
-        text=_mixed(sides.text, text_adapter, _SHARES["text"]),
-        image=_mixed(image, image_adapter, _SHARES["image"]),
-        image_parts={**sides.image_parts, **image_parts},
-        facts={**sides.facts, "adapter_shares": _SHARES},
-    )
-    return build(backbone, settings, adapted)
-
-
-def _mixed(
-    encode: Callable[[T], Tensor], adapter: Callable[[Tensor], Tensor], share: float
-) -> Callable[[T], Tensor]:
-    def features(given: T) -> Tensor:
-        plain = encode(given)
-        return share * adapter(plain) + (1 - share) * plain
-
-    return features

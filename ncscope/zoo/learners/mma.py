@@ -1,7 +1,7 @@
-"""MMA: adapters beside the upper blocks of both towers, with a part they share (Yang et al. 2024,
-Multi-Modal Adapter, CVPR).
+"""MMA: adapters beside the upper blocks of both towers, with a part they share.
 
-r adapter width, W and V widths of the text and image towers.
+Yang et al. 2024, Multi-Modal Adapter, CVPR. r adapter width, W and V widths of the text and image
+towers.
 """
 
 import re

@@ -1,6 +1,6 @@
 """What learners are put together from: tensors of the checkpoint, class names, written prompts.
 
-K classes, D embedding width.
+K classes, C of them in the file, D embedding width, W token width.
 """
 
 from collections.abc import Callable, Mapping
@@ -56,14 +56,11 @@ def stack(tensors: Mapping[str, Tensor], pattern: str) -> list[str]:
     return keys
 
 
-def under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """The entries below a prefix, without it."""
-    return {key[len(prefix) :]: value for key, value in tensors.items() if key.startswith(prefix)}
-
-
 def prompt_part(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The prompt learner's entries, also where a whole model is in the file."""
-    return under(tensors, "prompt_learner.") or dict(tensors)
+    prefix = "prompt_learner."
+    found = {key.removeprefix(prefix): tensors[key] for key in tensors if key.startswith(prefix)}
+    return found or dict(tensors)
 
 
 def is_half(tensors: Mapping[str, Tensor]) -> bool:

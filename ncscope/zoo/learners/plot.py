@@ -1,9 +1,9 @@
-"""PLOT: several prompts a class, compared with an image by optimal transport (Chen et al. 2023,
-arXiv:2210.01253); PLOT++, with several image prompts; PLOTNemesis.
+"""PLOT: several prompts a class, compared with an image by optimal transport; PLOT++, PLOTNemesis.
 
-The measures are of pooled features, the means over prompts; the method's decision is not. PLOT++
-begins each prompt with a phrase of its own. Where a phrase is longer or shorter than the context,
-its last words stay, or names lose their first token: then the tokens in the file are used.
+Chen et al. 2023, arXiv:2210.01253. PLOT++ has several image prompts, too. The measures are of
+pooled features, the means over prompts; the method's decision is not. PLOT++ begins each prompt
+with a phrase of its own. Where a phrase is longer or shorter than the context, its last words stay,
+or names lose their first token: then the tokens in the file are used.
 N text prompts, M image prompts, n and m their tokens, K classes, W and V token widths.
 """
 

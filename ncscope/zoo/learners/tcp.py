@@ -1,7 +1,6 @@
-"""TCP: class-specific prompts made from zero-shot text features (Yao et al. 2024,
-arXiv:2311.18231). Also DeKg_TCP.
+"""TCP: class-specific prompts made from zero-shot text features (Yao et al. 2024). Also DeKg_TCP.
 
-n context tokens, K classes, W token width, D embedding width.
+arXiv:2311.18231. n context tokens, K classes, W token width, D embedding width.
 """
 
 from collections.abc import Mapping

@@ -1,8 +1,7 @@
-"""TextRefiner: CoOp's text features refined by a memory of local image features (Xie et al. 2024,
-arXiv:2412.08176).
+"""TextRefiner: CoOp's text features refined by a memory of local image features (Xie et al. 2024).
 
-The method compares images with the refined features as they are, not normalised: their lengths
-are part of the classifier. M memory items, K classes, D embedding width.
+arXiv:2412.08176. The method compares images with the refined features as they are, not normalised:
+their lengths are part of the classifier. M memory items, K classes, D embedding width.
 """
 
 from collections.abc import Mapping

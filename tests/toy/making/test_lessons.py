@@ -7,7 +7,13 @@ from open_clip.tokenizer import SimpleTokenizer
 from torch.testing import assert_close
 
 from ncscope.toy.captions import CHANCES, write_captions
-from ncscope.toy.making.lessons import all_texts, normalised, prepare_lessons
+from ncscope.toy.making.lessons import (
+    all_texts,
+    compact_tokens,
+    known_pieces,
+    normalised,
+    prepare_lessons,
+)
 from ncscope.toy.model import END, START
 from ncscope.toy.world import stream, unseen_colour, unseen_texture
 
@@ -84,3 +90,27 @@ def test_normalisation_is_clips_own():
     expected = (128 / 255 - 0.48145466) / 0.26862954
     assert grey.shape == (1, 3, 40, 40)
     assert grey[0, 0, 0, 0].item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_known_pieces_are_those_of_the_words_and_the_distractors():
+    pieces = known_pieces(["a red star.", "star"], ENCODE, distractors=10)
+    wanted = {*ENCODE("a red star."), *ENCODE("star"), START, END}
+    assert wanted <= set(pieces.tolist())
+    assert len(pieces) == len(wanted) + 10
+    assert np.array_equal(pieces, np.unique(pieces))
+
+
+def test_compact_tokens_pool_at_the_end_of_text_as_the_full_ones_do():
+    texts = ["a red star.", "one fish", "a photo of a large orange tree."]
+    pieces = known_pieces(texts, ENCODE, distractors=20)
+    compact = compact_tokens([ENCODE(text) for text in texts], pieces, length=77)
+    full = SimpleTokenizer()(texts, context_length=77)
+    assert torch.equal(compact.argmax(dim=1), full.argmax(dim=1))
+    padded = full == 0
+    assert torch.equal(torch.from_numpy(pieces)[compact][~padded], full[~padded])
+
+
+def test_captions_that_are_too_long_are_cut_before_the_end_of_text():
+    pieces = known_pieces(["star"], ENCODE, distractors=0)
+    tokens = compact_tokens([ENCODE("star") * 9], pieces, length=5)
+    assert tokens[0].argmax() == 4

@@ -1,16 +1,14 @@
 import dataclasses
-import json
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch.testing import assert_close
 
-from ncscope.errors import BackboneError
 from ncscope.toy.making.evaluate import evaluate_task, record
 from ncscope.toy.making.lessons import Curriculum, new_heads, supervised_loss
-from ncscope.toy.making.pretrain import BEFORE, PROGRESS, UNDO, finish, pair_features, train
-from ncscope.toy.making.shipping import Geometry, load_progress
+from ncscope.toy.making.pretrain import BEFORE, UNDO, finish, pair_features, train
+from ncscope.toy.making.shipping import Geometry
 from ncscope.toy.model import load_toy_clip, provenance
 from ncscope.toy.world import FACTORS
 
@@ -107,21 +105,3 @@ def test_what_is_shipped_can_be_loaded_evaluated_and_recorded(run):
 def test_no_temporary_file_is_left(run):
     folder, *_ = run
     assert not [path for path in folder.iterdir() if path.name.startswith(".")]
-
-
-def test_resuming_nothing_is_refused(tmp_path):
-    with pytest.raises(BackboneError, match="nothing to resume; run without --resume first"):
-        load_progress(tmp_path / PROGRESS)
-
-
-@pytest.mark.parametrize("content", [b"", b"not tensors", json.dumps({}).encode() * 10])
-def test_a_damaged_save_is_refused(tmp_path, content):
-    (tmp_path / PROGRESS).write_bytes(content)
-    with pytest.raises(BackboneError, match="not the progress of a pretraining run"):
-        load_progress(tmp_path / PROGRESS)
-
-
-def test_another_safetensors_file_is_refused(tmp_path):
-    save_file({"weight/a": torch.zeros(2)}, tmp_path / PROGRESS)
-    with pytest.raises(BackboneError, match="not the progress of a pretraining run"):
-        load_progress(tmp_path / PROGRESS)
