@@ -17,8 +17,9 @@ NOT_MEASURES = {
     "SampleMeasures", "pull_push",
     "Whitening", "bootstrap", "centre_rows", "class_balanced_mean", "class_moments",
     "confidence_bins", "cosine_summary", "cosine_table", "cpt_clusters", "decisions", "etf_gram",
-    "frequency_groups", "ncc_predictions", "nearest_etf", "normalise_rows", "off_diagonal",
-    "pair_mean", "resample_classes", "resample_within_classes", "simplex_etf",
+    "frequency_groups", "intervals_of", "ncc_predictions", "nearest_etf", "normalise_rows",
+    "off_diagonal",
+    "pair_mean", "pair_means", "resample_classes", "resample_within_classes", "simplex_etf",
     "under_convention", "whitening",
 }  # fmt: skip
 OFFERED = [name for name in ncscope.metrics.__all__ if callable(getattr(ncscope.metrics, name))]

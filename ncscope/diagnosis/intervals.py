@@ -13,8 +13,8 @@ from torch import Tensor
 
 import ncscope.metrics as metrics
 from ncscope.diagnosis.prepare import Prepared
+from ncscope.diagnosis.resampling import fixed_of, replicates_of
 from ncscope.diagnosis.sides import ImageSide, decision_numbers
-from ncscope.diagnosis.sweeps import sweep
 from ncscope.metrics import ClassMoments, SampleMeasures
 
 
@@ -45,7 +45,8 @@ _PAIR: dict[str, Callable[[_Draw], Tensor]] = {
     "modality_gap": lambda d: metrics.modality_gap(d.text, d.means),
 }
 _DECISIONS = ("accuracy/top1", "accuracy/class_mean", "accuracy/ece", "nc4")
-LARGEST_WORK = 2e13  # floating-point operations: a minute or two on two cores
+LARGEST_WORK = 5e11  # floating-point operations: ten seconds or so on one core
+_FEWEST = 50  # replicates that an interval by default is worth saying of
 
 
 def intervals(
@@ -55,8 +56,8 @@ def intervals(
     """95 % intervals by flat name, and a note where they were left out.
 
     Image measures: images drawn anew within their class. Text measures: classes drawn anew, over
-    pairs of different classes. `numbers` are the run's own. `replicates=None` means 200, unless
-    that is too much work.
+    pairs of different classes. `numbers` are the run's own. `replicates=None` means 200 for text;
+    for images as many of 200 as `LARGEST_WORK` allows, and none where those would be under 50.
     """
     settled = 200 if replicates is None else replicates
     found: dict[str, Any] = {"level": 0.95, "replicates": settled, "seed": seed, "values": {}}
@@ -67,46 +68,42 @@ def intervals(
         values |= _over_classes(prepared.text, settled, seed)
     note = None
     if side is not None:
-        work = settled * _work(prepared)
+        count = settled
+        if replicates is None:
+            count = min(settled, int(LARGEST_WORK / _work(prepared)))
         if int(side.moments.counts.max()) < 2:
             note = "every class has one image"
-        elif replicates is None and work > LARGEST_WORK:
-            note = f"{settled} replicates would take {work:.0e} operations; ask for them by number"
+        elif count < min(settled, _FEWEST):
+            work = f"{settled * _work(prepared):.0e}"
+            note = f"{settled} replicates would take {work} operations; ask for them by number"
         else:
-            values |= _over_samples(prepared, numbers, settled, seed)
+            values |= _over_samples(prepared, side, numbers, count, seed)
     found["values"] = {name: asdict(value) for name, value in values.items()}
     return found, note and f"intervals of image measures left out: {note}"
 
 
 def _work(prepared: Prepared) -> float:
-    """Operations of one replicate: products of the two sweeps, and the small algebra."""
+    """Operations of one replicate: the products with its whitened directions, and small algebra."""
     assert prepared.image is not None
     samples, width = prepared.image.shape
     size = len(prepared.classnames)
     small = min(size, width)
-    return 2.0 * samples * width * (small + 2 * size) + 20.0 * small**3 + 10.0 * size**2 * width
+    return 2.0 * samples * small * (width + size) + 20.0 * small**3 + 24.0 * size**2 * width
 
 
 def _over_samples(
-    prepared: Prepared, numbers: Mapping[str, float], replicates: int, seed: int
+    prepared: Prepared,
+    side: ImageSide,
+    numbers: Mapping[str, float],
+    replicates: int,
+    seed: int,
 ) -> dict[str, metrics.Interval]:
-    image, label = prepared.image, prepared.label
-    assert image is not None
-    assert label is not None
+    assert prepared.label is not None
     # Decisions and duality of per-image text are not resampled.
     text = prepared.text if prepared.per_image is None else None
     wanted = _IMAGE if text is None else _IMAGE | _PAIR
 
-    def measure(index: Tensor) -> dict[str, float]:
-        moments, samples = sweep(
-            image,
-            label,
-            len(prepared.classnames),
-            text=text,
-            logit_scale=prepared.logit_scale,
-            normalise=prepared.normalise,
-            index=index,
-        )
+    def numbers_in(moments: ClassMoments, samples: SampleMeasures) -> dict[str, float]:
         means = moments.means[moments.present]
         rows = means if text is None else text[moments.present]
         draw = _Draw(rows, means, moments, samples)
@@ -117,24 +114,26 @@ def _over_samples(
 
     names = [*wanted, *_DECISIONS] if text is not None else list(wanted)
     value = {name: numbers[name] for name in names if math.isfinite(numbers.get(name, math.nan))}
-    draws = metrics.resample_within_classes(label, replicates=replicates, seed=seed)
-    return metrics.bootstrap(measure, value, draws)
+    draws = metrics.resample_within_classes(prepared.label, replicates=replicates, seed=seed)
+    fixed = fixed_of(prepared, side, text)
+    drawn = replicates_of(fixed, draws, size=len(prepared.label))
+    return metrics.intervals_of((numbers_in(*one) for one in drawn), value)
 
 
 def _over_classes(text: Tensor, replicates: int, seed: int) -> dict[str, metrics.Interval]:
     size = len(text)
     if size < 3:
         return {}
+    draws = torch.stack(
+        list(metrics.resample_classes(size, replicates=replicates, seed=seed))
+    )  # the same for both forms
     found: dict[str, metrics.Interval] = {}
     for form, centred in (("raw", False), ("centred", True)):
         gaps = (metrics.pairwise_cosines(text, centred=centred) + 1 / (size - 1)).abs()
         if not bool(torch.isfinite(gaps).all()):
             continue
         name = f"delta_lcd/cosine/{form}"
-        draws = metrics.resample_classes(size, replicates=replicates, seed=seed)
-        found |= metrics.bootstrap(
-            lambda index, name=name, gaps=gaps: {name: float(metrics.pair_mean(gaps, index))},
-            {name: float(metrics.delta_lcd(text, centred=centred))},
-            draws,
-        )
+        means = metrics.pair_means(gaps, draws)
+        value = {name: float(metrics.delta_lcd(text, centred=centred))}
+        found |= metrics.intervals_of(({name: mean} for mean in means.tolist()), value)
     return found

@@ -51,7 +51,6 @@ def sweep(
     text: Tensor | None,
     logit_scale: Tensor | None,
     normalise: bool = True,
-    index: Tensor | None = None,
     spread: Spread = ALONE,
 ) -> tuple[ClassMoments, SampleMeasures]:
     """Both sweeps over (N, D) images; the moments carry the second sweep's exact spreads.
@@ -59,17 +58,16 @@ def sweep(
     Args:
         label: (N,), -1 ignored.
         text: (K, D), None leaves decisions by text out.
-        index: (N',) rows to sweep instead of all, in any order and number.
         spread: every process gets the measures of all; images must be the same in each.
     """
     first = MomentsAccumulator(
         num_classes, image.shape[1], normalise=normalise, device=image.device
     )
-    for rows, labels in _blocks(image, label, index, spread):
+    for rows, labels in _blocks(image, label, spread):
         first.update(rows, labels)
     moments = _merged(first, spread).compute()
     second = SampleAccumulator(moments, text=text, logit_scale=logit_scale, normalise=normalise)
-    for rows, labels in _blocks(image, label, index, spread):
+    for rows, labels in _blocks(image, label, spread):
         second.update(rows, labels)
     exchanged(None, spread)
     second.load_state_dict({n: added(sums, spread) for n, sums in second.state_dict().items()})
@@ -82,14 +80,10 @@ def row_norms(rows: Tensor) -> Tensor:
     return torch.cat([working(block).norm(dim=-1) for block in rows.split(BLOCK_ROWS)])
 
 
-def _blocks(
-    image: Tensor, label: Tensor, index: Tensor | None, spread: Spread
-) -> Iterator[tuple[Tensor, Tensor]]:
+def _blocks(image: Tensor, label: Tensor, spread: Spread) -> Iterator[tuple[Tensor, Tensor]]:
     """This process's blocks of rows, half precision as float32, and their labels."""
-    count = len(label) if index is None else len(index)
-    for start in range(spread.rank * BLOCK_ROWS, count, spread.world * BLOCK_ROWS):
+    for start in range(spread.rank * BLOCK_ROWS, len(label), spread.world * BLOCK_ROWS):
         chosen = slice(start, start + BLOCK_ROWS)
-        chosen = chosen if index is None else index[chosen]
         yield working(image[chosen]), label[chosen]
 
 

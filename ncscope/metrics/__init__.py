@@ -21,7 +21,9 @@ from ncscope.metrics.accuracy import (
 from ncscope.metrics.bootstrap import (
     Interval,
     bootstrap,
+    intervals_of,
     pair_mean,
+    pair_means,
     resample_classes,
     resample_within_classes,
 )
@@ -132,6 +134,7 @@ __all__ = [
     "gram_distance",
     "harmonic_mean",
     "hierarchy_retention",
+    "intervals_of",
     "log_collapse",
     "matched_cosines",
     "max_angle",
@@ -147,6 +150,7 @@ __all__ = [
     "one_vs_rest_distance",
     "orthogonality",
     "pair_mean",
+    "pair_means",
     "pairwise_cosines",
     "participation_ratio",
     "per_class_accuracy",

@@ -3,7 +3,7 @@
 N samples, K classes.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -62,11 +62,22 @@ def bootstrap(
     A measure that is not finite in some replicate gets its interval from the others; one that is
     finite in fewer than two has none.
     """
+    return intervals_of(map(measure, draws), value, level=level)
+
+
+def intervals_of(
+    replicates: Iterable[Mapping[str, float]], value: Mapping[str, float], *, level: float = 0.95
+) -> dict[str, Interval]:
+    """Intervals around `value` from the numbers of each replicate, as `bootstrap` gives them.
+
+    Raises:
+        ShapeError: `level` is no probability.
+    """
     if not 0 < level < 1:
         raise ShapeError(f"`level` must lie in (0, 1); got {level}")
     table: dict[str, list[float]] = {name: [] for name in value}
-    for index in draws:
-        for name, number in measure(index).items():
+    for numbers in replicates:
+        for name, number in numbers.items():
             if name in table:
                 table[name].append(number)
     tails = torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=torch.float64)
@@ -82,13 +93,27 @@ def bootstrap(
     return intervals
 
 
-def pair_mean(matrix: Tensor, index: Tensor) -> Tensor:
-    """Mean of a (K, K) matrix over pairs of *different* classes in a class draw (K,).
+def pair_means(matrix: Tensor, draws: Tensor) -> Tensor:
+    """Means (R,) of a (K, K) matrix over pairs of *different* classes, for R class draws (R, K).
 
     Two copies of one class are no pair: their entry says nothing about the geometry. An entry
-    that is NaN or inf makes the mean so if its classes are drawn; NaN without two classes.
+    that is NaN or inf makes the mean so if its classes are drawn; NaN without two classes. With w
+    the number of times each class was drawn, a mean is w'Mw / (K^2 - w'w), diagonal aside: one
+    product of matrices for all draws.
     """
-    weights = torch.bincount(index.to(matrix.device), minlength=len(matrix)).to(matrix.dtype)
-    products = torch.outer(weights, weights)
-    products.fill_diagonal_(0)
-    return torch.where(products > 0, products * matrix, 0.0).sum() / products.sum()
+    size = len(matrix)
+    weights = matrix.new_zeros(len(draws), size)
+    weights.scatter_add_(1, draws.to(matrix.device), weights.new_ones(draws.shape))
+    plain = matrix.clone().fill_diagonal_(0)
+    odd = ~plain.isfinite()
+    sums = ((weights @ plain.masked_fill(odd, 0)) * weights).sum(dim=1)
+    if bool(odd.any()):  # what is not finite, times how often its pair was drawn, 0 times included
+        rows, columns = odd.nonzero().unbind(dim=1)
+        times = weights[:, rows] * weights[:, columns]
+        sums = sums + torch.where(times > 0, times * plain[rows, columns], 0.0).sum(dim=1)
+    return sums / (weights.sum(dim=1).square() - weights.square().sum(dim=1))
+
+
+def pair_mean(matrix: Tensor, index: Tensor) -> Tensor:
+    """`pair_means` of one class draw (K,)."""
+    return pair_means(matrix, index.unsqueeze(0))[0]

@@ -52,7 +52,7 @@ def test_a_replicate_of_all_images_once_has_the_report_s_own_numbers(monkeypatch
     sampled = {n: s for n, s in found["values"].items() if not n.startswith("delta_lcd")}
     assert len(sampled) == 14
     for name, span in sampled.items():
-        assert abs(span["bias"]) < 1e-12, name
+        assert abs(span["bias"]) < 1e-7, name  # images are float32 here
 
 
 def test_accuracy_s_interval_is_about_the_binomial_one():

@@ -4,7 +4,13 @@ import pytest
 import torch
 
 from ncscope.errors import ShapeError
-from ncscope.metrics import bootstrap, pair_mean, resample_classes, resample_within_classes
+from ncscope.metrics import (
+    bootstrap,
+    pair_mean,
+    pair_means,
+    resample_classes,
+    resample_within_classes,
+)
 from tests.shapes import normal
 
 LABELS = torch.tensor([2, 0, -1, 0, 1, 2, 2, 0, -1, 5])
@@ -114,3 +120,16 @@ def test_pair_mean_passes_on_what_is_undefined_or_infinite_but_only_if_drawn():
     assert pair_mean(matrix, torch.tensor([0, 1, 1])).item() == math.inf
     assert pair_mean(matrix, torch.tensor([2, 3])).isnan()
     assert pair_mean(matrix, torch.tensor([2, 2])).isnan()
+
+
+def test_pair_means_of_many_draws_are_those_of_each():
+    matrix = normal(7, 7)
+    matrix[0, 1], matrix[2, 3], matrix[5, 4] = math.inf, math.nan, -math.inf
+    draws = torch.stack(list(resample_classes(7, replicates=60, seed=0)))
+    found = pair_means(matrix, draws)
+    for mean, index in zip(found, draws, strict=True):
+        values = [matrix[a, b].item() for a in index for b in index if a != b]
+        plain = sum(values) / len(values) if values else math.nan
+        assert mean.item() == pytest.approx(plain, nan_ok=True)
+    assert 0 < int(found.isnan().sum()) < 60
+    assert int(found.isfinite().sum()) > 0
