@@ -124,6 +124,17 @@ def save_run(
     return path
 
 
+def _defined(section: str) -> tuple[str, ...]:
+    """Which of CoOp's keys the authors' train.py defines in a section."""
+    if section.upper() in ("MMRL", "MMRLPP", "MMADAPTER", "LWEIB"):
+        return ("PREC",)
+    if section.upper() in ("IVLP", "PROMPTSRC", "PROMETAR", "PROMPTKD", "VPT", "TAC"):
+        return ("CTX_INIT", "PREC")
+    if section.upper() in ("COCOOP", "MAPLE", "COPROMPT", "HICROPL"):
+        return ("CTX_INIT", "N_CTX", "PREC")
+    return ("CLASS_TOKEN_POSITION", "CSC", "CTX_INIT", "N_CTX", "PREC")
+
+
 def log_text(
     *,
     trainer: str = "CoOp",
@@ -150,6 +161,7 @@ def log_text(
         "N_CTX": 4,
         "PREC": "fp16",
     }
+    chosen = {key: value for key, value in chosen.items() if key in _defined(section)}
     chosen |= settings or {}
     lines = [
         "***************\n** Arguments **\n***************\nbackbone: ",
@@ -176,7 +188,7 @@ def log_text(
         f"Dataset    {dataset}\n# classes  {classes}\n# train_x  304\n# val      76",
         f"# test     {images:,}",
         f"---------  ----------\nLoading CLIP (backbone: {backbone})\nBuilding custom CLIP",
-        f"Number of context words (tokens): {chosen['N_CTX']}",
+        f"Number of context words (tokens): {chosen.get('N_CTX', 4)}",
         str([f"X X X X {name}." for name in names]) if names else "",
         "Loading evaluator: Classification\nNo checkpoint found, train from scratch",
         f"epoch [1/{max_epoch}] batch [5/9] time 0.279 (0.4) loss 1.02 (1.5) lr 1.0000e-05",

@@ -27,6 +27,7 @@ def inspect(
     ] = None,
     pretrained: options.Pretrained = None,
     trust_backbone: options.TrustBackbone = False,
+    method: options.Method = None,
     classnames: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Check the class names against this list, one a line."),
@@ -38,14 +39,14 @@ def inspect(
     )
 
     if backbone is None:
-        found = inspect_checkpoint(checkpoint)
+        found = inspect_checkpoint(checkpoint, method=method)
     else:
         from ncscope.clip.backbone import load_backbone
 
         clip = load_backbone(backbone, pretrained=pretrained, trust_backbone=trust_backbone)
         decode = getattr(clip.tokenizer, "decode", None)
         table = clip.model.token_embedding.weight.detach()
-        found = inspect_checkpoint(checkpoint, decode=decode, token_embedding=table)
+        found = inspect_checkpoint(checkpoint, decode=decode, token_embedding=table, method=method)
     part = _part(found, classnames) if classnames is not None else None
     if as_json:
         typer.echo(json.dumps({**found.to_json(), "part_of_list": part}, indent=2))

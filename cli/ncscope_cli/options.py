@@ -101,6 +101,13 @@ Base = Annotated[
         metavar="CHECKPOINT", help="That belongs to SOURCE: DPC's prompt, AnchorOPT's anchor."
     ),
 ]
+Method = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Read SOURCE as this method's (CoOp, MaPLe, ...), whatever its keys and log say.",
+    ),
+]
 Learner = Annotated[
     str | None,
     typer.Option(

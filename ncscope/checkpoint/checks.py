@@ -1,21 +1,19 @@
 """What running a learner takes, and what in its file and its log does not look right."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 
 from torch import Tensor
 
 from ncscope.checkpoint.class_names import ClassNames, same_name
 from ncscope.checkpoint.facts import Facts
 from ncscope.checkpoint.fingerprint import Recognition
-from ncscope.checkpoint.methods import (
-    NEEDS,
-    NOT_LEARNERS,
-    WARNINGS,
-    other_method,
-    plain_method,
-)
+from ncscope.checkpoint.log_sections import first_value, own_entries, unheeded
+from ncscope.checkpoint.methods import NOT_LEARNERS, plain_method, row_of
 from ncscope.checkpoint.reading import Checkpoint, first_few
 from ncscope.checkpoint.runlog import RunLog
+from ncscope.checkpoint.trainers import method_of, other_method
 
 
 @dataclass(frozen=True)
@@ -38,9 +36,10 @@ def needs_of(
     if method is None or plain_method(method) in NOT_LEARNERS:
         return ()
     needs = [_backbone(facts, log)]
-    for what, option, setting, why in NEEDS.get(plain_method(method), ()):
-        value = _logged(log, setting)
-        needs.append(Need(what, option, value, "log.txt" if value else why))
+    row = row_of(method)
+    for asked in () if row is None else row.needs:
+        value = _logged(log, asked.setting)
+        needs.append(Need(asked.what, asked.option, value, "log.txt" if value else asked.why))
     if not named:
         needs.append(Need("class names", "--classnames", None, "they are not in the file"))
     return tuple(needs)
@@ -63,10 +62,7 @@ def _logged(log: RunLog | None, setting: str | None) -> str | None:
         return None
     if setting == "DATASET":
         return log.dataset
-    ending = f".{setting}"
-    found = [v for k, v in log.settings.items() if k.startswith("TRAINER.") and k.endswith(ending)]
-    own = log.class_token_position if setting == "CLASS_TOKEN_POSITION" else None
-    return own or (found[0] if len(set(found)) == 1 else None) or None
+    return first_value(own_entries(log.settings, log.trainer), setting)
 
 
 def checks(
@@ -80,16 +76,10 @@ def checks(
     """Warnings, the gravest first."""
     warnings = _broken(checkpoint.tensors)
     if method is not None:
-        plain = plain_method(method)
-        tables = (NOT_LEARNERS, WARNINGS) if _holds(checkpoint.tensors, plain) else (NOT_LEARNERS,)
-        warnings += [text for table in tables if (text := table.get(plain))]
-    if recognition.base is not None:
-        warnings.append("DePT has two classifiers: text features, and a linear probe")
-    if method is not None and recognition.unexplained:
-        keys = first_few([f"`{key}`" for key in recognition.unexplained], most=5)
-        warnings.append(f"keys that the method does not have: {keys}")
+        not_one = NOT_LEARNERS.get(plain_method(method))
+        warnings += [text for text in (not_one, caution_of(method, checkpoint.tensors)) if text]
     if log is not None:
-        warnings += _against_log(recognition, facts, names, log)
+        warnings += _against_log(recognition, method, facts, names, log)
     if names is not None and names.distance > 0:
         warnings.append(
             f"token vectors differ from the backbone's by up to {names.distance:.1e} of their "
@@ -98,7 +88,7 @@ def checks(
     return warnings
 
 
-def _broken(tensors: dict[str, Tensor]) -> list[str]:
+def _broken(tensors: Mapping[str, Tensor]) -> list[str]:
     broken = [k for k, t in tensors.items() if t.is_floating_point() and not _finite(t)]
     if not broken:
         return []
@@ -114,31 +104,70 @@ def _finite(tensor: Tensor) -> bool:
     return bool(low.isfinite() & high.isfinite())
 
 
-def _holds(tensors: dict[str, Tensor], method: str) -> bool:
-    """Whether what the method's warning is about is in the file; runs tuned here save less."""
-    part = {"KgCoOp": "bias_vectors", "DeKg": "bias_vectors", "PromptSRC": "ZS_image_encoder"}
-    return method not in part or any(part[method] in key for key in tensors)
+def caution_of(method: str, tensors: Mapping[str, Tensor]) -> str:
+    """What the method's measures are not; empty where nothing is to be said of this file."""
+    row = row_of(method)
+    averaged = method != "PromptSRC" or any("ZS_image_encoder" in key for key in tensors)
+    return row.caution if row is not None and averaged else ""  # runs tuned here are no averages
+
+
+def doubt(recognition: Recognition, method: str | None, log: RunLog | None) -> str | None:
+    """Why the file may be another method's than its keys look like; None where nothing says so."""
+    if method is None or plain_method(method) in NOT_LEARNERS:
+        return None
+    if strange := unexplained(recognition, method):
+        keys = first_few([f"`{key}`" for key in strange], most=5)
+        return (
+            f"keys that {method} does not have: {keys}; another method's file? If it is "
+            f"{method}'s all the same: --method {plain_method(method)}"
+        )
+    if log is not None and log.trainer:
+        other = other_method(log.trainer, recognition.candidates)
+        if other is not None:
+            return (
+                f"log.txt names the trainer {log.trainer} ({other}), which the keys are not: they "
+                f"are {method}'s; if the log is another run's: --method {plain_method(method)}"
+            )
+    return None
+
+
+def unexplained(recognition: Recognition, method: str) -> tuple[str, ...]:
+    """Keys of the file that the method neither has nor leaves in it unused."""
+    row = row_of(method)
+    own = () if row is None else row.own_keys
+    return tuple(
+        key for key in recognition.unexplained if not any(fnmatchcase(key, one) for one in own)
+    )
 
 
 def _against_log(
-    recognition: Recognition, facts: Facts, names: ClassNames | None, log: RunLog
+    recognition: Recognition,
+    method: str | None,
+    facts: Facts,
+    names: ClassNames | None,
+    log: RunLog,
 ) -> list[str]:
     """Where the log and the file disagree: it may be another run's."""
     found: list[str] = []
-    if log.trainer and (other := other_method(log.trainer, recognition.candidates)):
-        found.append(f"log.txt names the trainer {log.trainer} ({other}), which the keys are not")
+    if log.trainer and method is not None and method_of(log.trainer) is None:
+        found.append(
+            f"log.txt names the trainer {log.trainer}, which is not known; the file is read as "
+            f"{method}'s, by its keys, and settings of that trainer are not"
+        )
     if log.backbone and facts.backbones and log.backbone not in facts.backbones:
         found.append(
             f"log.txt names the backbone {log.backbone}; the shapes fit "
             f"{', '.join(facts.backbones)}"
         )
-    anchor = recognition.method == "AnchorOPT (anchor)"  # has its own, unlogged length
-    for what, logged, seen in (
-        ("context length", log.context_length, facts.context_length),
-        ("number of classes", log.num_classes, facts.num_classes),
-    ):
-        if None not in (logged, seen) and logged != seen and not anchor:
-            found.append(f"{what}: {logged} in log.txt, {seen} in the file; is it another run's?")
+    if recognition.method == "AnchorOPT (anchor)":
+        facts = replace(facts, context_length=None)  # the anchor's own, which no log has
+    entries = own_entries(log.settings, log.trainer, method)
+    found += unheeded(entries, facts, log.context_length)
+    if None not in (log.num_classes, facts.num_classes) and log.num_classes != facts.num_classes:
+        found.append(
+            f"number of classes: {log.num_classes} in log.txt, {facts.num_classes} in the file; "
+            "is it another run's?"
+        )
     if log.transform == "squash":
         found.append(
             "trained and tested with images squashed to the square (before October 2021); the "
@@ -161,3 +190,28 @@ def fixed_words_note(facts: Facts, log: RunLog | None) -> tuple[str, ...]:
     return (
         f"of the {len(words)} initial words {facts.context_length} are learned; {fixed!r} is fixed",
     )
+
+
+def facts_notes(method: str | None) -> tuple[str, ...]:
+    """What is so in every file of the method, and no cause for a warning."""
+    row = None if method is None else row_of(method)
+    said = () if row is None or not row.fact else (row.fact,)
+    if method is not None and method.startswith("DePT"):
+        return (*said, "DePT has two classifiers: text features, and a linear probe")
+    return said
+
+
+def other_epoch(checkpoint: Checkpoint, log: RunLog | None) -> str | None:
+    """In which way the log's accuracy is another model's than the file's; None if it is not."""
+    if log is None or log.accuracy is None:
+        return None
+    epoch = checkpoint.extras.get("epoch")
+    epoch = epoch if isinstance(epoch, int) and not isinstance(epoch, bool) else None
+    if log.accuracy_epoch is not None and epoch is not None and epoch != log.accuracy_epoch:
+        return f"of epoch {log.accuracy_epoch}: this file is of epoch {epoch}"
+    numbered = checkpoint.path.name.startswith("model.pth.tar-")
+    if log.accuracy_of == "best" and numbered:
+        return (
+            f"of the best model on validation (model-best.pth.tar): this is {checkpoint.path.name}"
+        )
+    return None

@@ -5,6 +5,7 @@ a key stands for any text. Sources: the constructors of the authors' code.
 """
 
 import difflib
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
@@ -14,6 +15,19 @@ from ncscope.checkpoint.reading import BARE
 Shapes = Mapping[str, tuple[int, ...]]
 _FIXED = ("token_prefix", "token_suffix", "tokenized_prompts")
 _TOWERS = ("image_encoder.*", "text_encoder.*", "logit_scale")
+_PROJECTIONS = ("image_encoder.proj_rep", "image_encoder.A", "image_encoder.B")
+_DEEP = (
+    *(f"prompt_learner.{key}" for key in (*_FIXED, "ctx", "ctx_att*", "token_middle*", "proj.*")),
+    "prompt_learner.compound_prompt*",
+)
+# What a tower of CLIP's has, and the deep prompts that learners put into it
+_IN_TOWER = re.compile(
+    r"(image|text)_encoder\.("
+    r"conv[123]\.weight|bn[123]\..*|layer[1-4]\..*|attnpool\..*|class_embedding|"
+    r"positional_embedding|proj|text_projection|token_embedding\.weight|VPT|ln_(pre|post|final)\..*|"
+    r"transformer\.resblocks\.\d+\.(VPT_shallow|attn_mask|ln_[12]\..*|"
+    r"attn\.(in_proj_(weight|bias)|out_proj\..*)|mlp\.(c_fc|c_proj)\..*))"
+)
 _WHOLE = (*(f"prompt_learner.{key}" for key in _FIXED), *_TOWERS)
 _META = ("meta_net.linear1.*", "meta_net.linear2.*")
 
@@ -51,9 +65,9 @@ TABLE = (
     Row(("CLIP-LoRA",), ("weights.layer_0.*", "weights.*.w_lora_A"), ("weights.layer_*",)),
     Row(("LIFT",), ("tuner.*", "head.weight"), ("head.*",)),
     Row(
-        ("Tip-Adapter", "Tip-Adapter-F", "cached features"),
-        (BARE,),
-        fits=lambda s: len(s) == 1 and len(s[BARE]) == 2,
+        ("Tip-Adapter", "Tip-Adapter-F", "cached labels", "matrix", "bare context"),
+        (BARE,),  # which of them, `checkpoint/bare.py` says
+        fits=lambda s: len(s) == 1,
     ),
     Row(
         ("Candle",),
@@ -70,15 +84,20 @@ TABLE = (
     Row(
         ("MMRL++",),
         ("representation_learner.srra_*",),
-        ("representation_learner.*", "prompt_embeddings*", *_TOWERS),
+        ("representation_learner.*", "prompt_embeddings*", *_PROJECTIONS, *_TOWERS),
     ),
     Row(
         ("MMRL",),
         ("representation_learner.compound_rep_tokens",),
-        ("representation_learner.*", "prompt_embeddings*", *_TOWERS),
+        ("representation_learner.*", "prompt_embeddings*", *_PROJECTIONS, *_TOWERS),
     ),
     Row(
-        ("PromptKD", "DPC-PromptKD"),
+        ("DPC-PromptKD",),
+        ("VPT_image_trans.*", "image_encoder.*", "prompt_learner.ctx"),
+        ("prompt_learner.*", "clip_model.*", *_TOWERS),
+    ),
+    Row(
+        ("PromptKD",),
         ("VPT_image_trans.*", "image_encoder.*"),
         _TOWERS,
         ("prompt_learner.ctx",),
@@ -92,17 +111,18 @@ TABLE = (
     Row(
         ("CoPrompt",),
         ("prompt_learner.compound_prompts_text.*", "adapter_image.*"),
-        ("prompt_learner.*", "adapter_text.*", "model_distill.*", *_TOWERS),
+        (*_DEEP, "adapter_text.*", "model_distill.*", *_TOWERS),
     ),
     Row(
         ("MaPLe_AnchorOPT",),
         ("prompt_learner.compound_prompts_text.*", "*.ctx_pos_params"),
-        ("*prompt_learner.*", *_TOWERS),
+        ("*prompt_learner.*", "*_encoder_vanilla.*", "*_encoder_maple.*", *_TOWERS),
     ),
+    Row(("TAP",), ("text_prompt_learner.*",), ("*_prompt_learner.*",)),
     Row(
         ("MaPLe_ATP",),
         ("prompt_learner.compound_prompts_text.*", "prompt_learner.ctx_att*"),
-        ("prompt_learner.*", *_TOWERS),
+        (*_DEEP, *_TOWERS),
     ),
     Row(
         ("MaPLe",),
@@ -113,6 +133,16 @@ TABLE = (
         ("MaPLe",),  # of depth 1: no compound prompts
         ("prompt_learner.ctx", "prompt_learner.proj.weight", "image_encoder.*"),
         ("prompt_learner.proj.bias", *_WHOLE),
+    ),
+    Row(
+        ("TAC",),
+        ("prompt_learner.ctx", "topk", "VPT_topk_t.*", "VPT_topk_v.*", "image_encoder.VPT"),
+        ("prompt_learner.topk", "prompt_learner.ZS_image_encoder.*", *_WHOLE),
+    ),
+    Row(
+        ("SurPL",),
+        ("prompt_learner.ctx", "SFG.*", "fg_signals", "feature_proj.*", "image_encoder.VPT"),
+        ("prompt_learner.ZS_image_encoder.*", *_WHOLE),
     ),
     Row(
         ("PromptSRC", "ProMetaR", "DPC-PromptSRC"),
@@ -144,6 +174,12 @@ TABLE = (
         (*_FIXED, "ctx_att*", "token_middle*", *_META),
     ),
     Row(("CoOp_ATP",), ("ctx", "ctx_att1"), (*_FIXED, "ctx_att*", "token_middle*")),
+    Row(
+        ("BIP",),
+        ("ctx", "ctx_visual", "meta_net.linear1.*", "meta_net.linear2.*", "meta_vises.*"),
+        (*_FIXED, "meta_vis.*", "VPT_fc.weight"),
+        ("prompt_projections.*", "visual_prompts.*"),  # a later BIP, which is another method
+    ),
     Row(
         ("TCP", "DeKg_TCP"),
         ("ctx", "meta_net.linear1.weight", "meta_net.linear2.weight"),
@@ -190,8 +226,22 @@ TABLE = (
     Row(
         ("CoOp (whole model)", "IVLP (language only, depth 1)"),
         ("prompt_learner.ctx", "text_encoder.*"),
-        (*_WHOLE, "prompt_learner.*"),
+        _WHOLE,
     ),
+    Row(
+        ("LwEIB",),
+        ("text_adapter.*.att_conv.conv.weight", "visual_adapter.*.att_conv.conv.weight"),
+        ("text_adapter.*", "visual_adapter.*", "tk_prompts"),
+    ),
+    Row(("GalLoP",), ("global_prompt",), ("local_prompts", "local_proj.linear.weight")),
+    Row(("GalLoP",), ("local_prompts",), ("local_proj.linear.weight",)),
+    Row(
+        ("SkipTuning", "FinetuneCLIP"),
+        ("text_encoder.token_embedding.weight",),
+        _TOWERS,
+        ("*VPT*", "prompt_learner.*"),
+    ),
+    Row(("FinetuneCLIP",), ("image_encoder.conv1.weight",), _TOWERS, ("*VPT*", "prompt_learner.*")),
     Row(("feature file",), ("image", "label"), ("text", "text_frozen", "logit_scale")),
     Row(("feature file",), ("text", "logit_scale"), ("text_frozen",)),
     Row(("Nemesis features",), ("image_feature", "label", "text_feature"), ("prompt_norm",)),
@@ -264,7 +314,14 @@ def _missing(row: Row, shapes: Shapes) -> tuple[str, ...]:
 
 def _unexplained(row: Row, shapes: Shapes) -> tuple[str, ...]:
     known = (*row.keys, *row.others)
-    return tuple(key for key in shapes if not any(fnmatchcase(key, one) for one in known))
+    return tuple(key for key in shapes if not any(_explains(one, key) for one in known))
+
+
+def _explains(pattern: str, key: str) -> bool:
+    """Whether a pattern is about the key; those of whole towers are about what CLIP's have."""
+    if not fnmatchcase(key, pattern):
+        return False
+    return pattern not in _TOWERS or key == "logit_scale" or bool(_IN_TOWER.fullmatch(key))
 
 
 def _nearest(shapes: Shapes) -> Recognition:

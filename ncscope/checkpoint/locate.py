@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ncscope.errors import CheckpointError
 
-_CHECKPOINT = re.compile(r".+\.(pth(\.tar)?(-\d+)?|pt|safetensors)")
+_CHECKPOINT = re.compile(r".+\.(pth(\.tar)?(-\d+)?|pt|ckpt|bin|safetensors)")
 _EPOCH = re.compile(r"model\.pth\.tar-(\d{1,9})")
 _USUAL = ("model.pth.tar", "checkpoint.safetensors", "checkpoint.pth.tar", "lora_weights.pt")
 _COMPANIONS = re.compile(r"Mem|anchor_")  # models saved beside the one that is asked for
@@ -46,7 +46,7 @@ def locate(path: str | Path) -> Located:
     if not folders:
         raise CheckpointError(
             f"{path}: no checkpoint in this folder or below it; looked for names such as "
-            "model.pth.tar-50, model-best.pth.tar, *.pt and *.safetensors"
+            "model.pth.tar-50, model-best.pth.tar, *.pt, *.pth, *.ckpt, *.bin and *.safetensors"
         )
     if len({folder.parent for folder in folders}) > 1:
         raise CheckpointError(f"{path}: several runs; name one of {_listed(folders, path)}")
@@ -103,14 +103,25 @@ def _choose(folder: Path) -> tuple[Path, tuple[str, ...]]:
         chosen, why = epochs[-1][1], "the last epoch"
     elif usual := [by_name[name] for name in _USUAL if name in by_name]:
         chosen, why = usual[0], "by its name"
-    elif tuned := [file for file in files if file.name.startswith("best_F_")]:
-        chosen, why = tuned[-1], "the tuned cache of Tip-Adapter-F"
+    elif caches := _caches(files):
+        chosen, why = caches[0], "Tip-Adapter's cache, tuned where there is a tuned one"
+        if len(caches) > 1:
+            listed = _listed(caches, folder)
+            raise CheckpointError(f"{folder}: caches of several runs; name one of {listed}")
     elif len(files) == 1:
         chosen, why = files[0], ""
     else:
         raise CheckpointError(f"{folder}: several files; name one of {_listed(files, folder)}")
     notes = (f"read {chosen.name} of {len(files)} files: {why}",) if len(files) > 1 else ()
     return chosen, notes
+
+
+def _caches(files: list[Path]) -> list[Path]:
+    """Tip-Adapter's caches: the tuned ones, or where there are none the keys."""
+    for start in ("best_F_", "keys_"):
+        if found := [file for file in files if file.name.startswith(start)]:
+            return found
+    return []
 
 
 def _logs(file: Path) -> tuple[Path, ...]:

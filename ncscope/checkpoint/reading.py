@@ -26,6 +26,7 @@ Plain = bool | int | float | str | None | tuple[Any, ...]
 BARE = "tensor"  # the key of a file that holds one tensor and nothing else
 _STATE_KEYS = ("state_dict", "model_state_dict", "model")
 _SKIPPED = ("optimizer", "scheduler")
+_WRAPPERS = ("module", "_orig_mod")
 _MAX_DEPTH = 6
 _MAX_ENTRIES = 20_000  # real files have up to 1500
 _MAX_NAME = 300
@@ -186,11 +187,11 @@ def _collect(
 
 
 def _name(key: object, prefix: str) -> str:
-    """The dotted name, without the `module` that DataParallel puts anywhere in it."""
+    """The dotted name, without what DataParallel and torch.compile put anywhere in it."""
     text = str(key) if isinstance(key, int) else key
     if not isinstance(text, str) or len(text) > _MAX_NAME or not text.isprintable():
         raise MalformedError("an entry whose name is not readable text")
-    return prefix + (".".join(part for part in text.split(".") if part != "module") or text)
+    return prefix + (".".join(part for part in text.split(".") if part not in _WRAPPERS) or text)
 
 
 def _is_plain(value: object) -> bool:

@@ -9,20 +9,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ncscope.checkpoint.methods import folded
+from ncscope.checkpoint.log_sections import Entry, first_value, own_entries
+from ncscope.checkpoint.methods import row_of
+from ncscope.checkpoint.trainers import method_of
 
 _MAX_BYTES = 16 * 2**20  # read at each end of a longer file
-_MAX_LINES = 5000
-_MAX_VALUE = 300
+_MAX_LINES, _MAX_VALUE = 5000, 300
 _MAX_PROMPTS_LINE = 2**20
 
 _START = "** Arguments **"
 _LINE = re.compile(r"( *)([A-Z][A-Za-z0-9_]*):(?: (.*))?")  # TRAINER.TaskRes, TRAINER.MMRLpp
 _ARGUMENT = re.compile(r"([a-z_]+): ?(.*)")
 _LOADED = re.compile(r"(Loading trainer|Loading dataset|Loading CLIP \(backbone): (.*)")
-# Trainers whose authors kept CoOp's section for their own settings
-_USE_COOP = ("prograd", "tcp", "dekg", "nemesis", "textrefiner")
-
 _SPLIT = re.compile(r"[Ee]valuate on the \*(\w+)\* set")
 _NUMBER = r"(\d[\d,]{0,15}(?:\.\d{1,15})?)"
 _RESULT = re.compile(rf"\* (total|correct|accuracy|macro_f1): {_NUMBER}%?")
@@ -30,6 +28,7 @@ _EPOCH = re.compile(r"epoch \[(\d{1,9})/\d{1,9}\]")
 _CLASSES = re.compile(r"# classes +(\d{1,9})")
 _PER_CLASS = re.compile(r"\* class: (\d{1,9}) \((.*)\)\ttotal: ")
 _QUOTED = re.compile(r"'((?:[^'\\]|\\.)*)'|\"((?:[^\"\\]|\\.)*)\"")
+_WEIGHTS = re.compile(r'Loading weights to .{1,80} from ".{0,300}" \(epoch = (\d{1,9})\)')
 _INITIAL = re.compile(r'Initial context: "(.*)"')
 
 
@@ -50,7 +49,9 @@ class RunLog:
 
     `class_token_position` is end, middle or front; `subsample` all, base or new; `transform` is
     current (resize, centre crop) or squash (before October 2021); accuracies are in per cent, over
-    `images_tested`.
+    `images_tested`, of the model `accuracy_of` (the last epoch's, the best on validation, or one
+    that was loaded) and of `accuracy_epoch`. `context_length` is the one in force: where initial
+    words set it, N_CTX counts for nothing.
     `settings` are all lines of the configuration, by dotted name (`TRAINER.COOP.N_CTX`).
     """
 
@@ -76,6 +77,8 @@ class RunLog:
     accuracy: float | None
     macro_f1: float | None
     images_tested: int | None
+    accuracy_of: str
+    accuracy_epoch: int | None
     evaluations: tuple[Evaluation, ...]
     settings: dict[str, str]
     notes: tuple[str, ...]
@@ -144,27 +147,45 @@ class Settings:
         """The first value, if it is True or False."""
         return {"True": True, "False": False}.get(self.text(*names) or "")
 
-    def of_trainer(self, *names: str) -> tuple[str, ...]:
-        """The names in the section of the run's trainer; the other sections are defaults."""
-        section = self.section()
-        return tuple(f"TRAINER.{section}.{name}" for name in names) if section else ()
+    def trainer(self) -> str | None:
+        return self.text("TRAINER.NAME", "Loading trainer", "trainer")
+
+
+@dataclass(frozen=True)
+class _Own:
+    """The settings in the sections of the run's trainer."""
+
+    entries: tuple[Entry, ...]
+    usual_words: str
+    words_decide: bool
+
+    def text(self, *keys: str) -> str | None:
+        return first_value(self.entries, *keys)
+
+    def count(self, *keys: str) -> int | None:
+        value = self.text(*keys)
+        return int(value) if value is not None and re.fullmatch(r"\d{1,9}", value) else None
 
     def context_words(self) -> str | None:
-        """The words the context began as; True is KgCoOp's way to say "a photo of a"."""
-        words = self.text(*self.of_trainer("CTX_INIT"))
+        """The words the context began as; True stands for the method's usual ones."""
+        words = self.text("CTX_INIT")
         if words in (None, "False", "None"):
             return None
-        return "a photo of a" if words == "True" else words.strip("'\"").replace("_", " ")
+        return self.usual_words if words == "True" else words.strip("'\"").replace("_", " ")
 
-    def section(self) -> str | None:
-        """The longest section name inside the trainer's name: COCOOP, not COOP, for CoCoOp."""
-        trainer = folded(self.text("TRAINER.NAME", "trainer") or "")
-        names = [name.split(".") for name in self.values if name.startswith("TRAINER.")]
-        sections = {parts[1] for parts in names if len(parts) > 2}
-        inside = [section for section in sections if folded(section) in trainer]
-        if not inside and any(name in trainer for name in _USE_COOP):
-            inside = ["COOP"]
-        return max(inside, key=len) if inside else None
+    def context_length(self) -> int | None:
+        """The number of initial words where they decide, else what N_CTX says."""
+        words = self.context_words()
+        if words and self.words_decide:
+            return len(words.split())
+        return self.count("N_CTX", "N_CTX_TEXT")
+
+
+def _own(found: Settings) -> _Own:
+    trainer = found.trainer()
+    row = row_of(method) if trainer and (method := method_of(trainer)) else None
+    entries = own_entries(found.values, trainer)
+    return _Own(entries, *(("a photo of a", False) if row is None else row.words))
 
 
 def settings_of(run: str) -> Settings:
@@ -212,24 +233,25 @@ def _runlog(run: str, found: Settings, notes: list[str]) -> RunLog | None:
         return None
     tested = [e for e in evaluations if e.split == "test"] or list(evaluations)
     classes = _CLASSES.search(run)
-    own = found.of_trainer
+    own = _own(found)
+    judged, epoch = tested_model(run, found)
     if not evaluations:
         notes.append("log.txt has no finished evaluation: the run was cut short, or not tested")
     return RunLog(
-        trainer=found.text("TRAINER.NAME", "Loading trainer", "trainer"),
+        trainer=found.trainer(),
         backbone=found.text("MODEL.BACKBONE.NAME", "Loading CLIP (backbone"),
         dataset=found.text("DATASET.NAME", "Loading dataset"),
         subsample=found.text("DATASET.SUBSAMPLE_CLASSES"),
         shots=found.count("DATASET.NUM_SHOTS"),
         seed=found.count("SEED", "seed"),
-        precision=found.text(*own("PREC")),
-        context_words=found.context_words(),
-        context_length=found.count(*own("N_CTX", "N_CTX_TEXT")),
-        vision_context_length=found.count(*own("N_CTX_VISION")),
-        class_specific=found.flag(*own("CSC")),
-        class_token_position=found.text(*own("CLASS_TOKEN_POSITION")),
-        text_depth=found.count(*own("PROMPT_DEPTH", "PROMPT_DEPTH_TEXT")),
-        vision_depth=found.count(*own("PROMPT_DEPTH", "PROMPT_DEPTH_VISION")),
+        precision=own.text("PREC"),
+        context_words=own.context_words(),
+        context_length=own.context_length(),
+        vision_context_length=own.count("N_CTX_VISION"),
+        class_specific={"True": True, "False": False}.get(own.text("CSC") or ""),
+        class_token_position=own.text("CLASS_TOKEN_POSITION"),
+        text_depth=own.count("PROMPT_DEPTH", "PROMPT_DEPTH_TEXT"),
+        vision_depth=own.count("PROMPT_DEPTH", "PROMPT_DEPTH_VISION"),
         transform=transform_of(run),
         max_epoch=found.count("OPTIM.MAX_EPOCH"),
         epochs_logged=max((int(match[1]) for match in _EPOCH.finditer(run)), default=None),
@@ -238,10 +260,27 @@ def _runlog(run: str, found: Settings, notes: list[str]) -> RunLog | None:
         accuracy=tested[-1].accuracy if tested else None,
         macro_f1=tested[-1].macro_f1 if tested else None,
         images_tested=tested[-1].total if tested else None,
+        accuracy_of=judged,
+        accuracy_epoch=epoch,
         evaluations=evaluations,
         settings=found.values,
         notes=tuple(notes),
     )
+
+
+def tested_model(run: str, found: Settings) -> tuple[str, int | None]:
+    """Which model the last test is of: `last`, `best` or `loaded`; and its epoch, if it is said.
+
+    What was loaded before the training began (a base prompt) is not what was tested.
+    """
+    after = run[max((m.start() for m in _EPOCH.finditer(run)), default=0) :]
+    if loaded := _WEIGHTS.findall(after):
+        return "loaded", int(loaded[-1])
+    if found.flag("eval_only"):
+        return "loaded", found.count("load_epoch")
+    if found.text("TEST.FINAL_MODEL") == "best_val":
+        return "best", None
+    return "last", found.count("OPTIM.MAX_EPOCH")
 
 
 def evaluations_of(run: str) -> tuple[Evaluation, ...]:

@@ -8,9 +8,8 @@ from torch import Tensor
 
 from ncscope.checkpoint.class_names import ClassNames, recover_class_names
 from ncscope.checkpoint.inspect import Inspection, inspect
-from ncscope.checkpoint.locate import locate
-from ncscope.checkpoint.methods import NOT_LEARNERS, plain_method
-from ncscope.checkpoint.reading import read_checkpoint
+from ncscope.checkpoint.methods import NOT_LEARNERS, plain_method, row_of
+from ncscope.checkpoint.wrapped import read_tensors
 from ncscope.clip.backbone import Backbone, import_open_clip
 from ncscope.clip.plan import inference_transform
 from ncscope.clip.prompts import PromptedClip
@@ -81,8 +80,8 @@ def read_learner(
     options: LearnerOptions | None = None,
 ) -> ReadLearner:
     """Read all that a learner is made of; arguments and errors as for `load_learner`."""
-    seen = source if isinstance(source, Inspection) else inspect(source)
     options = options or LearnerOptions()
+    seen = _seen(source, options.method)
     method = _method(seen)
     clip, stored, doubts = choose_backbone(
         seen, backbone, towers=towers, device=device, precision=precision
@@ -94,16 +93,36 @@ def read_learner(
         settings,
         origins={**settings.origins, "transform": origin},
         teacher=_teacher(options, device=device, precision=precision),
-        base={} if options.base is None else read_checkpoint(locate(options.base).path).tensors,
+        base={} if options.base is None else read_tensors(options.base),
         companions=_companions(seen),
-        warnings=(*seen.warnings, *doubts, *settings.warnings),
+        warnings=(*_standing(seen, options, towers), *doubts, *settings.warnings),
     )
     return ReadLearner(method, seen.checkpoint.tensors, clip, settings)
+
+
+def _seen(source: str | Path | Inspection, method: str | None) -> Inspection:
+    """The inspection, as of the method that the caller names if one is named."""
+    if isinstance(source, Inspection):
+        return source if method is None else inspect(source.checkpoint.path, method=method)
+    return inspect(source, method=method)
+
+
+def _standing(seen: Inspection, options: LearnerOptions, towers: str) -> tuple[str, ...]:
+    """The inspection's warnings, without the method's caution where an option settles it."""
+    row = None if seen.method is None else row_of(seen.method)
+    if row is None or not row.caution:
+        return seen.warnings
+    given = {name for name in row.settled_by if getattr(options, name, None) is not None}
+    if "towers" in row.settled_by and towers == "checkpoint":
+        given.add("towers")
+    return tuple(w for w in seen.warnings if not (given and w == row.caution))
 
 
 def _method(seen: Inspection) -> str:
     """The key in LEARNERS of the method that wrote the file."""
     where = seen.checkpoint.path
+    if seen.doubt is not None:
+        raise CheckpointError(f"{where}: {seen.doubt}")
     if seen.method is None:
         near = seen.recognition.nearest
         lacks = ", ".join(f"`{key}`" for key in seen.recognition.missing[:3])
@@ -172,5 +191,5 @@ def _companions(seen: Inspection) -> dict[str, Tensor]:
     """Tensors of the other models of the run, which some methods save beside the main one."""
     tensors: dict[str, Tensor] = {}
     for path in seen.located.companions:
-        tensors |= read_checkpoint(path).tensors
+        tensors |= read_tensors(path)
     return tensors

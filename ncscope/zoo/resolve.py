@@ -11,9 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from ncscope.checkpoint.checks import other_epoch
 from ncscope.checkpoint.class_names import ClassNames, check_class_names
 from ncscope.checkpoint.inspect import Inspection
-from ncscope.checkpoint.methods import plain_method
+from ncscope.checkpoint.log_sections import first_value, own_entries
+from ncscope.checkpoint.methods import ROWS, plain_method
 from ncscope.clip.prompts import TCP_PROMPTS, TCP_ZERO_SHOT, TEMPLATES, known_data
 from ncscope.errors import CheckpointError, DataError
 from ncscope.zoo.settings import LearnerOptions, Settings
@@ -21,7 +23,7 @@ from ncscope.zoo.settings import LearnerOptions, Settings
 _USUAL_WORDS = "a photo of a"
 _NO_WORDS = ("_ATP", "AnchorOPT")  # they ignore CTX_INIT
 _TCP = ("TCP", "DeKg_TCP")
-_POSITIONED = ("CoOp", "ProGrad", "Nemesis", "PLOT", "PLOTNemesis", "DPC")
+_POSITIONED = tuple(row.name for row in ROWS if row.positioned)
 _USERS = {
     "class_token_position": _POSITIONED,
     "condition": ("CoCoOp", "CoCoOp_ATP"),
@@ -100,12 +102,15 @@ def resolve(
 def _run(seen: Inspection) -> dict[str, Any]:
     """What the run says of itself; `accuracy` (per cent, on its test split) to check against.
 
-    `images` and `classes` are those the accuracy is of.
+    `images` and `classes` are those the accuracy is of; `accuracy_is` says of which other model
+    it is, where it is not the file's.
     """
     known = ("accuracy", "dataset", "subsample", "shots", "seed", "precision", "trainer")
     said = {name: getattr(seen.log, name) for name in known} if seen.log else {}
     if seen.log:
         said |= {"images": seen.log.images_tested, "classes": seen.log.num_classes}
+    if (other := other_epoch(seen.checkpoint, seen.log)) is not None:
+        said["accuracy_is"] = other
     epoch = seen.checkpoint.extras.get("epoch")
     return {**said, "epoch": epoch if isinstance(epoch, int) else None}
 
@@ -161,12 +166,9 @@ def _number(
     """An option, or the value of a setting in the trainer's sections of log.txt."""
     logged = None
     if seen.log is not None:
-        values = {
-            value
-            for key, value in seen.log.settings.items()
-            if key.startswith("TRAINER.") and key.endswith(f".{setting}")
-        }
-        logged = _float(values.pop(), setting, seen) if len(values) == 1 else None
+        entries = own_entries(seen.log.settings, seen.log.trainer, seen.method)
+        text = first_value(entries, setting)
+        logged = None if text is None else _float(text, setting, seen)
     return found.settle(name, (option, "option"), (logged, "log.txt"))
 
 

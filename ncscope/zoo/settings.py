@@ -26,6 +26,7 @@ class LearnerOptions:
         residual_scale: of TaskRes.
         adapter_scale: of MMA.
         teacher: checkpoint or learner that has PromptKD's text side.
+        method: read the file as this method's, whatever its keys and its log say.
         base: checkpoint that belongs to the learner: the CoOp prompt a DPC prompt is mixed with,
             AnchorOPT's anchor, TextRefiner's memory.
     """
@@ -41,6 +42,7 @@ class LearnerOptions:
     adapter_scale: float | None = None
     teacher: str | Path | PromptedClip | None = None
     base: str | Path | None = None
+    method: str | None = None
 
     @property
     def templates(self) -> tuple[str, ...]:
