@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from ncscope.checkpoint.fingerprint import Shapes
 
 # OpenAI's models: widths D, of the text tower and of the image tower (ViT), patch, image positions
-_BACKBONES = {
+BACKBONES = {
     "ViT-B/16": (512, 512, 768, 16, 197),
     "ViT-B/32": (512, 512, 768, 32, 50),
     "ViT-L/14": (768, 768, 1024, 14, 257),
@@ -193,6 +193,6 @@ def _backbones(*known: int | None) -> tuple[str, ...]:
         return ()
     return tuple(
         name
-        for name, sizes in _BACKBONES.items()
+        for name, sizes in BACKBONES.items()
         if all(k is None or k == size for k, size in zip(known, sizes, strict=True))
     )

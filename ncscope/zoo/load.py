@@ -18,6 +18,7 @@ from ncscope.errors import BackboneError, CheckpointError
 from ncscope.zoo.learners import LEARNERS, REFUSED
 from ncscope.zoo.learners.learner import Learner
 from ncscope.zoo.resolve import resolve
+from ncscope.zoo.same_backbone import backbone_doubts
 from ncscope.zoo.settings import LearnerOptions, Settings
 from ncscope.zoo.towers import choose_backbone
 
@@ -95,7 +96,12 @@ def read_learner(
         teacher=_teacher(options, device=device, precision=precision),
         base={} if options.base is None else read_tensors(options.base),
         companions=_companions(seen),
-        warnings=(*_standing(seen, options, towers), *doubts, *settings.warnings),
+        warnings=(
+            *backbone_doubts(seen, clip),
+            *_standing(seen, options, towers),
+            *doubts,
+            *settings.warnings,
+        ),
     )
     return ReadLearner(method, seen.checkpoint.tensors, clip, settings)
 
