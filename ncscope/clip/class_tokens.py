@@ -12,6 +12,7 @@ from torch import Tensor
 from ncscope.clip.backbone import Backbone
 from ncscope.clip.prompts import spaced
 from ncscope.clip.text_tower import Prompts, TextTower
+from ncscope.clip.whole_texts import LongPromptError, of_class
 from ncscope.errors import CheckpointError
 
 
@@ -43,10 +44,17 @@ def tokenised(
         words: between the context and the name.
         after: what follows the name.
         dtype: the authors' precision, through which embeddings are rounded.
+
+    Raises:
+        DataError: a prompt that does not fit into the text tower.
     """
     names = [spaced(name) for name in classnames]
     stand_in = " ".join(["X"] * num_context + words.split())
-    ids = backbone.tokenizer([f"{stand_in} {name}{after}".strip() for name in names])
+    texts = [f"{stand_in} {name}{after}".strip() for name in names]
+    try:
+        ids = backbone.tokenizer(texts)
+    except LongPromptError as error:
+        raise of_class(error, texts, classnames) from None
     last = ids.argmax(dim=1)  # end-of-text is the largest id
     fixed = _count(backbone, [stand_in])[0] if stand_in else ids.new_zeros(())
     first = 1 + int(fixed)

@@ -15,6 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from ncscope.clip.weights import Weights, architecture, read_weights
+from ncscope.clip.whole_texts import WholeTexts
 from ncscope.errors import BackboneError, shown
 
 _USUAL_NAMES = (
@@ -233,7 +234,12 @@ def new_model(clip: Any, plan: Plan) -> Any:
 
 
 def new_tokenizer(clip: Any, plan: Plan, context_length: int) -> Callable[[list[str]], Tensor]:
-    """Texts to (B, L) token ids. CLIP's own vocabulary ships with open_clip."""
+    """Texts to (B, L) token ids; a text that does not fit is refused, not cut."""
+    return WholeTexts(_cutting_tokenizer(clip, plan, context_length), context_length)
+
+
+def _cutting_tokenizer(clip: Any, plan: Plan, context_length: int) -> Any:
+    """open_clip's tokenizer of a plan. CLIP's own vocabulary ships with open_clip."""
     if plan.tokenizer is None:
         return clip.SimpleTokenizer(context_length=context_length)
     try:

@@ -18,6 +18,7 @@ from PIL import Image
 from torch import Tensor
 
 from ncscope.clip.backbone import Backbone
+from ncscope.clip.whole_texts import LongPromptError, of_class
 from ncscope.data.known import plain_name
 from ncscope.errors import DataError
 
@@ -204,11 +205,21 @@ def ensembled(
 
     Returns:
         (C, D).
+
+    Raises:
+        DataError: no template, a template without a place for the name, a prompt that is too long.
     """
     if not templates:
         raise DataError("`templates` is empty; expected at least one")
     prompts = [class_prompts(classnames, template) for template in templates]  # refuse all first
+
+    def encoded(texts: list[str]) -> Tensor:
+        try:
+            return encode(texts)
+        except LongPromptError as error:
+            raise of_class(error, texts, classnames) from None
+
     if len(prompts) == 1:
-        return encode(prompts[0])
-    directions = [torch.nn.functional.normalize(encode(texts), dim=-1) for texts in prompts]
+        return encoded(prompts[0])
+    directions = [torch.nn.functional.normalize(encoded(texts), dim=-1) for texts in prompts]
     return torch.stack(directions).mean(dim=0)

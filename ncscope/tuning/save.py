@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ncscope.checkpoint.inspect import inspect
+from ncscope.checkpoint.methods import sections_of
 from ncscope.errors import DataError
 from ncscope.tuning.trainee import PUBLISHED, RESIDUAL_SCALE, Trainee
 from ncscope.writing import replacing, write_text
@@ -133,8 +134,10 @@ def _config(
 ) -> list[str]:
     context = trainee.trained.get("ctx", trainee.trained.get("prompt_learner.ctx"))
     settings = trainee.settings
+    known = {k for part in sections_of(PUBLISHED[trainee.method]) for k in part.keys}
+    length = "N_CTX" if "N_CTX" in known else "N_CTX_TEXT"
     said = {
-        "N_CTX": None if context is None else context.shape[-2],
+        length: None if context is None else context.shape[-2],
         "CSC": None if context is None else context.ndim == 3,
         "CLASS_TOKEN_POSITION": settings.class_token_position,
         "CTX_INIT": None if context is None or not settings.words else _stand_in(trainee, context),
@@ -152,7 +155,7 @@ def _config(
         f"SEED: {seed}",
         "TRAINER:",
         f"  {_SECTION[trainee.method]}:",
-        *(f"    {name}: {value}" for name, value in said.items() if value is not None),
+        *(f"    {k}: {value}" for k, value in said.items() if value is not None and k in known),
         f"  NAME: {PUBLISHED[trainee.method]}",
     ]
 
