@@ -67,7 +67,9 @@ class Method:
         return asked.POSITION in self.needs
 
 
-_BY_IMAGE = "text features depend on the image, so there is no one set of them; say which"
+_BY_IMAGE = (
+    "text features depend on the image, so there is no one set of them; say which (--condition)"
+)
 _PER_IMAGE = "its text features depend on the image; --condition per-image decides as it does"
 _ZERO_SHOT = (
     "these are zero-shot CLIP's features: the method decides by a cache of training features "
