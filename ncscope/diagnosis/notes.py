@@ -109,30 +109,38 @@ def self_check(record: dict[str, Any]) -> dict[str, Any] | None:
     """Compare the accuracy of a measured run with the one in its log.txt.
 
     Args:
-        record: the run's entry in metrics.json; `provenance.learner.run` is what log.txt says.
+        record: the run's entry in metrics.json; `provenance.learner.run` is what log.txt says, and
+            by which rule: `by_rule` is the accuracy by the method's own, `not_by_cosine` why there
+            is none, `image_feature` the one that decided, `accuracy_is` the other model it is of.
 
     Returns:
         `logged` and `found` in per cent, `agrees` (None where they are of different data), and
         `says`, the same as a sentence. None where either accuracy is absent.
     """
     learner = record["provenance"].get("learner")
-    run = learner.get("run") if isinstance(learner, dict) else None
+    learner = learner if isinstance(learner, dict) else {}
+    run = learner.get("run")
     run = run if isinstance(run, dict) else {}
     logged, top1 = run.get("accuracy"), record["summary"]["accuracy"]["top1"]
     if not isinstance(logged, int | float) or isinstance(logged, bool) or top1 is None:
         return None
-    found = 100 * top1
-    other = _other_data(run, record)
-    agrees = None if other else abs(found - logged) <= TOLERANCE
-    if other:
+    ruled = run.get("by_rule")
+    ruled = ruled if isinstance(ruled, dict) and "accuracy" in ruled else None
+    found = 100 * top1 if ruled is None else float(ruled["accuracy"])
+    other = _other_model(run) or _other_data(run, record)
+    reason = None if other or ruled else _other_rule(run, learner)
+    agrees = None if other or reason else abs(found - logged) <= TOLERANCE
+    by = "" if ruled is None else f", decided by {ruled.get('rule')}"
+    if reason:
+        says = f"{logged:.2f} % in log.txt: not applicable to these features: {reason}"
+    elif other:
         says = f"{found:.2f} % here is not compared with {logged:.2f} % in log.txt, {other}"
     elif agrees:
-        says = f"reproduces {logged:.2f} % (log) with {found:.2f} %"
+        says = f"reproduces {logged:.2f} % (log) with {found:.2f} %{by}"
     else:
         says = (
-            f"does not reproduce {logged:.2f} % (log): {found:.2f} % here, more than {TOLERANCE} "
-            f"points off; check backbone, transform, class order and images, and whether the "
-            f"method decides by more than these features"
+            f"does not reproduce {logged:.2f} % (log): {found:.2f} % here{by}, more than "
+            f"{TOLERANCE} points off; check backbone, transform, class order and images"
         )
     return {
         "logged": float(logged),
@@ -146,6 +154,24 @@ def self_check(record: dict[str, Any]) -> dict[str, Any] | None:
 def warnings_of(check: dict[str, Any]) -> list[str]:
     """What a reader of the numbers must know of the comparison; nothing where it went well."""
     return [] if check["agrees"] else [check["says"]]
+
+
+def _other_model(run: dict[str, Any]) -> str | None:
+    """In which way the log's accuracy is of another epoch's model than the file's."""
+    other = run.get("accuracy_is")
+    return f"which is {other}" if isinstance(other, str) else None
+
+
+def _other_rule(run: dict[str, Any], learner: dict[str, Any]) -> str | None:
+    """Why the method's decision is not by the cosine of these features; None if it is."""
+    reason, wanted = run.get("not_by_cosine"), run.get("image_feature")
+    if isinstance(reason, str):
+        return reason
+    if isinstance(wanted, str) and learner.get("image_feature", wanted) != wanted:
+        return f"the task in log.txt decides by the {wanted} feature, and these are the " + (
+            f"{learner['image_feature']} ones: --image-feature {wanted}"
+        )
+    return None
 
 
 def _other_data(run: dict[str, Any], record: dict[str, Any]) -> str | None:

@@ -150,22 +150,38 @@ def extract(
         opened, clip, images.classnames, zero_shot_templates(given), width=encoded.rows.shape[1]
     )
     notes = [*how, *notes, *name_warnings(images.classnames, clip)]
+    label = torch.tensor(images.labels)[encoded.kept]
+    by_rule = getattr(opened, "by_rule", None)
+    ruled = (
+        None
+        if by_rule is None or text is None
+        else by_rule(images.classnames, encoded.rows.cpu(), text.cpu(), label)
+    )
     return Features(
         image=encoded.rows,
-        label=torch.tensor(images.labels)[encoded.kept],
+        label=label,
         text=None if text is None else text.cpu(),
         classnames=images.classnames,
         logit_scale=opened.logit_scale.detach().cpu(),
         text_frozen=None if frozen is None else frozen.cpu(),
-        provenance=_provenance(source, opened, images, split=split, notes=notes),
+        provenance=_provenance(source, opened, images, split=split, notes=notes, ruled=ruled),
         preview=Preview(images.load, tuple(encoded.kept.tolist())),
     )
 
 
 def _provenance(
-    source: object, learner: PromptedClip, images: ImageSet, *, split: str, notes: Sequence[str]
+    source: object,
+    learner: PromptedClip,
+    images: ImageSet,
+    *,
+    split: str,
+    notes: Sequence[str],
+    ruled: dict[str, Any] | None,
 ) -> dict[str, Any]:
+    """`ruled` is the accuracy by the method's own rule, where it has one and the file holds it."""
     described = dict(learner.description)
+    if ruled is not None:
+        described["run"] = {**described["run"], "by_rule": ruled}
     warnings = [*described.pop("warnings", []), *images.warnings, *notes]
     name = str(source) if isinstance(source, str | Path) else described.get("method", "a learner")
     return {

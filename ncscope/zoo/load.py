@@ -15,6 +15,7 @@ from ncscope.clip.plan import inference_transform
 from ncscope.clip.prompts import PromptedClip
 from ncscope.clip.text_tower import text_tower
 from ncscope.errors import BackboneError, CheckpointError
+from ncscope.zoo.decision import accuracy_by_rule, rule_facts
 from ncscope.zoo.learners import LEARNERS, REFUSED
 from ncscope.zoo.learners.learner import Learner
 from ncscope.zoo.resolve import resolve
@@ -58,7 +59,10 @@ def load_learner(
         precision=precision,
         options=options,
     )
-    return LEARNERS[read.method](read.tensors, read.backbone, read.settings)
+    learner = LEARNERS[read.method](read.tensors, read.backbone, read.settings)
+    if read.method != "DePT":
+        return learner
+    return replace(learner, by_rule=accuracy_by_rule(learner, read.tensors, read.settings))
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,6 +96,7 @@ def read_learner(
     settings = resolve(seen, _names(seen, clip, stored=stored), options, stored=stored)
     settings = replace(
         settings,
+        run={**settings.run, **rule_facts(seen, options)},
         origins={**settings.origins, "transform": origin},
         teacher=_teacher(options, device=device, precision=precision),
         base={} if options.base is None else read_tensors(options.base),

@@ -60,3 +60,39 @@ def test_without_either_accuracy_there_is_no_check():
     assert self_check(record(top1=None)) is None
     assert self_check({**record(), "provenance": {}}) is None
     assert self_check({**record(), "provenance": {"learner": "mine"}}) is None
+
+
+def test_an_accuracy_of_another_epoch_is_not_compared():
+    check = self_check(record(accuracy_is="of epoch 50: this file is of epoch 10"))
+    assert check is not None
+    assert check["agrees"] is None
+    assert check["says"].endswith("in log.txt, which is of epoch 50: this file is of epoch 10")
+
+
+def test_a_rule_that_is_not_the_features_is_not_applied_even_where_the_numbers_agree():
+    check = self_check(record(not_by_cosine="it decides by a cache"))
+    assert check is not None
+    assert check["agrees"] is None
+    assert check["says"] == (
+        "74.36 % in log.txt: not applicable to these features: it decides by a cache"
+    )
+    assert warnings_of(check) == [check["says"]]
+
+
+@pytest.mark.parametrize(("accuracy", "agrees"), [(74.3, True), (80.0, False)])
+def test_the_methods_own_rule_is_compared_where_it_is_there(accuracy, agrees):
+    ruled = {"accuracy": accuracy, "rule": "DePT's own"}
+    check = self_check(record(top1=0.1, by_rule=ruled, not_by_cosine="it has a probe"))
+    assert check is not None
+    assert (check["agrees"], check["found"]) == (agrees, accuracy)
+    assert "decided by DePT's own" in check["says"]
+
+
+@pytest.mark.parametrize(("used", "agrees"), [("fused", None), ("class", True)])
+def test_the_image_feature_of_the_task_is_the_one_compared(used, agrees):
+    found = record(image_feature="class")
+    found["provenance"]["learner"]["image_feature"] = used
+    check = self_check(found)
+    assert check is not None
+    assert check["agrees"] is agrees
+    assert ("--image-feature class" in check["says"]) == (agrees is None)

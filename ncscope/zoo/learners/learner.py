@@ -42,6 +42,7 @@ class Learner:
     condition: str | None = None  # how text features depend on images, where they do
     by_feature: Callable[[list[str], Tensor], Tensor] | None = None
     has_text: bool = True  # False: `text_features` refuses, and only image measures are possible
+    by_rule: Callable[..., dict[str, Any] | None] | None = None  # `zoo/decision.py`
 
     @property
     def image_digest(self) -> str:
