@@ -8,18 +8,17 @@ out and named in the notes.
 Damage is noticed in zip files, by their checksums. torch's old format and safetensors have none.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from ncscope.errors import CheckpointError
-from ncscope.pickles.objects import ITEMSIZE, MalformedError, Name, Opaque, TensorRef
+from ncscope.pickles.objects import MalformedError, Name, Opaque, TensorRef
+from ncscope.pickles.tensors import build, check_sizes
 from ncscope.pickles.torch_files import TorchFile, open_kind, open_legacy, open_zip
 
 Plain = bool | int | float | str | None | tuple[Any, ...]
@@ -31,7 +30,6 @@ _MAX_DEPTH = 6
 _MAX_ENTRIES = 20_000  # real files have up to 1500
 _MAX_NAME = 300
 _MAX_TEXT = 2**16
-_MAX_SHARING = 8  # real files share a storage between two or three tensors
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,35 +78,14 @@ def _from_torch(path: Path, kind: str, opened: TorchFile, size: int) -> Checkpoi
     flat = flatten(opened.value)
     if not flat.tensors:
         raise CheckpointError(f"{path}: {flat.absent or 'holds no tensors'}")
-    claimed = sum(math.prod(ref.size) * ITEMSIZE[ref.dtype] for ref in flat.tensors.values())
-    if claimed > _MAX_SHARING * size:
-        raise MalformedError("its tensors overlap, and claim many times the file's size")
+    check_sizes(list(flat.tensors.values()), size)
     buffers: dict[str, Tensor] = {}
-    tensors = {key: _build(ref, opened, buffers) for key, ref in flat.tensors.items()}
+    tensors = {key: build(ref, opened, buffers) for key, ref in flat.tensors.items()}
     notes = list(flat.notes)
     if opened.unread:
         names = first_few(opened.unread, most=8)
         notes.append(f"objects of these classes were not read, and no code of theirs ran: {names}")
     return Checkpoint(path, kind, tensors, flat.extras, tuple(notes))
-
-
-def _build(ref: TensorRef, opened: TorchFile, buffers: dict[str, Tensor]) -> Tensor:
-    """The tensor of a checked description; tensors of one storage share memory here too."""
-    storage, dtype = ref.storage, getattr(torch, ref.dtype)
-    if math.prod(ref.size) == 0:
-        return torch.empty(ref.size, dtype=dtype)
-    if storage.key not in buffers:
-        content = opened.fetch(storage)
-        buffers[storage.key] = torch.frombuffer(content, dtype=torch.uint8)
-    itemsize = ITEMSIZE[ref.dtype]
-    whole = storage.nbytes // itemsize * itemsize
-    raw = buffers[storage.key][storage.start : storage.start + whole]
-    if opened.byteorder == "big":
-        word = itemsize // 2 if dtype.is_complex else itemsize
-        raw = raw.view(-1, word).flip(1).flatten()
-    # a byte other than 0 and 1 is no bool
-    elements = raw.ne(0) if dtype == torch.bool else raw.view(dtype)
-    return elements.as_strided(ref.size, ref.stride, elements.storage_offset() + ref.offset)
 
 
 def _read_safetensors(path: Path) -> Checkpoint:

@@ -123,7 +123,7 @@ def load_backbone(
     elif Path(name).is_dir():
         plan = plan_folder(Path(name), pretrained, reading)
     elif Path(name).is_file():
-        plan = plan_file(Path(name), pretrained, reading)
+        plan = plan_file(clip, Path(name), pretrained, reading)
     else:
         raise BackboneError(unknown_name(clip, str(name)))
     return build_backbone(plan, device=place, precision=precision, seed=random_seed or 0)

@@ -113,7 +113,7 @@ def _named_file(name: str, path: Path, config: dict[str, Any], reading: Reading)
             f"{path.name} is in OpenAI's form, so QuickGELU is used although `{name}` names GELU "
             f"(`{name}-quickgelu` says the same without this note)",
         )
-    elif not config.get("quick_gelu") and not weights.wrapped:
+    elif not config.get("quick_gelu") and not weights.openclips:
         notes = (
             f"{path.name} does not say its activation: GELU is used, as `{name}` names it; if "
             f"these are OpenAI's weights, name `{name}-quickgelu`",
@@ -195,24 +195,66 @@ def _weights_in(folder: Path) -> Path:
     )
 
 
-def plan_file(path: Path, pretrained: str | None, reading: Reading) -> Plan:
-    """A file on its own: OpenAI's format, the architecture from its shapes."""
+def plan_file(clip: Any, path: Path, pretrained: str | None, reading: Reading) -> Plan:
+    """A file on its own, the architecture from its shapes, the activation from its form.
+
+    Raises:
+        BackboneError: a file of which nothing tells the activation; both ways to name it are said.
+    """
     if pretrained is not None:
         raise BackboneError(
             f"{path} is a weight file, so `pretrained` {pretrained!r} has no place; name the "
             f"architecture and give the file as its weights: --backbone NAME --pretrained {path}"
         )
     weights = reading.weights(path)
-    note = (
-        f"{path.name} is taken for OpenAI's, with QuickGELU: nothing in it says so; if it is "
-        f"not, name its architecture: --backbone NAME --pretrained {path.name}"
+    config = architecture(weights.tensors, where=str(path))
+    notes: tuple[str, ...] = ()
+    if weights.openclips:
+        config = {**config, "quick_gelu": weights.quick_named}
+        used = "QuickGELU, as its run is called" if weights.quick_named else "GELU"
+        notes = (
+            f"{path.name} is a training checkpoint as open_clip writes them: {used}; if it was "
+            f"trained otherwise, name its architecture, with -quickgelu or without: --backbone "
+            f"NAME --pretrained {path.name}",
+        )
+    elif not weights.openais and weights.halved:
+        notes = (
+            f"{path.name} is taken for OpenAI's, with QuickGELU: nothing in it says so; if it is "
+            f"not, name its architecture: --backbone NAME --pretrained {path.name}",
+        )
+    elif not weights.openais:
+        raise BackboneError(_untold(clip, path, config))
+    return Plan(path.name, str(path), config, weights.tensors, notes=notes)
+
+
+def _untold(clip: Any, path: Path, config: Mapping[str, Any]) -> str:
+    """The refusal of a file that is OpenAI's or open_clip's, with what settles it."""
+    said = (
+        f"{path}: nothing in it tells whether its activation is QuickGELU (OpenAI's weights) or "
+        f"GELU (open_clip's), and the features of the wrong one are wrong"
     )
-    return Plan(
-        name=path.name,
-        weights=str(path),
-        config=architecture(weights.tensors, where=str(path)),
-        tensors=weights.tensors,
-        notes=() if weights.openais else (note,),
+    names = [
+        name for name in clip.list_models() if _same_sizes(clip.get_model_config(name), config)
+    ]
+    plain = next((name for name in names if not name.endswith("-quickgelu")), None)
+    if plain is None:
+        return (
+            f"{said}; no open_clip model has its sizes, so keep it in an open_clip folder, with "
+            f"`quick_gelu` true or false in the `model_cfg` of open_clip_config.json"
+        )
+    return (
+        f"{said}; name it: --backbone {plain}-quickgelu --pretrained {path} if it is OpenAI's, "
+        f"--backbone {plain} --pretrained {path} if not"
+    )
+
+
+def _same_sizes(named: Mapping[str, Any] | None, config: Mapping[str, Any]) -> bool:
+    """Whether a named architecture has the sizes of a file's."""
+    if named is None or named.get("embed_dim") != config["embed_dim"]:
+        return False
+    pairs = (("vision_cfg", ("layers", "width", "image_size")), ("text_cfg", ("layers", "width")))
+    return all(
+        named.get(part, {}).get(key) == config[part][key] for part, keys in pairs for key in keys
     )
 
 

@@ -5,9 +5,10 @@ publishes its models, is a program: it is opened only if its sha256 is a publish
 vouches for it.
 
 What no shape tells, the activation and the width of a head, is the same in every model that
-OpenAI published: QuickGELU, 64.
+OpenAI published: QuickGELU, 64. A training checkpoint of open_clip's has the same names and GELU.
 """
 
+import contextlib
 import hashlib
 import json
 import re
@@ -25,10 +26,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from ncscope.errors import BackboneError
+from ncscope.errors import BackboneError, CheckpointError
+from ncscope.pickles.objects import MalformedError
+from ncscope.pickles.tensors import state_of
 
 _EXTRA_KEYS = ("input_resolution", "context_length", "vocab_size")  # numbers beside the weights
 VOCABULARY = 49408
+_LEARNERS = ("prompt_learner.", "image_encoder.", "text_encoder.")  # keys of prompt learners
 _WEIGHTS, _CONFIG = "open_clip_model.safetensors", "open_clip_config.json"
 _WIDEST_VIT = 1024  # wider ones (ViT-H, -g, -G; none is OpenAI's) have heads of another width
 
@@ -38,8 +42,14 @@ class Weights:
     """Tensors of a CLIP model, on the CPU, `module.` dropped from their names."""
 
     tensors: dict[str, Tensor]
-    openais: bool  # in the form in which OpenAI publishes its models
-    wrapped: bool  # inside `state_dict` or `module.`: a training checkpoint, so not OpenAI's
+    openais: bool  # in the form in which OpenAI publishes its models: QuickGELU
+    openclips: bool  # a training checkpoint as open_clip writes them: GELU, if no name says else
+    quick_named: bool = False  # the training run was called after a `-quickgelu` model
+
+    @property
+    def halved(self) -> bool:
+        """Half precision throughout, which neither publishes, and users of OpenAI's models make."""
+        return all(t.dtype == torch.float16 for t in self.tensors.values() if t.ndim)
 
 
 def read_weights(
@@ -81,6 +91,9 @@ def _read_torch(path: Path) -> object:
     except Exception as error:  # a damaged pickle can raise anything
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         if "Unsupported global" in str(error) or "Unsupported class" in str(error):
+            with contextlib.suppress(MalformedError, CheckpointError, OSError, MemoryError):
+                state, blob = state_of(path)  # other objects beside the weights are left out
+                return {**blob, "state_dict": state} if "state_dict" in blob else state
             reason = "it names classes other than tensors, and loading those could run code"
         elif reason.startswith("Weights only load failed"):  # and advice to load it all the same
             reason = "damaged, or no file of plain tensors"
@@ -102,7 +115,7 @@ def _read_torchscript(
     kept = None if cache_dir is None else cache_dir / "backbones" / digest[:32]
     if kept is not None and (kept / _WEIGHTS).is_file():
         try:
-            return Weights(load_file(kept / _WEIGHTS), openais=True, wrapped=False)
+            return Weights(load_file(kept / _WEIGHTS), openais=True, openclips=False)
         except (SafetensorError, OSError):
             shutil.rmtree(kept, ignore_errors=True)  # damaged: made again below
     if not trust and digest not in published:
@@ -120,7 +133,7 @@ def _read_torchscript(
     tensors = {name: value.contiguous().clone() for name, value in weights.tensors.items()}
     if kept is not None:
         _keep(kept, tensors, architecture(tensors, where=str(path)))
-    return Weights(tensors, openais=True, wrapped=False)
+    return Weights(tensors, openais=True, openclips=False)
 
 
 def _sha256(path: Path) -> str:
@@ -149,19 +162,28 @@ def _unwrapped(blob: object, path: Path) -> Weights:
     if not isinstance(state, Mapping) or not state:
         found = type(blob).__name__ if not isinstance(blob, dict) else "an empty one"
         raise BackboneError(f"{path}: expected a state dict of named tensors, got {found}")
-    wrapped = state is not blob or all(str(key).startswith("module.") for key in state)
+    inside = isinstance(blob, dict) and state is not blob
+    trained = (inside and "epoch" in blob) or all(str(key).startswith("module.") for key in state)
+    run = blob.get("name") if inside else None
     tensors = {str(key).removeprefix("module."): value for key, value in state.items()}
     extras = [tensors.pop(key, None) for key in _EXTRA_KEYS]
+    learned = [key for key in tensors if key == "ctx" or key.startswith(_LEARNERS)]
+    if learned:
+        raise BackboneError(
+            f"{path}: a prompt learner's checkpoint (`{learned[0]}`), not a CLIP; give it "
+            f"as SOURCE (--backbone checkpoint takes the towers in it), and its CLIP as --backbone"
+        )
     others = [key for key, value in tensors.items() if not isinstance(value, Tensor)]
     if others:
         raise BackboneError(
             f"{path}: `{others[0]}` is a {type(tensors[others[0]]).__name__}; expected a state "
             f"dict of named tensors (a whole model or a prompt learner's checkpoint?)"
         )
-    openais = not wrapped and (
+    openais = not trained and (
         any(extra is not None for extra in extras) or _precision_is_openais(tensors)
     )
-    return Weights(tensors, openais=openais, wrapped=wrapped)
+    quick = isinstance(run, str) and "quickgelu" in run.casefold()
+    return Weights(tensors, openais=openais, openclips=trained, quick_named=quick)
 
 
 def _precision_is_openais(tensors: Mapping[str, Tensor]) -> bool:

@@ -1,7 +1,9 @@
+import argparse
 import json
 import sys
 
 import huggingface_hub.constants
+import numpy as np
 import open_clip
 import pytest
 import torch
@@ -24,6 +26,11 @@ from tests.tiny_clip import (
 )
 
 TEXTS = ["a photo of a cat.", "a photo of a slow loris."]
+
+
+def published(state):
+    """The state with one of the numbers that OpenAI's archives carry beside the weights."""
+    return {**state, "input_resolution": torch.tensor(32)}
 
 
 def pixels(size=32):
@@ -50,7 +57,7 @@ def assert_same_model(backbone, model, *, size=32, atol=1e-6):
 
 @pytest.mark.parametrize(("config", "size"), [(VIT, 32), (RESNET, 64)], ids=["ViT", "ResNet"])
 def test_an_openai_state_dict_tells_its_architecture(tmp_path, config, size):
-    torch.save(tiny_state(config), tmp_path / "clip.pt")
+    torch.save(published(tiny_state(config)), tmp_path / "clip.pt")
     backbone = load_backbone(tmp_path / "clip.pt")
     assert_same_model(backbone, tiny_model(config), size=size)
     assert (backbone.width, backbone.context_length, backbone.image_size) == (32, 77, size)
@@ -91,8 +98,57 @@ def test_a_file_that_hides_its_activation_is_loaded_as_named_with_a_warning(tmp_
     backbone = load_backbone(named, pretrained=str(tmp_path / "clip.pt"))
     assert_same_model(backbone, tiny_model(quick_gelu=False))
     assert "name `Tiny-16-quickgelu`" in backbone.description["warnings"][0]
-    alone = load_backbone(tmp_path / "clip.pt")
-    assert "taken for OpenAI's, with QuickGELU" in alone.description["warnings"][0]
+
+
+@pytest.mark.usefixtures("named")
+def test_a_file_alone_that_hides_its_activation_is_refused_with_both_commands(tmp_path):
+    path = tmp_path / "clip.pt"
+    torch.save(tiny_state(), path)
+    with pytest.raises(BackboneError, match=r"QuickGELU \(OpenAI's weights\) or GELU") as refusal:
+        load_backbone(path)
+    assert f"--backbone Tiny-16-quickgelu --pretrained {path} if it is OpenAI's" in str(
+        refusal.value
+    )
+    assert f"--backbone Tiny-16 --pretrained {path} if not" in str(refusal.value)
+    torch.save({"state_dict": tiny_state()}, path)
+    with pytest.raises(BackboneError, match="nothing in it tells whether"):
+        load_backbone(path)
+
+
+def test_a_file_of_no_known_sizes_is_sent_to_a_folder(tmp_path):
+    torch.save(tiny_state(), tmp_path / "clip.pt")
+    with pytest.raises(BackboneError, match="keep it in an open_clip folder, with `quick_gelu`"):
+        load_backbone(tmp_path / "clip.pt")
+
+
+BESIDE = {
+    "nothing": {},
+    "a NumPy number": {"best": np.float64(0.5)},
+    "a namespace": {"args": argparse.Namespace(lr=0.1)},
+}
+
+
+@pytest.mark.parametrize("beside", BESIDE)
+@pytest.mark.parametrize(("run", "quick"), [("ViT-B-16-lr", False), ("ViT-quickgelu", True)])
+def test_a_training_checkpoint_of_open_clips_alone_has_gelu(tmp_path, beside, run, quick):
+    state = {f"module.{name}": value for name, value in tiny_state().items()}
+    blob = {"epoch": 3, "name": run, "state_dict": state, "optimizer": {}, **BESIDE[beside]}
+    torch.save(blob, tmp_path / "epoch_3.pt")
+    backbone = load_backbone(tmp_path / "epoch_3.pt")
+    assert_same_model(backbone, tiny_model(quick_gelu=quick))
+    other = tiny_model(quick_gelu=not quick).encode_image(pixels())
+    assert (backbone.encode_image(pixels()) - other).abs().max() > 0.03
+    [note] = backbone.description["warnings"]
+    assert ("QuickGELU, as its run is called" in note) == quick
+
+
+@pytest.mark.parametrize("wrapped", [True, False])
+def test_a_prompt_learners_file_is_no_backbone_and_that_is_said(tmp_path, wrapped):
+    state = {"prompt_learner.ctx": torch.zeros(4, 64), "image_encoder.proj": torch.zeros(2, 2)}
+    beside = {"epoch": 5, "optimizer": {"live": argparse.Namespace()}}
+    torch.save({"state_dict": state, **beside} if wrapped else state, tmp_path / "model.pth")
+    with pytest.raises(BackboneError, match=r"a prompt learner's checkpoint \(`prompt_learner"):
+        load_backbone(tmp_path / "model.pth")
 
 
 @pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
@@ -149,12 +205,13 @@ def test_the_model_is_frozen_and_described_in_json(named):
 
 
 def test_the_digest_sees_the_activation_the_weights_and_nothing_else(tmp_path, named):
-    torch.save(tiny_state(), tmp_path / "a.pt")
-    save_file(tiny_state(), tmp_path / "b.safetensors")
+    torch.save(published(tiny_state()), tmp_path / "a.pt")
+    save_file(published(tiny_state()), tmp_path / "b.safetensors")
     digest = load_backbone(tmp_path / "a.pt").digest
     assert load_backbone(tmp_path / "b.safetensors").digest == digest
-    assert load_backbone(named, pretrained=str(tmp_path / "a.pt")).digest != digest
-    torch.save(tiny_state(seed=1), tmp_path / "c.pt")
+    torch.save(tiny_state(), tmp_path / "named.pt")
+    assert load_backbone(named, pretrained=str(tmp_path / "named.pt")).digest != digest
+    torch.save(published(tiny_state(seed=1)), tmp_path / "c.pt")
     assert load_backbone(tmp_path / "c.pt").digest != digest
 
 
@@ -221,7 +278,7 @@ def test_no_code_named_by_a_file_runs(tmp_path):
 
 
 def test_torch_files_are_read_with_weights_only(tmp_path, monkeypatch):
-    torch.save(tiny_state(), tmp_path / "clip.pt")
+    torch.save(published(tiny_state()), tmp_path / "clip.pt")
     options = []
     load = torch.load
     monkeypatch.setattr(torch, "load", lambda *a, **k: (options.append(k), load(*a, **k))[1])
@@ -315,13 +372,14 @@ def changed(**changes):
             del state[key]
         else:
             state[key] = value
-    return state
+    return published(state)
 
 
 @pytest.mark.parametrize(
     ("state", "message"),
     [
-        ({"ctx": torch.zeros(4, 8)}, "no CLIP state dict in OpenAI's format"),
+        ({"ctx": torch.zeros(4, 8)}, r"a prompt learner's checkpoint \(`ctx`\), not a CLIP"),
+        ({"a": torch.zeros(2)}, "no CLIP state dict in OpenAI's format"),
         ({"a": 3}, r"`a` is a int; expected a state dict"),
         ([1], "expected a state dict of named tensors, got list"),
         (changed(ln_final__weight=None), r"1 weights are missing \(`ln_final.weight`\)"),
