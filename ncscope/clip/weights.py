@@ -162,9 +162,9 @@ def _unwrapped(blob: object, path: Path) -> Weights:
     if not isinstance(state, Mapping) or not state:
         found = type(blob).__name__ if not isinstance(blob, dict) else "an empty one"
         raise BackboneError(f"{path}: expected a state dict of named tensors, got {found}")
-    inside = isinstance(blob, dict) and state is not blob
-    trained = (inside and "epoch" in blob) or all(str(key).startswith("module.") for key in state)
-    run = blob.get("name") if inside else None
+    around = blob if isinstance(blob, dict) and state is not blob else {}
+    trained = "epoch" in around or all(str(key).startswith("module.") for key in state)
+    run = around.get("name")
     tensors = {str(key).removeprefix("module."): value for key, value in state.items()}
     extras = [tensors.pop(key, None) for key in _EXTRA_KEYS]
     learned = [key for key in tensors if key == "ctx" or key.startswith(_LEARNERS)]
