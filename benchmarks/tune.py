@@ -22,8 +22,7 @@ from ncscope.clip.text_tower import Flow, Prompts, TextTower
 from ncscope.tuning.inputs import FeatureInputs
 from ncscope.tuning.objective import Objective
 from ncscope.tuning.recipe import recipe_of
-from ncscope.tuning.running import RunningMeans
-from ncscope.tuning.step import Setting, step_gradients
+from ncscope.tuning.step import Setting, new_loss, step_gradients
 from ncscope.tuning.trainee import Trainee, new_trainee
 from ncscope.zoo.learners import cocoop, coop, maple
 
@@ -100,9 +99,7 @@ def setting_of(row: str, backbone: Backbone, classes: int, *, cached: bool) -> S
 
 def one_step(setting: Setting) -> list[Tensor]:
     size = len(setting.inputs.labels)
-    width = setting.trainee.backbone.width
-    running = RunningMeans(len(setting.classnames), width, setting.trainee.backbone.device)
-    return step_gradients(setting, torch.arange(size), 0, running)[0]
+    return step_gradients(setting, torch.arange(size), 0, new_loss(setting))[0]
 
 
 def timed(setting: Setting, repeats: int) -> tuple[float, Tensor]:

@@ -29,10 +29,12 @@ if TYPE_CHECKING:
     from ncscope.grids.sweep import sweep
     from ncscope.page.analyze import analyze
     from ncscope.page.report import Report
+    from ncscope.tuning.npt import NPTLoss
     from ncscope.tuning.tune import Tuned, tune
 
 _HOMES = {
     "Comparison": "ncscope.comparison.compare",
+    "NPTLoss": "ncscope.tuning.npt",
     "Features": "ncscope.features.bundle",
     "Report": "ncscope.page.report",
     "Tuned": "ncscope.tuning.tune",
@@ -53,6 +55,7 @@ __all__ = [
     "Comparison",
     "DataError",
     "Features",
+    "NPTLoss",
     "NcscopeError",
     "Report",
     "ShapeError",

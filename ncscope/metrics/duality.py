@@ -193,11 +193,15 @@ def labelled_rows(
 
 
 def class_balanced_mean(values: Tensor, labels: Tensor, num_classes: int) -> Tensor:
-    """Mean over the classes present of the mean over each class's samples; values (N,)."""
+    """Mean over the classes present of the mean over each class's samples.
+
+    Of values (N,) a scalar; of rows (N, D) their class-balanced centre (D,). NaN without samples.
+    """
     counts = torch.bincount(labels, minlength=num_classes)
-    sums = values.new_zeros(num_classes).index_add(0, labels, values)
+    sums = values.new_zeros(num_classes, *values.shape[1:]).index_add(0, labels, values)
     present = counts > 0
-    return (sums[present] / counts[present]).mean()
+    each = counts[present].view(-1, *[1] * (values.ndim - 1))
+    return (sums[present] / each).mean(dim=0)
 
 
 def modality_gap(text: Tensor, image_means: Tensor) -> Tensor:

@@ -8,8 +8,9 @@ text feature: its own images pull, others push (a reading of Remarks 1-3 on clas
 
 The definitions are this project's own. NPT's are means, so that a weight means the same on 10
 classes and on 1000: over the classes present, of the mean over each class's samples; label -1 is
-ignored. All terms are differentiable. Only cosines enter, `dispersion` apart, so nothing needs
-normalising first.
+ignored. All terms are differentiable. Between uncentred vectors only cosines enter, `dispersion`
+apart; centred ones, with `image_mean`, are used as given: normalise text and features first, and
+take the class-balanced mean of the unit rows, as `ncscope.NPTLoss` does.
 
 N samples of a batch, K classes, D embedding width, M clusters.
 """
@@ -41,7 +42,7 @@ def push_pull(
     `pull="linear"` takes 1 - cos(f, g_y) as the first part, i.e. `delta_mid_batch` plus the push.
 
     Args:
-        image_mean: (D,) running mean of image features; given, cosines are taken between
+        image_mean: (D,) class-balanced mean of image features; given, cosines are taken between
             g_k - mean(G) and f - image_mean (`centred`), which removes the modality gap.
 
     Returns:

@@ -19,6 +19,16 @@ def normalise_rows(rows: Tensor) -> Tensor:
     return rows / rows.norm(dim=-1, keepdim=True)
 
 
+def unit_text(text: Tensor) -> Tensor:
+    """Unit rows (K, D) of text features (K, D), or (N, K, D) where they depend on the image.
+
+    The latter are the directions of their mean over the images, each image's rows normalised first:
+    what the geometry of such text is measured on.
+    """
+    rows = normalise_rows(text)
+    return rows if rows.ndim == 2 else normalise_rows(rows.mean(dim=0))
+
+
 def centre_rows(rows: Tensor) -> Tensor:
     """Subtract the mean row from each of (K, D) rows.
 

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 import ncscope.metrics as metrics
 from ncscope.data.images import ImageSet
 from ncscope.features.forward import encode_images
 from ncscope.features.processes import ALONE, Spread, own_parts, put_together
+from ncscope.metrics.rows import unit_text
 from ncscope.tuning.losses import logits_of
 from ncscope.zoo.learners.learner import Learner
 
@@ -67,12 +67,10 @@ def quick_measures(image: Tensor, labels: Tensor, text: Tensor, scale: Tensor) -
     """What the log keeps of an evaluation; every number is a function of `ncscope.metrics`.
 
     `accuracy` and `ece` are fractions. Measures of text features that depend on the image are
-    those of their mean.
+    those of their mean direction, as in a report.
     """
-    logits = logits_of(image, text, scale)
-    rows = F.normalize(text if text.ndim == 2 else text.mean(dim=0), dim=-1)
-    samples = F.normalize(image, dim=-1)
-    means = metrics.class_moments(samples, labels, len(rows)).means.to(rows)
+    logits, rows = logits_of(image, text, scale), unit_text(text)
+    means = metrics.class_moments(metrics.normalise_rows(image), labels, len(rows)).means.to(rows)
     both = {"raw": False, "centred": True}
     return {
         "accuracy": float(metrics.top1(logits, labels)),

@@ -1,7 +1,10 @@
 """The objective L = CE + w1 L_LC + w2 L_MI by named forms; every term is a function of the metrics.
 
-B images of a batch, K classes, D embedding width. After arXiv:2306.15955, whose formulas are not
-available to this project; `ncscope.metrics.objective` says what each term is.
+Terms are taken of unit rows, as the measures of a report are, centred ones about the class-balanced
+mean: `ncscope.tuning.npt` prepares them. After arXiv:2306.15955, whose formulas are not available
+to this project; `ncscope.metrics.objective` says what each term is.
+
+B images of a batch, K classes, D embedding width.
 """
 
 from collections.abc import Callable
@@ -12,6 +15,7 @@ from torch import Tensor
 
 import ncscope.metrics as metrics
 from ncscope.errors import DataError
+from ncscope.metrics.rows import unit_text
 
 LCD_FORMS = ("cosine", "frobenius", "anchored", "dispersion", "orthogonal")
 MID_FORMS = (
@@ -67,6 +71,12 @@ class Objective:
                 )
 
     @property
+    def remembers(self) -> bool:
+        """Whether a term needs the class means of more images than a batch has."""
+        mid = self.regulariser == "npt" and self.mid_weight > 0
+        return mid and (self.centred or self.mid_form == "frobenius")
+
+    @property
     def active(self) -> bool:
         """Whether anything is added to the method's own loss."""
         return self.regulariser == "cpt" or (
@@ -76,106 +86,117 @@ class Objective:
 
 @dataclass(frozen=True, eq=False)
 class Reference:
-    """What terms refer to beside the batch; each None where no term asks for it."""
+    """What NPT's terms refer to beside a batch; each None where no term asks for it."""
 
-    image_mean: Tensor | None = None  # (D,), running, of all images: `centred`
-    class_means: Tensor | None = None  # (K, D), running: `frobenius`
-    frozen_text: Tensor | None = None  # (K, D), without prompts: CPT
-    clusters: Tensor | None = None  # (K,): CPT
+    class_means: Tensor | None = None  # (K, D), of unit image features: `centred`, `frobenius`
+    seen: Tensor | None = None  # (K,) bool, which of them are of images; the rest are no means
     anchor: Tensor | None = None  # (K, D), a fixed frame
 
+    @property
+    def centre(self) -> Tensor:
+        """(D,) class-balanced mean of the images."""
+        assert self.class_means is not None
+        assert self.seen is not None
+        return self.class_means[self.seen].mean(dim=0)
 
-def regularisers(
+
+def npt_terms(
     objective: Objective, image: Tensor, labels: Tensor, text: Tensor, reference: Reference
 ) -> dict[str, tuple[float, Tensor]]:
-    """Weight and value of each term that is switched on, by name.
+    """Weight and value of each of NPT's terms that is switched on, by name.
 
     Args:
-        image: (B, D) features as the tower gives them.
+        image: (B, D) unit rows.
         labels: (B,) in 0..K-1.
-        text: (K, D), or (B, K, D) where text features depend on the image: L_LC is then averaged
-            over the images.
+        text: (K, D) unit rows, or (B, K, D) where text features depend on the image: their geometry
+            is that of `unit_text`, and an image is compared with its own.
     """
-    if objective.regulariser == "cpt":
-        return _cpt(objective, image, labels, text, reference)
     terms: dict[str, tuple[float, Tensor]] = {}
-    if objective.regulariser == "npt" and objective.lcd_weight:
-        terms["lcd"] = (objective.lcd_weight, _over_images(text, _lcd(objective, reference)))
-    if objective.regulariser == "npt" and objective.mid_weight:
-        terms["mid"] = (objective.mid_weight, _mid(objective, image, labels, text, reference))
+    if objective.lcd_weight:
+        terms["lcd"] = (objective.lcd_weight, _lcd(objective, unit_text(text), reference))
+    if objective.mid_weight and objective.mid_form == "frobenius":
+        terms["mid"] = (objective.mid_weight, _cross(objective, unit_text(text), reference))
+    elif objective.mid_weight:
+        value = _by_image(image, labels, text, _mid(objective, reference))
+        terms["mid"] = (objective.mid_weight, value)
     return terms
 
 
-def _lcd(objective: Objective, reference: Reference) -> Callable[[Tensor], Tensor]:
-    """L_LC of (K, D) text features."""
-    form, centred = objective.lcd_form, objective.centred
-    if form == "cosine":
-        return lambda text: metrics.delta_lcd(text, power=2, centred=centred)
-    if form == "frobenius":
-        return lambda text: metrics.delta_lcd(text, form="frobenius", centred=centred)
-    if form == "dispersion":
-        return lambda text: -metrics.dispersion(text)
-    if form == "orthogonal":
-        return metrics.orthogonality
-    return lambda text: metrics.anchored(text, reference.anchor)
-
-
-def _mid(
-    objective: Objective, image: Tensor, labels: Tensor, text: Tensor, reference: Reference
-) -> Tensor:
-    """L_MI; with text features of every image's own, class-balanced over the images' terms."""
-    if text.ndim == 2:
-        return _mid_of(objective, image, labels, text, reference)
-    if objective.mid_form == "frobenius":
-        return _mid_of(objective, image, labels, text.mean(dim=0), reference)
-    rows = [
-        _mid_of(objective, image[i : i + 1], labels[i : i + 1], text[i], reference)
-        for i in range(len(text))
-    ]
-    return metrics.class_balanced_mean(torch.stack(rows), labels, text.shape[1])
-
-
-def _mid_of(
-    objective: Objective, image: Tensor, labels: Tensor, text: Tensor, reference: Reference
-) -> Tensor:
-    mean = reference.image_mean if objective.centred else None
-    form = objective.mid_form
-    if form == "push_pull":
-        return metrics.push_pull(image, labels, text, image_mean=mean)
-    if form == "push_pull_linear":
-        return metrics.push_pull(image, labels, text, pull="linear", image_mean=mean)
-    if form == "align":
-        return metrics.delta_mid_batch(image, labels, text)
-    if form == "dot_regression":
-        return metrics.dot_regression(image, labels, text, image_mean=mean)
-    if form == "log":
-        return metrics.log_collapse(image, labels, text, image_mean=mean)
-    if form == "frobenius":
-        assert reference.class_means is not None
-        centre = "both" if objective.centred else "none"
-        return metrics.cross_etf_distance(text, reference.class_means, center=centre)
-    frame = metrics.nearest_etf(text.detach()) if reference.anchor is None else reference.anchor
-    return metrics.dot_regression(image, labels, frame.to(text))
-
-
-def _cpt(
-    objective: Objective, image: Tensor, labels: Tensor, text: Tensor, reference: Reference
+def cpt_terms(
+    objective: Objective,
+    image: Tensor,
+    labels: Tensor,
+    text: Tensor,
+    *,
+    frozen_text: Tensor,
+    clusters: Tensor,
 ) -> dict[str, tuple[float, Tensor]]:
-    frozen, clusters = reference.frozen_text, reference.clusters
-    assert frozen is not None
-    assert clusters is not None
-    mean_text = text if text.ndim == 2 else text.mean(dim=0)
+    """Weight and value of CPT's three losses, of features as for `npt_terms`.
+
+    Args:
+        frozen_text: (K, D) without prompts.
+        clusters: (K,) of each class.
+    """
+    rows = unit_text(text)
     tetf, centre, residual = objective.cpt_weights
     return {
-        "tetf": (tetf, _over_images(text, lambda rows: metrics.cpt_tetf(rows, clusters))),
-        "cc": (centre, metrics.cpt_cc(image, labels, mean_text)),
-        "rs": (residual, metrics.cpt_rs(mean_text, frozen)),
+        "tetf": (tetf, metrics.cpt_tetf(rows, clusters)),
+        "cc": (centre, _by_image(image, labels, text, metrics.cpt_cc)),
+        "rs": (residual, metrics.cpt_rs(rows, frozen_text)),
     }
 
 
-def _over_images(text: Tensor, term: Callable[[Tensor], Tensor]) -> Tensor:
-    """A term of (K, D) text features, averaged over images that have their own."""
-    return term(text) if text.ndim == 2 else torch.stack([term(rows) for rows in text]).mean()
+def _lcd(objective: Objective, text: Tensor, reference: Reference) -> Tensor:
+    """L_LC of (K, D) text features."""
+    form, centred = objective.lcd_form, objective.centred
+    if form == "cosine":
+        return metrics.delta_lcd(text, power=2, centred=centred)
+    if form == "frobenius":
+        return metrics.delta_lcd(text, form="frobenius", centred=centred)
+    if form == "dispersion":
+        return -metrics.dispersion(text)
+    if form == "orthogonal":
+        return metrics.orthogonality(text)
+    return metrics.anchored(text, reference.anchor)
+
+
+def _cross(objective: Objective, text: Tensor, reference: Reference) -> Tensor:
+    """`etf_distance/cross` of (K, D) text features and the class means there are."""
+    assert reference.class_means is not None
+    assert reference.seen is not None
+    seen, center = reference.seen, "both" if objective.centred else "none"
+    return metrics.cross_etf_distance(text[seen], reference.class_means[seen], center=center)
+
+
+def _mid(objective: Objective, reference: Reference) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+    """L_MI of (B, D) image features, their labels and (K, D) text features."""
+    mean = reference.centre if objective.centred else None
+    form = objective.mid_form
+    if form == "push_pull":
+        return lambda i, y, t: metrics.push_pull(i, y, t, image_mean=mean)
+    if form == "push_pull_linear":
+        return lambda i, y, t: metrics.push_pull(i, y, t, pull="linear", image_mean=mean)
+    if form == "align":
+        return metrics.delta_mid_batch
+    if form == "dot_regression":
+        return lambda i, y, t: metrics.dot_regression(i, y, t, image_mean=mean)
+    if form == "log":
+        return lambda i, y, t: metrics.log_collapse(i, y, t, image_mean=mean)
+    return lambda i, y, t: metrics.dot_regression(i, y, _frame(t, reference.anchor))
+
+
+def _frame(text: Tensor, anchor: Tensor | None) -> Tensor:
+    return metrics.nearest_etf(text.detach()) if anchor is None else anchor.to(text)
+
+
+def _by_image(
+    image: Tensor, labels: Tensor, text: Tensor, term: Callable[[Tensor, Tensor, Tensor], Tensor]
+) -> Tensor:
+    """A term of a batch; with text of every image's own, class-balanced over the images' terms."""
+    if text.ndim == 2:
+        return term(image, labels, text)
+    each = [term(image[i : i + 1], labels[i : i + 1], text[i]) for i in range(len(text))]
+    return metrics.class_balanced_mean(torch.stack(each), labels, text.shape[1])
 
 
 def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:

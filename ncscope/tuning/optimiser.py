@@ -58,7 +58,7 @@ def combined(
     if relative:
         for name in REGULARISERS:
             if name in factors:
-                factors[name] = factors[name] * norms["ce"] / norms[name].clamp_min(1e-30)
+                factors[name] = factors[name] * relative_factor(norms["ce"], norms[name])
     if prograd:
         each = {**each, "ce": without_conflict(each["ce"], each["general"])}
         factors["general"] = 0 * one
@@ -68,10 +68,9 @@ def combined(
     ]
 
 
-def added(total: Sequence[Tensor] | None, new: Sequence[Tensor], share: float) -> list[Tensor]:
-    """The total so far, None at first, and `share` of new gradients."""
-    scaled = [share * gradient for gradient in new]
-    return scaled if total is None else [a + b for a, b in zip(total, scaled, strict=True)]
+def relative_factor(cross_entropy: Tensor, term: Tensor) -> Tensor:
+    """What makes a term's gradient as long as cross-entropy's, of both norms; 0 if it has none."""
+    return torch.where(term > 0, cross_entropy / term, 0)
 
 
 def norm(gradients: Sequence[Tensor]) -> Tensor:

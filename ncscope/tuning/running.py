@@ -5,58 +5,76 @@ than a batch has; a plot over time needs every evaluation.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
-import torch.nn.functional as F
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
+from ncscope.errors import ShapeError
+from ncscope.metrics.rows import normalise_rows, unit_text
 from ncscope.writing import replacing
 
-_KEPT = 0.9  # of the old mean at every step
+_KEPT = 0.9  # of the old mean of a class at every step, where nobody says how many images it has
 
 
-class RunningMeans:
-    """Exponential means of normalised image features: of all, and of each class."""
+class RunningMeans(nn.Module):
+    """Means of unit image features, by class, over the steps. Buffers, empty before the first.
 
-    def __init__(self, num_classes: int, width: int, device: torch.device) -> None:
-        self.total = torch.zeros(width, device=device)
-        self.classes = torch.zeros(num_classes, width, device=device)
-        self.seen = torch.zeros(num_classes, dtype=torch.bool, device=device)
-        self.begun = torch.zeros((), dtype=torch.bool, device=device)
+    `classes` (K, D), 0 for classes not seen; `seen` (K,). A class comes in as it is; then as many
+    of its `counts` training images as a batch shows weigh by their share, so that a batch of all
+    of them is their mean exactly. Without counts a step weighs a tenth.
+    """
 
-    def update(self, image: Tensor, labels: Tensor) -> None:
-        """Take in a batch of (B, D) features; the first of a class is its mean as it is."""
-        rows = F.normalize(image.detach().float(), dim=-1)
-        mean, means, present = rows.mean(dim=0), *class_means(rows, labels, len(self.classes))
-        self.total = torch.where(self.begun, _KEPT * self.total + (1 - _KEPT) * mean, mean)
-        mixed = torch.where(self.seen[:, None], _KEPT * self.classes + (1 - _KEPT) * means, means)
-        self.classes = torch.where(present[:, None], mixed, self.classes)
-        self.seen, self.begun = self.seen | present, torch.ones_like(self.begun)
+    classes: Tensor
+    seen: Tensor
+    counts: Tensor | None
 
-    def with_batch(self, image: Tensor, labels: Tensor) -> Tensor:
-        """(K, D) class means, through which gradients flow to the classes of this batch."""
-        means, present = class_means(F.normalize(image, dim=-1), labels, len(self.classes))
-        mixed = torch.where(self.seen[:, None], _KEPT * self.classes + (1 - _KEPT) * means, means)
-        return torch.where(present[:, None], mixed, self.classes)
+    def __init__(self, counts: Tensor | None = None) -> None:
+        super().__init__()
+        self.register_buffer("classes", torch.zeros(0, 0))
+        self.register_buffer("seen", torch.zeros(0, dtype=torch.bool))
+        self.register_buffer("counts", counts, persistent=False)
 
-    def tensors(self) -> dict[str, Tensor]:
-        """The state, to be saved."""
-        return {
-            "running.total": self.total,
-            "running.classes": self.classes,
-            "running.seen": self.seen,
-            "running.begun": self.begun,
-        }
+    def with_batch(self, rows: Tensor, labels: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
+        """(K, D) class means with (B, D) unit rows taken in, and (K,) which classes they are of.
 
-    def restore(self, tensors: dict[str, Tensor]) -> None:
-        """Take up a saved state."""
-        self.total, self.classes, self.seen, self.begun = (
-            tensors[f"running.{name}"].to(self.total.device)
-            for name in ("total", "classes", "seen", "begun")
-        )
+        Gradients flow to the rows. Nothing is remembered before `remember`.
+
+        Raises:
+            ShapeError: other classes or another width than before.
+        """
+        means, shown = class_means(rows, labels, num_classes)
+        present = shown > 0
+        if not len(self.seen):
+            return means, present
+        if self.classes.shape != means.shape:
+            raise ShapeError(
+                f"the running means are of (K, D) = {tuple(self.classes.shape)}; got images of "
+                f"{tuple(means.shape)}; take a new loss for other classes or another backbone"
+            )
+        old = self.classes.to(means)
+        kept = torch.full_like(shown, _KEPT, dtype=means.dtype)
+        if self.counts is not None:
+            kept = (1 - shown / self.counts.clamp_min(1)).clamp_min(0).to(means)
+        kept = torch.where(self.seen, kept, 0).unsqueeze(1)
+        mixed = kept * old + (1 - kept) * means
+        return torch.where(present.unsqueeze(1), mixed, old), self.seen | present
+
+    def remember(self, means: Tensor, seen: Tensor) -> None:
+        """Keep what `with_batch` gave."""
+        self.classes, self.seen = means.detach(), seen
+
+    def _load_from_state_dict(  # the buffers are as large as what was seen
+        self, state_dict: Mapping[str, Any], prefix: str, *more: Any
+    ) -> None:
+        for name in ("classes", "seen"):
+            found = state_dict.get(prefix + name)
+            if found is not None:
+                setattr(self, name, torch.empty_like(found, device=getattr(self, name).device))
+        super()._load_from_state_dict(state_dict, prefix, *more)
 
 
 class Trajectory:
@@ -68,11 +86,10 @@ class Trajectory:
 
     def add(self, step: int, image: Tensor, labels: Tensor, text: Tensor) -> None:
         """One evaluation: (N, D) image features and (K, D) or (N, K, D) text features."""
-        rows = text if text.ndim == 2 else text.mean(dim=0)
         known = labels >= 0
-        samples = F.normalize(image[known], dim=-1)
+        samples = normalise_rows(image[known])
         means, _ = class_means(samples, labels[known], len(self.classnames))
-        frame = (step, F.normalize(rows, dim=-1).cpu(), means.cpu())
+        frame = (step, unit_text(text).cpu(), means.cpu())
         self._frames = [old for old in self._frames if old[0] != step] + [frame]
 
     def tensors(self) -> dict[str, Tensor]:
@@ -102,7 +119,7 @@ class Trajectory:
 
 
 def class_means(rows: Tensor, labels: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
-    """(K, D) means of the classes present, 0 elsewhere, and (K,) which are present."""
+    """(K, D) means of the classes present, 0 elsewhere, and (K,) how many rows each has."""
     sums = rows.new_zeros(num_classes, rows.shape[1]).index_add(0, labels, rows)
     counts = torch.bincount(labels, minlength=num_classes)
-    return sums / counts.clamp_min(1)[:, None], counts > 0
+    return sums / counts.clamp_min(1)[:, None], counts

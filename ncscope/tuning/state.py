@@ -21,13 +21,14 @@ from ncscope.tuning.log import Log
 from ncscope.tuning.losses import epoch_weights
 from ncscope.tuning.optimiser import new_optimiser, optimiser_tensors, restore_optimiser
 from ncscope.tuning.recipe import Recipe
-from ncscope.tuning.running import RunningMeans, Trajectory
-from ncscope.tuning.step import Setting
+from ncscope.tuning.running import Trajectory
+from ncscope.tuning.step import Setting, new_loss
 from ncscope.writing import replacing
 
 Listener = Callable[[dict[str, Any]], object]
 NAME = "state.safetensors"
-_FORMAT = "ncscope tuning state 1"
+_FORMAT = "ncscope tuning state 2"
+_BEFORE = ("ncscope tuning state 1",)  # whose centred terms and parts of a batch were others
 _MAY_CHANGE = ("data", "processes")  # of a configuration, in a run that goes on
 
 
@@ -61,8 +62,7 @@ class Ongoing:
         self.run, self.setting = run, run.setting
         self.leaves = self.setting.leaves
         self.optimiser = new_optimiser(run.recipe, self.leaves)
-        backbone = self.setting.trainee.backbone
-        self.running = RunningMeans(len(self.setting.classnames), backbone.width, backbone.device)
+        self.npt = new_loss(self.setting)
         averaged = self.setting.trainee.method == "promptsrc"
         self.weights = epoch_weights(run.recipe.epochs, *run.recipe.gpa) if averaged else None
         self.average = [torch.zeros_like(leaf) for leaf in self.leaves] if averaged else []
@@ -89,7 +89,9 @@ class Ongoing:
             with torch.no_grad():
                 leaf.copy_(state.tensors[f"trained.{key}"])
         restore_optimiser(self.optimiser, state.tensors)
-        self.running.restore(state.tensors)
+        npt = {k.removeprefix("npt."): v for k, v in state.tensors.items() if k.startswith("npt.")}
+        if npt:
+            self.npt.load_state_dict(npt)
         self.trajectory.restore(state.tensors)
         if self.weights is not None:
             self.average = [
@@ -107,7 +109,7 @@ class Ongoing:
         tensors = {
             **trained,
             **optimiser_tensors(self.optimiser),
-            **self.running.tensors(),
+            **{f"npt.{k}": v for k, v in self.npt.state_dict().items() if len(v)},
             **self.trajectory.tensors(),
             **average,
         }
@@ -150,12 +152,18 @@ def read_state(path: Path) -> State:
     """Read a state.
 
     Raises:
-        CheckpointError: damaged, or not a state of this version.
+        CheckpointError: damaged, of an earlier version, or no state at all.
     """
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
             metadata = file.metadata() or {}
             tensors = {key: file.get_tensor(key) for key in file.keys()}
+        if metadata.get("format") in _BEFORE:
+            raise CheckpointError(
+                f"{path}: a state of an earlier version of ncscope, whose terms were computed "
+                f"otherwise; expected {_FORMAT!r}; finish the run with that version, or remove the "
+                f"file to begin again"
+            )
         known = json.loads(metadata["state"]) if metadata.get("format") == _FORMAT else None
         if known is not None:
             return State(

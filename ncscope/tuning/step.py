@@ -7,19 +7,20 @@ up to rounding. Prompts are small, so their gradients travel as one tensor.
 """
 
 import contextlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from ncscope.features import processes
-from ncscope.features.processes import ALONE, Spread, everyones
+from ncscope._checks import working
+from ncscope.features.processes import ALONE, Spread
+from ncscope.metrics.rows import normalise_rows
+from ncscope.tuning.exchange import equally, gathered, summed
 from ncscope.tuning.inputs import Inputs
 from ncscope.tuning.losses import classification_loss, logits_of, own_terms
-from ncscope.tuning.objective import Objective, Reference, regularisers
-from ncscope.tuning.optimiser import Term, added, combined, norm, term_gradients
-from ncscope.tuning.running import RunningMeans
+from ncscope.tuning.npt import NPTLoss
+from ncscope.tuning.objective import Objective, cpt_terms
+from ncscope.tuning.optimiser import Term, combined, norm, term_gradients
 from ncscope.tuning.trainee import Trainee
 from ncscope.zoo.learners.learner import Learner
 
@@ -55,15 +56,35 @@ class Setting:
         return list(self.trainee.trained.values())
 
 
+def new_loss(setting: Setting) -> NPTLoss:
+    """NPT's terms of the setting's objective, before the first step; of weight 0 for another's."""
+    asked = setting.objective
+    npt = asked.regulariser == "npt"
+    return NPTLoss(
+        asked.lcd_weight if npt else 0.0,
+        asked.lcd_form,
+        mid_weight=asked.mid_weight if npt else 0.0,
+        mid_form=asked.mid_form,
+        centred=asked.centred,
+        num_classes=len(setting.classnames),
+        anchor=setting.frozen.anchor,
+        class_counts=setting.counts,
+    ).to(setting.counts.device)
+
+
 def step_gradients(
     setting: Setting,
     rows: Tensor,
     epoch: int,
-    running: RunningMeans,
+    npt: NPTLoss,
     *,
     by_term: bool = False,
 ) -> tuple[list[Tensor], dict[str, Tensor], dict[str, Tensor]]:
     """Gradients of the whole objective on one batch, in the order of `setting.leaves`.
+
+    A batch in parts goes through the towers twice: once for its features, of which all terms are
+    taken together, and once for the towers' share of the gradient, part by part. So the result is
+    that of one part, class-balanced and centred terms included.
 
     Args:
         rows: (B,) numbers of the batch's images.
@@ -74,19 +95,20 @@ def step_gradients(
         The gradients; each term's value; each term's gradient norm at the trained tensors, where
         terms were taken apart.
     """
-    weights: dict[str, float] = {}
-    values: dict[str, Tensor] = {}
-    sums: dict[str, list[Tensor]] = {}  # gradients by term, or of all terms under ""
     apart = by_term or setting.objective.relative or setting.trainee.method == "prograd"
-    for part in rows.tensor_split(min(setting.accumulate, len(rows))):
-        share_of_batch = len(part) / len(rows)
-        terms = batch_terms(setting, part, epoch, running)
-        weights = {name: weight for name, (weight, _) in terms.items()}
-        for name, (_, value) in terms.items():
-            values[name] = values.get(name, 0) + share_of_batch * value.detach()
-        for name, found in term_gradients(terms, setting.leaves, apart=apart).items():
-            sums[name] = added(sums.get(name), found, share_of_batch)
-    each = {name: summed(gradients, setting.spread) for name, gradients in sums.items()}
+    batch = shared_out(setting, rows, epoch)
+    if len(batch.parts) == 1:
+        terms = _terms(batch, npt, *_together(batch, *_encoded(batch, batch.parts[0])))
+        found = term_gradients(terms, setting.leaves, apart=apart)
+    else:
+        with torch.no_grad():
+            features = _together(batch, *_in_parts(batch))
+        image, text = (side.detach().requires_grad_() for side in features)
+        terms = _terms(batch, npt, image, text)
+        found = _handed_back(batch, term_gradients(terms, [image, text], apart=apart))
+    weights = {name: weight for name, (weight, _) in terms.items()}
+    values = {name: value.detach() for name, (_, value) in terms.items()}
+    each = {name: summed(gradients, setting.spread) for name, gradients in found.items()}
     if not apart:
         return each[""], values, {}
     norms = {name: norm(gradients) for name, gradients in each.items()}
@@ -100,39 +122,133 @@ def step_gradients(
     return whole, values, norms
 
 
-def batch_terms(
-    setting: Setting, rows: Tensor, epoch: int, running: RunningMeans
-) -> dict[str, Term]:
+def batch_terms(setting: Setting, rows: Tensor, epoch: int, npt: NPTLoss) -> dict[str, Term]:
     """Weight and value of every term on the images `rows`, the cross-entropy `ce` first."""
-    spread, trainee = setting.spread, setting.trainee
-    parts = [rows[rank :: spread.world] for rank in range(spread.world)]
-    own, sizes, everyone = parts[spread.rank], [len(part) for part in parts], torch.cat(parts)
-    labels = setting.inputs.labels[everyone.to(setting.inputs.labels.device)]
+    batch = shared_out(replace(setting, accumulate=1), rows, epoch)
+    return _terms(batch, npt, *_together(batch, *_encoded(batch, batch.parts[0])))
+
+
+@torch.no_grad()
+def begin_means(setting: Setting, npt: NPTLoss, batch_size: int) -> None:
+    """Start running means from one pass over the training images as the first epoch shows them.
+
+    Nothing is done where no term asks for them, or every step shows all images.
+    """
+    count = len(setting.inputs.labels)
+    if not npt.objective.remembers or batch_size in (0, count):
+        return
+    found: list[Tensor] = []
+    order: list[Tensor] = []
+    for rows in torch.arange(count).split(batch_size):
+        batch = shared_out(setting, rows, 0)
+        parts = [_image_side(batch, part)[0] for part in batch.parts]
+        found.append(gathered(torch.cat(parts)[: len(batch.own)], batch.sizes, setting.spread))
+        order.append(batch.labels)
+    npt.begin(torch.cat(found), torch.cat(order), len(setting.classnames))
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Who takes which of a batch's images through the towers, and how many at once."""
+
+    setting: Setting
+    learner: Learner
+    epoch: int
+    own: Tensor  # image numbers of this process
+    parts: tuple[Tensor, ...]  # of `own`; where it has none, of one image that does not count
+    sizes: list[int]  # how many each process has
+    everyone: Tensor  # (B,) image numbers, process after process
+    labels: Tensor  # (B,), in that order
+
+
+def shared_out(setting: Setting, rows: Tensor, epoch: int) -> Batch:
+    """The images `rows` among the processes, and this one's in `accumulate` parts."""
+    spread, labels = setting.spread, setting.inputs.labels
+    shares = [rows[rank :: spread.world] for rank in range(spread.world)]
+    own, everyone = shares[spread.rank], torch.cat(shares)
     # A process that gets no image takes one that does not count: its towers must run all the same.
-    shown = setting.inputs.batch(own if len(own) else everyone[:1], epoch)
-    learner = trainee.learner()
-    with _autocast(setting, shown.device):
-        image = _image_side(learner, shown)
-        text = _text_side(learner, setting.classnames, image)
-    image = gathered(image[: len(own)].float(), sizes, spread)
-    per_image = text.ndim == 3
-    text = text[: len(own)] if per_image else text
-    text = gathered(text.float(), sizes, spread) if per_image else equally(text.float(), spread)
-    frozen = setting.frozen.images
-    near = None if frozen is None else frozen.batch(everyone, epoch)
-    scale = learner.logit_scale
-    return loss_terms(setting, image, labels, text, scale=scale, running=running, near=near)
+    taken = own if len(own) else everyone[:1]
+    return Batch(
+        setting,
+        setting.trainee.learner(),
+        epoch,
+        own,
+        taken.tensor_split(min(setting.accumulate, len(taken))),
+        [len(share) for share in shares],
+        everyone,
+        labels[everyone.to(labels.device)],
+    )
 
 
-def _image_side(learner: Learner, shown: Tensor) -> Tensor:
-    """(B, D) image features, of backbone features or of pixels."""
-    return learner.from_backbone(shown) if learner.from_backbone else learner.encode_pixels(shown)
+def _encoded(batch: Batch, part: Tensor) -> tuple[Tensor, Tensor]:
+    """(b, D) image features of a part, and (K, D) or (b, K, D) text features."""
+    image, text = _image_side(batch, part)
+    return image, _text_side(batch) if text is None else text
 
 
-def _text_side(learner: Learner, classnames: Sequence[str], image: Tensor) -> Tensor:
-    """(K, D) text features, or (B, K, D) where they depend on the image."""
-    names = list(classnames)
-    return learner.by_feature(names, image) if learner.by_feature else learner.encode_names(names)
+def _image_side(batch: Batch, part: Tensor) -> tuple[Tensor, Tensor | None]:
+    """(b, D) image features of a part, and (b, K, D) text features that depend on them, if any."""
+    learner = batch.learner
+    shown = batch.setting.inputs.batch(part, batch.epoch)
+    with _autocast(batch.setting, shown.device):
+        image = (learner.from_backbone or learner.encode_pixels)(shown)
+        if learner.by_feature is None:
+            return working(image), None
+        return working(image), working(learner.by_feature(list(batch.setting.classnames), image))
+
+
+def _text_side(batch: Batch) -> Tensor:
+    """(K, D) text features of a learner whose text does not depend on the image."""
+    with _autocast(batch.setting, batch.labels.device):
+        return working(batch.learner.encode_names(list(batch.setting.classnames)))
+
+
+def _in_parts(batch: Batch) -> tuple[Tensor, Tensor]:
+    """Features of all of this process's parts, as of `_encoded`."""
+    sides = [_image_side(batch, part) for part in batch.parts]
+    by_image = [text for _, text in sides if text is not None]
+    text = torch.cat(by_image) if by_image else _text_side(batch)
+    return torch.cat([image for image, _ in sides]), text
+
+
+def _together(batch: Batch, image: Tensor, text: Tensor) -> tuple[Tensor, Tensor]:
+    """The whole batch's features of every process's own, in the order of `everyone`."""
+    spread, count = batch.setting.spread, len(batch.own)
+    image = gathered(image[:count], batch.sizes, spread)
+    if text.ndim == 2:
+        return image, equally(text, spread)
+    return image, gathered(text[:count], batch.sizes, spread)
+
+
+def _handed_back(batch: Batch, found: dict[str, list[Tensor]]) -> dict[str, list[Tensor]]:
+    """Gradients at this process's leaves from those at the whole batch's (image, text) features."""
+    spread, leaves = batch.setting.spread, batch.setting.leaves
+    start = sum(batch.sizes[: spread.rank])
+    mine = slice(start, start + len(batch.own))
+    total = {name: [torch.zeros_like(leaf) for leaf in leaves] for name in found}
+
+    def add(side: Tensor, name: str, gradient: Tensor) -> None:
+        if side.requires_grad and len(gradient):
+            more = torch.autograd.grad(
+                side, leaves, gradient, retain_graph=True, allow_unused=True, materialize_grads=True
+            )
+            total[name] = [a + b for a, b in zip(total[name], more, strict=True)]
+
+    if batch.learner.by_feature is None:
+        text = _text_side(batch)
+        for name, (_, gradient) in found.items():
+            add(text, name, gradient / spread.world)
+        del text  # before the image tower needs the memory
+    done = 0
+    for part in batch.parts:
+        image, text = _image_side(batch, part)
+        place = slice(done, done + len(part))
+        for name, gradients in found.items():
+            for side, gradient in zip((image, text), gradients, strict=True):
+                if side is not None:
+                    add(side, name, gradient[mine][place])
+        done += len(part)
+    return total
 
 
 def _autocast(setting: Setting, device: torch.device) -> contextlib.AbstractContextManager[object]:
@@ -142,6 +258,13 @@ def _autocast(setting: Setting, device: torch.device) -> contextlib.AbstractCont
     return torch.autocast("cuda", dtype=torch.bfloat16)
 
 
+def _terms(batch: Batch, npt: NPTLoss, image: Tensor, text: Tensor) -> dict[str, Term]:
+    """`loss_terms` of the whole batch's features."""
+    frozen, scale = batch.setting.frozen.images, batch.learner.logit_scale
+    near = None if frozen is None else frozen.batch(batch.everyone, batch.epoch)
+    return loss_terms(batch.setting, image, batch.labels, text, scale=scale, npt=npt, near=near)
+
+
 def loss_terms(
     setting: Setting,
     image: Tensor,
@@ -149,7 +272,7 @@ def loss_terms(
     text: Tensor,
     *,
     scale: Tensor,
-    running: RunningMeans,
+    npt: NPTLoss,
     near: Tensor | None = None,
 ) -> dict[str, Term]:
     """Weight and value of every term of (B, D) image and (K, D) or (B, K, D) text features.
@@ -157,21 +280,12 @@ def loss_terms(
     Args:
         near: (B, D) features of the same images without prompts, for methods that ask for them.
     """
-    frozen = setting.frozen
+    frozen, asked = setting.frozen, setting.objective
     logits = logits_of(image, text, scale)
     loss = classification_loss(
         logits, labels, setting.counts, loss=setting.loss, strength=setting.adjustment
     )
-    class_means = running.with_batch(image, labels)  # before the batch is in the mean
-    running.update(image, labels)
-    reference = Reference(
-        image_mean=running.total,
-        class_means=class_means,
-        frozen_text=frozen.text,
-        clusters=frozen.clusters,
-        anchor=frozen.anchor,
-    )
-    return {
+    terms = {
         "ce": (1.0, loss),
         **own_terms(
             setting.trainee.method,
@@ -181,38 +295,16 @@ def loss_terms(
             frozen_text=frozen.text,
             frozen_image=near,
         ),
-        **regularisers(setting.objective, image, labels, text, reference),
     }
-
-
-def gathered(rows: Tensor, sizes: Sequence[int], spread: Spread) -> Tensor:
-    """The rows of all processes, rank after rank, with gradients to this process's own.
-
-    Args:
-        sizes: rows of each process.
-    """
-    if spread.world == 1:
-        return rows
-    most = max(sizes)
-    padded = torch.cat([rows, rows.new_zeros(most - len(rows), *rows.shape[1:])])
-    parts = everyones(padded.detach(), spread)
-    kept = [part[:size] for part, size in zip(parts, sizes, strict=True)]
-    kept[spread.rank] = rows  # the others' gradients are summed afterwards
-    return torch.cat(kept)
-
-
-def equally(rows: Tensor, spread: Spread) -> Tensor:
-    """What every process computes in full: the same values, a share of the gradient each."""
-    if spread.world == 1:
-        return rows
-    part = rows / spread.world
-    return part + (rows - part).detach()
-
-
-def summed(gradients: list[Tensor], spread: Spread) -> list[Tensor]:
-    """Add up the processes' gradients."""
-    if spread.world == 1:
-        return gradients
-    flat = processes.added(torch.cat([gradient.flatten() for gradient in gradients]), spread)
-    parts = flat.split([gradient.numel() for gradient in gradients])
-    return [part.view_as(g) for part, g in zip(parts, gradients, strict=True)]
+    if asked.regulariser != "cpt":
+        return terms | npt.weighted_terms(image, labels, text)
+    assert frozen.text is not None
+    assert frozen.clusters is not None
+    return terms | cpt_terms(
+        asked,
+        normalise_rows(image),
+        labels,
+        normalise_rows(text),
+        frozen_text=frozen.text,
+        clusters=frozen.clusters,
+    )

@@ -18,14 +18,15 @@ from ncscope.features.processes import ALONE
 from ncscope.tuning.data import Machine
 from ncscope.tuning.inputs import epoch_batches
 from ncscope.tuning.log import Log
+from ncscope.tuning.npt import NPTLoss
 from ncscope.tuning.optimiser import new_optimiser, take_step
 from ncscope.tuning.options import TuneOptions
 from ncscope.tuning.plan import Plan, make_plan
 from ncscope.tuning.recipe import JOINED, MOST_JOINED, learning_rate
 from ncscope.tuning.run import Tuned, finish, start
-from ncscope.tuning.running import RunningMeans, Trajectory
+from ncscope.tuning.running import Trajectory
 from ncscope.tuning.state import Run
-from ncscope.tuning.step import loss_terms
+from ncscope.tuning.step import loss_terms, new_loss
 from ncscope.tuning.train import Trained, check_finite, train
 from ncscope.writing import make_folder
 from ncscope.zoo.learners.parts import class_source
@@ -102,12 +103,11 @@ def train_together(runs: Sequence[Run]) -> list[Trained]:
     tokens = source(list(first.setting.classnames))
     tower = text_tower(trainee.backbone.model)
     optimiser = new_optimiser(recipe, [stacked])
-    size, width = len(first.setting.classnames), trainee.backbone.width
-    running = [RunningMeans(size, width, stacked.device) for _ in runs]
+    losses = [new_loss(run.setting) for run in runs]
     for epoch in range(recipe.epochs):
         text = encode_prompts(tower, with_context(tokens, stacked))  # (R, K, D)
         total = torch.stack(
-            [_loss(run, text[i], epoch, running[i]) for i, run in enumerate(runs)]
+            [_loss(run, text[i], epoch, losses[i]) for i, run in enumerate(runs)]
         ).sum()
         gradients = list(torch.autograd.grad(total, [stacked]))
         take_step(optimiser, [stacked], gradients, learning_rate(recipe, epoch))
@@ -121,15 +121,13 @@ def train_together(runs: Sequence[Run]) -> list[Trained]:
     ]
 
 
-def _loss(run: Run, text: Tensor, epoch: int, running: RunningMeans) -> Tensor:
+def _loss(run: Run, text: Tensor, epoch: int, npt: NPTLoss) -> Tensor:
     """The whole objective of one run, of its (K, D) text features."""
     setting = run.setting
     (rows,) = epoch_batches(setting.inputs.labels, batch_size=0, seed=run.seed, epoch=epoch)
     image = setting.inputs.batch(rows, epoch).float()
     scale = setting.trainee.backbone.logit_scale
-    terms = loss_terms(
-        setting, image, setting.inputs.labels, text.float(), scale=scale, running=running
-    )
+    terms = loss_terms(setting, image, setting.inputs.labels, text.float(), scale=scale, npt=npt)
     return torch.stack([weight * value for weight, value in terms.values()]).sum()
 
 

@@ -20,7 +20,7 @@ from ncscope.tuning.optimiser import take_step
 from ncscope.tuning.recipe import learning_rate
 from ncscope.tuning.running import Trajectory
 from ncscope.tuning.state import NAME, Ongoing, Run
-from ncscope.tuning.step import step_gradients
+from ncscope.tuning.step import begin_means, step_gradients
 
 _SIGNS = ("out of memory", "can't allocate memory")  # a device's, and the CPU allocator's words
 _RUN_AWAY = 1e6  # prompts are about 1; features of weights up to here are numbers still
@@ -51,6 +51,8 @@ def train(run: Run) -> Trained:
     if training.step == 0:
         _evaluate(training, run.before)
     with enough_memory():
+        if training.step == 0:
+            begin_means(run.setting, training.npt, run.recipe.batch_size)
         while training.epoch < run.recipe.epochs:
             _one_epoch(training)
             training.epoch += 1
@@ -84,7 +86,7 @@ def _one_epoch(training: Ongoing) -> None:
     for rows in batches:
         logged = run.log_every > 0 and training.step % run.log_every == 0
         gradients, values, norms = step_gradients(
-            setting, rows, training.epoch, training.running, by_term=logged
+            setting, rows, training.epoch, training.npt, by_term=logged
         )
         if logged:
             _log_step(training, values, norms, lr=lr, total=total)

@@ -12,10 +12,10 @@ from ncscope.data.images import ImageSet
 from ncscope.tuning.initial import depth_limit
 from ncscope.tuning.inputs import feature_inputs, pixel_inputs
 from ncscope.tuning.losses import WITH_FROZEN_IMAGES, WITH_FROZEN_TEXT
+from ncscope.tuning.npt import NPTLoss
 from ncscope.tuning.objective import Objective
 from ncscope.tuning.recipe import Recipe, recipe_of
-from ncscope.tuning.running import RunningMeans
-from ncscope.tuning.step import Frozen, Setting
+from ncscope.tuning.step import Frozen, Setting, new_loss
 from ncscope.tuning.trainee import new_trainee
 
 NAMES = ("cat", "grey_seal", "oak tree")
@@ -83,9 +83,9 @@ def setting(
     )
 
 
-def means(of: Setting) -> RunningMeans:
-    """Running means that have seen nothing."""
-    return RunningMeans(len(of.classnames), of.trainee.backbone.width, torch.device("cpu"))
+def fresh(of: Setting) -> NPTLoss:
+    """The terms that have seen nothing."""
+    return new_loss(of)
 
 
 def changed(recipe: Recipe, name: str, value: int) -> Recipe:

@@ -1,0 +1,46 @@
+"""Rows and gradients among the processes of one training run, so that a loss is of a whole batch.
+
+Each process has the gradient of its own part; `summed` puts the parts together. B images of a
+batch, D embedding width.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from ncscope.features import processes
+from ncscope.features.processes import Spread, everyones
+
+
+def gathered(rows: Tensor, sizes: Sequence[int], spread: Spread) -> Tensor:
+    """The rows of all processes, rank after rank, with gradients to this process's own.
+
+    Args:
+        sizes: rows of each process.
+    """
+    if spread.world == 1:
+        return rows
+    most = max(sizes)
+    padded = torch.cat([rows, rows.new_zeros(most - len(rows), *rows.shape[1:])])
+    parts = everyones(padded.detach(), spread)
+    kept = [part[:size] for part, size in zip(parts, sizes, strict=True)]
+    kept[spread.rank] = rows  # the others' gradients are summed afterwards
+    return torch.cat(kept)
+
+
+def equally(rows: Tensor, spread: Spread) -> Tensor:
+    """What every process computes in full: the same values, a share of the gradient each."""
+    if spread.world == 1:
+        return rows
+    part = rows / spread.world
+    return part + (rows - part).detach()
+
+
+def summed(gradients: list[Tensor], spread: Spread) -> list[Tensor]:
+    """Add up the processes' gradients."""
+    if spread.world == 1:
+        return gradients
+    flat = processes.added(torch.cat([gradient.flatten() for gradient in gradients]), spread)
+    parts = flat.split([gradient.numel() for gradient in gradients])
+    return [part.view_as(g) for part, g in zip(parts, gradients, strict=True)]
