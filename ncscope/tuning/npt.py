@@ -167,15 +167,16 @@ class NPTLoss(nn.Module):
                 f"`label` must be an integer (B,) tensor with B = {len(image)}; got {label.dtype} "
                 f"{tuple(label.shape)}"
             )
-        known = label >= 0
-        if not bool(known.all()):
+        least, most = (int(label.min()), int(label.max())) if len(label) else (-1, -1)
+        if least < -1 or not 0 <= most < size:
+            raise ShapeError(
+                f"the labels of a batch must lie in 0..{size - 1}, not all of them -1 for ignored; "
+                f"got {f'{least}..{most}' if len(label) else 'none'}"
+            )
+        if least < 0:
+            known = label >= 0
             image, label = image[known], label[known]
             text = text if text.ndim == 2 else text[known]
-        if not len(label) or int(label.max()) >= size:
-            found = f"up to {int(label.max())}" if len(label) else "none"
-            raise ShapeError(
-                f"the labels of a batch must lie in 0..{size - 1}, -1 for ignored; got {found}"
-            )
         return normalise_rows(image), label.long(), normalise_rows(text)
 
     def _reference(self, rows: Tensor, labels: Tensor, num_classes: int) -> Reference:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 import ncscope.metrics as metrics
 from ncscope.errors import DataError
-from ncscope.metrics.rows import unit_text
+from ncscope.metrics.rows import normalise_rows
 
 LCD_FORMS = ("cosine", "frobenius", "anchored", "dispersion", "orthogonal")
 MID_FORMS = (
@@ -109,13 +109,13 @@ def npt_terms(
         image: (B, D) unit rows.
         labels: (B,) in 0..K-1.
         text: (K, D) unit rows, or (B, K, D) where text features depend on the image: their geometry
-            is that of `unit_text`, and an image is compared with its own.
+            is that of their mean direction, and an image is compared with its own.
     """
     terms: dict[str, tuple[float, Tensor]] = {}
     if objective.lcd_weight:
-        terms["lcd"] = (objective.lcd_weight, _lcd(objective, unit_text(text), reference))
+        terms["lcd"] = (objective.lcd_weight, _lcd(objective, _shared(text), reference))
     if objective.mid_weight and objective.mid_form == "frobenius":
-        terms["mid"] = (objective.mid_weight, _cross(objective, unit_text(text), reference))
+        terms["mid"] = (objective.mid_weight, _cross(objective, _shared(text), reference))
     elif objective.mid_weight:
         value = _by_image(image, labels, text, _mid(objective, reference))
         terms["mid"] = (objective.mid_weight, value)
@@ -137,7 +137,7 @@ def cpt_terms(
         frozen_text: (K, D) without prompts.
         clusters: (K,) of each class.
     """
-    rows = unit_text(text)
+    rows = _shared(text)
     tetf, centre, residual = objective.cpt_weights
     return {
         "tetf": (tetf, metrics.cpt_tetf(rows, clusters)),
@@ -187,6 +187,11 @@ def _mid(objective: Objective, reference: Reference) -> Callable[[Tensor, Tensor
 
 def _frame(text: Tensor, anchor: Tensor | None) -> Tensor:
     return metrics.nearest_etf(text.detach()) if anchor is None else anchor.to(text)
+
+
+def _shared(text: Tensor) -> Tensor:
+    """(K, D) unit rows of text features as for `npt_terms`."""
+    return text if text.ndim == 2 else normalise_rows(text.mean(dim=0))
 
 
 def _by_image(

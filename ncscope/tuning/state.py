@@ -158,12 +158,6 @@ def read_state(path: Path) -> State:
         with safe_open(path, framework="pt", device="cpu") as file:
             metadata = file.metadata() or {}
             tensors = {key: file.get_tensor(key) for key in file.keys()}
-        if metadata.get("format") in _BEFORE:
-            raise CheckpointError(
-                f"{path}: a state of an earlier version of ncscope, whose terms were computed "
-                f"otherwise; expected {_FORMAT!r}; finish the run with that version, or remove the "
-                f"file to begin again"
-            )
         known = json.loads(metadata["state"]) if metadata.get("format") == _FORMAT else None
         if known is not None:
             return State(
@@ -177,6 +171,12 @@ def read_state(path: Path) -> State:
         raise CheckpointError(
             f"{path}: damaged ({type(error).__name__}); remove it to begin again"
         ) from None
+    if metadata.get("format") in _BEFORE:
+        raise CheckpointError(
+            f"{path}: a state of an earlier version of ncscope, whose terms were computed "
+            f"otherwise; expected {_FORMAT!r}; finish the run with that version, or remove the "
+            f"file to begin again"
+        )
     raise CheckpointError(f"{path}: no state of a tuning run; remove it to begin again")
 
 

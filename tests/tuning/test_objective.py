@@ -5,22 +5,30 @@ import torch
 
 from ncscope import metrics
 from ncscope.errors import DataError
-from ncscope.tuning.objective import LCD_FORMS, MID_FORMS, Objective, Reference, regularisers
+from ncscope.metrics.rows import normalise_rows, unit_text
+from ncscope.tuning.objective import (
+    LCD_FORMS,
+    MID_FORMS,
+    Objective,
+    Reference,
+    cpt_terms,
+    npt_terms,
+)
 
 B, K, D = 9, 4, 7
 GENERATOR = torch.Generator().manual_seed(6)
 
 
 def rows(*shape):
-    return torch.randn(shape, generator=GENERATOR, dtype=torch.float64)
+    return normalise_rows(torch.randn(shape, generator=GENERATOR, dtype=torch.float64))
 
 
 IMAGE, TEXT, OTHER = rows(B, D), rows(K, D), rows(K, D)
 LABELS = torch.tensor([0, 0, 0, 0, 1, 1, 2, 2, 3])
-MEAN = torch.nn.functional.normalize(IMAGE, dim=1).mean(dim=0)
 CLUSTERS = torch.tensor([0, 0, 1, 1])
 FRAME = metrics.simplex_etf(K, D, seed=0).double()
-REFERENCE = Reference(MEAN, OTHER, OTHER, CLUSTERS, None)
+REFERENCE = Reference(OTHER, torch.ones(K, dtype=torch.bool), None)
+CENTRE = OTHER.mean(dim=0)
 
 LCD = {
     "cosine": lambda text: metrics.delta_lcd(text, power=2),
@@ -52,7 +60,12 @@ def class_means(image):
 
 
 def found(objective, image=IMAGE, text=TEXT, reference=REFERENCE):
-    return regularisers(objective, image, LABELS, text, reference)
+    return npt_terms(objective, image, LABELS, text, reference)
+
+
+def cpt(text=TEXT):
+    of = Objective(regulariser="cpt")
+    return cpt_terms(of, IMAGE, LABELS, text, frozen_text=OTHER, clusters=CLUSTERS)
 
 
 def test_every_form_is_a_call_of_the_metrics_on_the_same_features():
@@ -69,7 +82,7 @@ def test_every_form_is_a_call_of_the_metrics_on_the_same_features():
 def test_centred_forms_are_the_metrics_between_centred_features():
     terms = found(Objective(lcd_weight=1, mid_weight=1, centred=True))
     assert float(terms["lcd"][1]) == float(metrics.delta_lcd(TEXT, power=2, centred=True))
-    wanted = metrics.push_pull(IMAGE, LABELS, TEXT, image_mean=MEAN)
+    wanted = metrics.push_pull(IMAGE, LABELS, TEXT, image_mean=CENTRE)
     assert float(terms["mid"][1]) == float(wanted)
     cross = found(Objective(mid_weight=1, mid_form="frobenius", centred=True))["mid"][1]
     assert float(cross) == float(metrics.cross_etf_distance(TEXT, OTHER, center="both"))
@@ -85,21 +98,33 @@ def test_a_fixed_frame_is_the_anchor_of_both_terms():
     assert float(terms["mid"][1]) == float(metrics.dot_regression(IMAGE, LABELS, FRAME))
 
 
+def test_classes_not_seen_are_no_part_of_the_class_mean_form():
+    seen = torch.tensor([True, False, True, True])
+    empty = torch.where(seen[:, None], OTHER, 0)
+    for centred, center in ((False, "none"), (True, "both")):
+        term = found(
+            Objective(mid_weight=1, mid_form="frobenius", centred=centred),
+            reference=Reference(empty, seen, None),
+        )["mid"][1]
+        wanted = metrics.cross_etf_distance(TEXT[seen], OTHER[seen], center=center)
+        assert float(term) == float(wanted)
+    assert torch.equal(Reference(empty, seen, None).centre, OTHER[seen].mean(dim=0))
+
+
 def test_cpts_three_losses_are_the_metrics_with_its_weights():
-    terms = found(Objective(regulariser="cpt"))
     wanted = {
         "tetf": (0.25, float(metrics.cpt_tetf(TEXT, CLUSTERS))),
         "cc": (0.15, float(metrics.cpt_cc(IMAGE, LABELS, TEXT))),
         "rs": (0.10, float(metrics.cpt_rs(TEXT, OTHER))),
     }
-    assert {name: (w, float(v)) for name, (w, v) in terms.items()} == wanted
+    assert {name: (w, float(v)) for name, (w, v) in cpt().items()} == wanted
 
 
-def test_text_features_of_every_image_give_the_mean_over_images_and_balanced_classes():
-    each = TEXT + 0.1 * rows(B, K, D)
+def test_text_features_of_every_image_have_the_geometry_of_their_mean_and_each_its_own_pull():
+    each = normalise_rows(TEXT + 0.1 * rows(B, K, D))
     terms = found(Objective(lcd_weight=1, mid_weight=1), text=each)
-    collapse = sum(float(metrics.delta_lcd(text, power=2)) for text in each) / B
-    assert float(terms["lcd"][1]) == pytest.approx(collapse)
+    mean = unit_text(each)
+    assert float(terms["lcd"][1]) == pytest.approx(float(metrics.delta_lcd(mean, power=2)))
     alone = [
         float(metrics.push_pull(IMAGE[i : i + 1], LABELS[i : i + 1], each[i])) for i in range(B)
     ]
@@ -109,9 +134,15 @@ def test_text_features_of_every_image_give_the_mean_over_images_and_balanced_cla
     wanted = sum(sum(values) / len(values) for values in by_class) / K
     assert float(terms["mid"][1]) == pytest.approx(wanted)
     same = TEXT.expand(B, -1, -1)
-    shared = found(Objective(lcd_weight=1, mid_weight=1))
-    for name, (_, value) in found(Objective(lcd_weight=1, mid_weight=1), text=same).items():
-        assert float(value) == pytest.approx(float(shared[name][1])), name
+    for shared, expanded in (
+        (
+            found(Objective(lcd_weight=1, mid_weight=1)),
+            found(Objective(lcd_weight=1, mid_weight=1), text=same),
+        ),
+        (cpt(), cpt(same)),
+    ):
+        for name, (_, value) in expanded.items():
+            assert float(value) == pytest.approx(float(shared[name][1])), name
 
 
 @pytest.mark.parametrize(("name", "form"), [*(("lcd", f) for f in LCD), *(("mid", f) for f in MID)])
@@ -130,11 +161,25 @@ def test_a_step_of_descent_lowers_the_term_and_the_reported_measure(name, form):
 
 def test_nothing_is_added_without_weights_or_by_regulariser_none():
     assert found(Objective()) == {}
-    assert found(Objective(regulariser="none", lcd_weight=1, mid_weight=1)) == {}
     assert not Objective().active
     assert not Objective(regulariser="none", lcd_weight=1).active
     assert Objective(mid_weight=0.1).active
     assert Objective(regulariser="cpt").active
+
+
+def test_only_centred_and_class_mean_forms_of_isomorphism_ask_for_more_images_than_a_batch_has():
+    asking = {
+        (form, centred)
+        for form in MID_FORMS
+        for centred in (False, True)
+        if not (centred and form in ("align", "anchored"))
+        and Objective(mid_weight=1, mid_form=form, centred=centred).remembers
+    }
+    assert asking == {("frobenius", False)} | {
+        (form, True) for form in MID_FORMS if form not in ("align", "anchored")
+    }
+    assert not Objective(lcd_weight=1, centred=True).remembers
+    assert not Objective(mid_weight=1, centred=True, regulariser="none").remembers
 
 
 BAD = {

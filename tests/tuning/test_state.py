@@ -53,9 +53,17 @@ def test_a_file_of_another_kind_is_no_state(tmp_path):
         read_state(tmp_path / "state.safetensors")
 
 
+def test_a_state_of_the_version_before_is_refused_and_not_mixed_with_other_terms(tmp_path):
+    tensors = {"running.total": torch.ones(4), "running.classes": torch.ones(2, 4)}
+    known = {"format": "ncscope tuning state 1", "state": '{"epoch": 3, "step": 9}'}
+    save_file(tensors, tmp_path / "state.safetensors", known)
+    with pytest.raises(CheckpointError, match=r"a state of an earlier version .*remove the file"):
+        read_state(tmp_path / "state.safetensors")
+
+
 @pytest.mark.parametrize("metadata", [{}, {"state": "[]"}, {"state": "{"}])
 def test_a_state_with_damaged_metadata_is_one_line(tmp_path, metadata):
-    known = {"format": "ncscope tuning state 1", **metadata}
+    known = {"format": "ncscope tuning state 2", **metadata}
     save_file({"a": torch.zeros(1)}, tmp_path / "state.safetensors", known)
     with pytest.raises(CheckpointError, match="damaged"):
         read_state(tmp_path / "state.safetensors")

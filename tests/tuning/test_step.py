@@ -6,9 +6,10 @@ from dataclasses import replace
 import pytest
 import torch
 
+from ncscope import metrics
 from ncscope.tuning.losses import without_conflict
 from ncscope.tuning.objective import Objective
-from ncscope.tuning.step import batch_terms, step_gradients
+from ncscope.tuning.step import batch_terms, begin_means, step_gradients
 from ncscope.tuning.trainee import PUBLISHED
 from tests.tuning import cases
 from tests.zoo.learners import case, reference
@@ -177,3 +178,33 @@ def test_prograd_takes_general_knowledge_into_the_gradient_and_not_the_loss(back
     wanted = [a + 0.5 * b for a, b in zip(without_conflict(ce, general), lcd, strict=True)]
     torch.testing.assert_close(got, wanted, rtol=1e-4, atol=1e-6)
     assert set(values) == {"ce", "general", "lcd"}
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+@pytest.mark.parametrize("method", ["coop", "maple"])
+def test_running_means_begin_with_the_class_means_of_all_training_images(
+    method, accumulate, backbone
+):
+    asked = Objective(mid_weight=1.0, mid_form="frobenius")
+    setting = cases.setting(method, backbone, objective=asked, accumulate=accumulate)
+    npt = cases.fresh(setting)
+    begin_means(setting, npt, 3)
+    images, learner = cases.painted(), setting.trainee.learner()
+    pixels = torch.stack([backbone.preprocess(images.load(i)) for i in range(len(images))])
+    unit = torch.nn.functional.normalize(learner.image_features(pixels), dim=1)
+    labels = torch.tensor(images.labels)
+    means = torch.stack([unit[labels == k].mean(dim=0) for k in range(3)])
+    torch.testing.assert_close(npt.running.classes, means, rtol=0, atol=1e-5)
+    assert npt.running.seen.all()
+    value = batch_terms(setting, ROWS[:1], 0, npt)["mid"][1]  # one image, and yet all classes
+    means[0] = 0.75 * means[0] + 0.25 * unit[ROWS[0]]  # one of four comes in anew
+    text = learner.text_features(setting.classnames)
+    wanted = metrics.cross_etf_distance(text / text.norm(dim=1, keepdim=True), means)
+    assert float(value.detach()) == pytest.approx(float(wanted), abs=1e-4)
+
+
+def test_no_pass_is_made_for_terms_that_ask_for_none_or_where_a_step_shows_all(backbone):
+    for options, size in (({"lcd_weight": 1.0}, 3), ({"mid_weight": 1.0, "centred": True}, 8)):
+        setting = cases.setting("coop", backbone, objective=Objective(**options))
+        begin_means(setting, npt := cases.fresh(setting), size)
+        assert not len(npt.running.seen)

@@ -45,6 +45,19 @@ def test_every_step_is_logged_with_its_terms_their_norms_and_the_rate(backbone):
     assert [event["lr"] for event in steps] == [1e-5, 1e-5, 0.01, 0.01]
 
 
+@pytest.mark.parametrize("method", ["coop", "maple"])
+def test_single_images_a_step_are_centred_about_all_training_images_from_the_first(
+    backbone, method
+):
+    objective = Objective(mid_weight=0.1, centred=True)
+    plan = run(backbone, method, epochs=1, objective=objective)
+    plan = replace(plan, recipe=replace(plan.recipe, batch_size=1))
+    found = train.train(plan)
+    steps = [event for event in found.log.events if event["event"] == "step"]
+    assert len(steps) == 8
+    assert all(0 < event["mid"] < 2 for event in steps)
+
+
 def test_unlabelled_images_and_classes_without_any_are_measured_as_far_as_they_go(backbone):
     found = train.train(run(backbone, eval_every=2))
     evaluations = [event for event in found.log.events if event["event"] == "eval"]

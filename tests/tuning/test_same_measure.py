@@ -1,0 +1,193 @@
+"""What is minimised is what is measured: loss and gradient of every form, in any way of a step."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from ncscope import metrics
+from ncscope.diagnosis.measure import measure as report
+from ncscope.features.bundle import Features
+from ncscope.tuning.npt import NPTLoss
+from ncscope.tuning.objective import Objective
+from ncscope.tuning.step import new_loss, step_gradients
+from tests.tuning import rows
+from tests.tuning.rows import CASES, Case
+
+ROOT = Path(__file__).parents[2]
+SHARED = [case for case in CASES if not case.by_image]
+every_case = pytest.mark.parametrize("case", CASES, ids=str)
+every_shared = pytest.mark.parametrize("case", SHARED, ids=str)  # text features of all images
+# What a report calls the measure that a form is
+REPORTED = {
+    ("lcd", "cosine"): ("delta_lcd/cosine_p2/", 1),
+    ("lcd", "frobenius"): ("delta_lcd/frobenius/", 1),
+    ("lcd", "dispersion"): ("dispersion/text", -1),
+    ("lcd", "orthogonal"): ("orthogonality/text", 1),
+    ("mid", "align"): ("delta_mid/batch", 1),
+    ("mid", "frobenius"): ("etf_distance/cross/", 1),
+}
+SCRIPT = """
+import sys
+import torch, torch.distributed as dist
+from safetensors.torch import save_file
+from ncscope.features.processes import Spread
+from tests.tuning import rows, test_same_measure
+torch.set_num_threads(1)
+dist.init_process_group("gloo")
+spread = Spread(dist.get_rank(), dist.get_world_size())
+found = {}
+for accumulate in (1, 2):
+    for i, case in enumerate(rows.CASES):
+        value, gradients = test_same_measure.stepped(case, accumulate=accumulate, spread=spread)
+        found |= {f"{accumulate} {i} value": value}
+        found |= {f"{accumulate} {i} {n}": g for n, g in zip(("image", "text"), gradients)}
+if spread.first:
+    save_file(found, sys.argv[1])
+dist.destroy_process_group()
+"""
+
+
+def stepped(case, tables=None, **how):
+    """The term's value in a step that shows all images, shuffled, and its own gradients."""
+    image, text = tables or rows.tables(case.counts)
+    order = torch.randperm(len(image), generator=torch.Generator().manual_seed(4))
+    found = []
+    for objective in (case.objective, Objective()):
+        setting = rows.setting_of(case, image, text, objective=objective, **how)
+        found.append(step_gradients(setting, order, 0, new_loss(setting)))
+    (whole, values, _), (plain, _, _) = found
+    return values[case.term], [(a - b) / 0.7 for a, b in zip(whole, plain, strict=True)]
+
+
+def measured(case, tables=None):
+    """The same by the metrics."""
+    leaves = [side.requires_grad_() for side in tables or rows.tables(case.counts)]
+    value = rows.measure(case, *leaves)
+    gradients = torch.autograd.grad(value, leaves, allow_unused=True, materialize_grads=True)
+    return value.detach(), list(gradients)
+
+
+def assert_same(found, wanted, atol=1e-12):
+    torch.testing.assert_close(found[0], wanted[0], rtol=0, atol=atol)
+    for a, b in zip(found[1], wanted[1], strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=atol)
+
+
+@every_case
+@pytest.mark.parametrize("accumulate", [1, 5])
+def test_the_loss_of_all_images_and_its_gradient_are_the_measures(case, accumulate):
+    assert_same(stepped(case, accumulate=accumulate), measured(case))
+
+
+@every_case
+def test_in_single_precision_too(case):
+    tables = [side.float() for side in rows.tables(case.counts)]
+    assert_same(stepped(case, tables), measured(case, tables), atol=2e-6)
+
+
+@pytest.fixture(scope="module")
+def of_two_processes(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("two")
+    (folder / "script.py").write_text(SCRIPT)
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"),
+            *("--rdzv-backend", "c10d", "--rdzv-endpoint", "localhost:0"),
+            *(str(folder / "script.py"), str(folder / "found.safetensors")),
+        ],
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": f"{ROOT}:{ROOT / 'cli'}"},
+        cwd=ROOT, capture_output=True, text=True, timeout=400,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    return load_file(folder / "found.safetensors")
+
+
+@every_case
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_over_two_processes_too(case, accumulate, of_two_processes):
+    value, image, text = (
+        of_two_processes[f"{accumulate} {CASES.index(case)} {name}"]
+        for name in ("value", "image", "text")
+    )
+    assert_same((value, [image, text]), measured(case))
+
+
+@every_case
+def test_a_later_step_has_the_measure_of_its_own_features_and_no_mean_of_old_ones(case):
+    image, text = rows.tables(case.counts)
+    setting = rows.setting_of(case, image, text)
+    npt, everyone = new_loss(setting), torch.arange(len(image))
+    step_gradients(setting, everyone, 0, npt)
+    turned = torch.linalg.qr(torch.randn(7, 7, dtype=torch.float64).mul(2)).Q
+    with torch.no_grad():
+        setting.leaves[0].copy_(image @ turned + 1)
+    _, values, _ = step_gradients(setting, everyone, 0, npt)
+    wanted = rows.measure(case, image @ turned + 1, text)
+    torch.testing.assert_close(values[case.term], wanted, rtol=0, atol=1e-12)
+
+
+@every_case
+def test_the_public_loss_in_evaluation_is_the_measure_after_any_training(case):
+    image, text = rows.tables(case.counts)
+    weights = {f"{case.term}_weight": 0.7, f"{case.term}_form": case.form}
+    npt = NPTLoss(centred=case.centred, num_classes=4, **weights)
+    for seed in (1, 2):
+        labels = torch.tensor([0, 1, 0, 3])
+        batch = torch.randn(4, 7, generator=torch.Generator().manual_seed(seed)).double()
+        npt(batch, labels, rows.texts_of(batch, text) if case.by_image else text)
+    npt.eval()
+    texts = rows.texts_of(image, text) if case.by_image else text
+    found = npt(image, rows.labels_of(case.counts), texts)
+    wanted, _ = measured(case)
+    torch.testing.assert_close(npt.terms[case.term], wanted, rtol=0, atol=1e-12)
+    torch.testing.assert_close(found, 0.7 * wanted, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("case", [c for c in CASES if (c.term, c.form) in REPORTED], ids=str)
+def test_a_report_of_the_same_features_has_the_loss_among_its_measures(case):
+    image, text = rows.tables(case.counts)
+    texts = rows.texts_of(image, text) if case.by_image else text
+    features = Features(image, rows.labels_of(case.counts), texts, ("ash", "birch", "cedar", "elm"))
+    name, sign = REPORTED[case.term, case.form]
+    if name.endswith("/"):
+        name += "centred" if case.centred else "raw"
+    found = report(features, bootstrap=0).record["measures"][name]
+    assert float(stepped(case)[0]) == pytest.approx(sign * found, abs=1e-10)
+
+
+IDEAL = {"dispersion": -1.0, "orthogonal": 1 / 9}  # of a simplex ETF of four; the others' is 0
+
+
+@every_shared
+def test_collapsed_aligned_and_imbalanced_is_a_zero_of_the_loss_as_of_the_measure(case):
+    etf, labels = metrics.simplex_etf(4, 7), rows.labels_of(case.counts)
+    cone, other = torch.eye(7, dtype=torch.float64)[4:6]  # not in the span of the frame
+    near = metrics.normalise_rows(etf + (cone if case.centred else 0))
+    far = metrics.normalise_rows(0.4 * etf + (other if case.centred else 0))
+    lengths = torch.linspace(9, 20, len(labels), dtype=torch.float64).unsqueeze(1)
+    for accumulate in (1, 3):
+        value, gradients = stepped(case, (lengths * far[labels], 7 * near), accumulate=accumulate)
+        assert float(value) == pytest.approx(IDEAL.get(case.form, 0), abs=1e-12)
+        if case.form not in ("log", "frobenius"):  # which have a kink there
+            assert all(float(g.abs().max()) < 1e-8 for g in gradients)
+
+
+@every_shared
+def test_lengths_of_features_change_nothing(case):
+    image, text = rows.tables(case.counts)
+    value, (by_image, by_text) = stepped(case)
+    longer, _ = stepped(case, (3 * image, text * torch.tensor([[0.1], [5], [30], [2.0]])))
+    torch.testing.assert_close(longer, value, rtol=0, atol=1e-12)
+    for rows_, gradient in ((image, by_image), (text, by_text)):
+        assert float((rows_ * gradient).sum(dim=1).abs().max()) < 1e-12  # none along the rows
+
+
+def test_every_form_is_among_the_cases():
+    assert {(c.term, c.form) for c in CASES} == set(rows.FORMS)
+    assert {c.form for c in CASES if c.centred} == {*rows.CENTRED["lcd"], *rows.CENTRED["mid"]}
+    assert Case("mid", "push_pull", True, "imbalanced") in CASES
