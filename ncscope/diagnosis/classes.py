@@ -13,6 +13,7 @@ from torch import Tensor
 import ncscope.metrics as metrics
 from ncscope.diagnosis.prepare import Prepared
 from ncscope.diagnosis.sides import ImageSide
+from ncscope.metrics.accuracy import cut_tie
 from ncscope.metrics.variability import spread_classes
 
 # of head, medium and tail: title, and whether it is a share
@@ -93,7 +94,7 @@ def _image_columns(prepared: Prepared, side: ImageSide) -> dict[str, list[float 
         "nc1": torch.where(several, samples.shares, nan) / len(side.present),
         "mean_norm": side.moments.means.norm(dim=1),
     }
-    if prepared.text is not None:
+    if prepared.text is not None and len(side.present) > 1:
         for name, centred in (("cosine", False), ("cosine_centred", True)):
             spread = nan.clone()
             spread[side.present] = metrics.matched_cosines(
@@ -115,23 +116,26 @@ def _nearest(text: Tensor, names: tuple[str, ...]) -> dict[str, list[Any]]:
 def groups(
     prepared: Prepared, side: ImageSide | None, train_counts: Tensor | None
 ) -> tuple[dict[str, Any], str]:
-    """Head, medium and tail with their means, and which counts they were formed by.
+    """Head, medium and tail by training images, with their means, and how they were formed.
 
-    Each group null where all counts are equal, or where there are none.
+    Each group null where no training counts are known, or where they do not tell three groups
+    apart: all are equal, or a cut between two groups falls among classes of equally many images.
     """
     empty: dict[str, Any] = {"head": None, "medium": None, "tail": None}
-    counts, by = train_counts, "thirds of the classes by training images"
-    if counts is None and side is not None:
-        counts, by = side.moments.counts, "thirds of the classes by images analysed"
-    if counts is None:
-        return empty, "none: no counts"
-    seen = counts[counts > 0]
+    if train_counts is None:
+        return empty, "none: no training counts were given"
+    seen = train_counts[train_counts > 0]
     if len(seen) < 3 or int(seen.min()) == int(seen.max()):
         return empty, "none: balanced, or fewer than 3 classes"
+    found = metrics.frequency_groups(train_counts.cpu())
+    if (tie := cut_tie(found, train_counts)) is not None:
+        return empty, (
+            f"none: the cut into thirds falls among classes with {tie} training images each, so "
+            f"that which class is in which group would be by chance"
+        )
     return {
-        name: _group(prepared, side, index.cpu(), counts)
-        for name, index in metrics.frequency_groups(counts.cpu()).items()
-    }, by
+        name: _group(prepared, side, index.cpu(), train_counts) for name, index in found.items()
+    }, "thirds of the classes by training images"
 
 
 def _group(

@@ -71,7 +71,9 @@ def intervals(
         count = settled
         if replicates is None:
             count = min(settled, int(LARGEST_WORK / _work(prepared)))
-        if int(side.moments.counts.max()) < 2:
+        if "means" in prepared.absent:
+            note = prepared.absent["means"]
+        elif int(side.moments.counts.max()) < 2:
             note = "every class has one image"
         elif count < min(settled, _FEWEST):
             work = f"{settled * _work(prepared):.0e}"

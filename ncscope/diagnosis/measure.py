@@ -40,6 +40,7 @@ def measure(
     train_counts: Sequence[int] | None = None,
     bootstrap: int | None = None,
     seed: int = 0,
+    skip_bad: bool = False,
     spread: Spread = ALONE,
 ) -> Run:
     """Every measure of one run's features.
@@ -50,13 +51,15 @@ def measure(
         train_counts: training images of each class, (K,), for head, medium and tail.
         bootstrap: replicates for the intervals; None chooses 200 where that is affordable, 0 none.
         seed: of the bootstrap.
+        skip_bad: leave out images whose feature is a zero vector, with a warning; else there are
+            no image measures where one is.
         spread: the images are swept in shares, of the same features in every process; intervals
             are the first one's.
 
     Raises:
-        ShapeError: fewer than two classes, or the counts do not fit.
+        ShapeError: fewer than two classes, text with a row an image, or counts that do not fit.
     """
-    prepared = prepare(features, normalise=normalise)
+    prepared = prepare(features, normalise=normalise, skip_bad=skip_bad)
     counts = _train_counts(train_counts, len(prepared.classnames))
     side = image_side(prepared, spread)
     numbers = in_steps(prepared.image, numbers_of(prepared, side))
@@ -66,7 +69,7 @@ def measure(
     resampled, note = intervals(prepared, side, flat, replicates=replicates, seed=seed)
     grouped, grouped_by = groups(prepared, side, counts)
     size, width = len(prepared.classnames), features.width
-    present = size if side is None else len(side.present)
+    present = size if side is None else max(2, len(side.present))
     limits = bounds(size, present, width)
     record: dict[str, Any] = {
         "source": features.provenance.get("source"),

@@ -16,6 +16,7 @@ import torch
 import ncscope.metrics as metrics
 from ncscope.diagnosis.prepare import Prepared
 from ncscope.diagnosis.sides import UNIFORMITY_SAMPLES, ImageSide
+from ncscope.errors import shown
 
 TOLERANCE = 0.3  # points of per cent: what half precision and another machine make of a run
 
@@ -48,8 +49,8 @@ def conventions(prepared: Prepared, side: ImageSide | None, grouped_by: str) -> 
             "nc1_inverse": {
                 "rank": white.rank,
                 "full_rank": white.full_rank,
-                "rtol": white.rtol,
-                "condition": white.condition,
+                "rtol": white.rtol if white.rank else None,
+                "condition": white.condition if white.rank else None,
             },
         }
     return found
@@ -69,10 +70,17 @@ def cautions(prepared: Prepared, side: ImageSide | None, limits: dict[str, Any])
             f"K = {size} > D + 1: no simplex ETF exists; etf_distance cannot fall below "
             f"{floor:.3f} (bounds)"
         )
+    found += _same_names(prepared.classnames)
     found += [] if prepared.text is None else _twins(prepared.text, prepared.classnames)
     if side is not None:
         white = side.samples.white
-        if white.rank < white.full_rank:
+        if not white.rank and white.full_rank:
+            found.append(
+                "the class means of the images differ by no more than the rounding of the "
+                "features: image measures that are centred, NC1, CDNV and NC4 have no number; "
+                "features in float64, or less what all have in common, may have one"
+            )
+        elif white.rank < white.full_rank:
             found.append(
                 f"the class means span {white.rank} of {white.full_rank} directions "
                 f"(rtol {white.rtol:.0e}): classes coincide or depend on one another; NC1 ignores "
@@ -94,15 +102,28 @@ def no_number(flat: dict[str, float]) -> list[str]:
     return found
 
 
+def _same_names(names: tuple[str, ...]) -> list[str]:
+    """Names that stand for several labels, whatever file they came from: labels decide."""
+    places: dict[str, list[int]] = {}
+    for label, name in enumerate(names):
+        places.setdefault(name, []).append(label)
+    twice = [f"{name!r} ({shown([*map(str, at)])})" for name, at in places.items() if len(at) > 1]
+    if not twice:
+        return []
+    return [
+        f"class names that stand for several labels, which are classes of their own: {shown(twice)}"
+    ]
+
+
 def _twins(text: torch.Tensor, names: tuple[str, ...]) -> list[str]:
     """Classes whose text features point the same way: no image can be told between them."""
     cosines = metrics.pairwise_cosines(text).triu(diagonal=1)
     pairs = (cosines > 1 - 1e-6).nonzero().tolist()
     if not pairs:
         return []
-    shown = "; ".join(f"{names[a]} and {names[b]}" for a, b in pairs[:3])
+    first = "; ".join(f"{names[a]} and {names[b]}" for a, b in pairs[:3])
     more = "; …" if len(pairs) > 3 else ""
-    return [f"{len(pairs)} pairs of classes have the same text feature: {shown}{more}"]
+    return [f"{len(pairs)} pairs of classes have the same text feature: {first}{more}"]
 
 
 def self_check(record: dict[str, Any]) -> dict[str, Any] | None:

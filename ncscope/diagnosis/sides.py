@@ -54,7 +54,17 @@ def image_side(prepared: Prepared, spread: Spread = ALONE) -> ImageSide | None:
     )
     if prepared.per_image is not None:
         samples = _decided_by_image(moments, samples, prepared, prepared.per_image)
-    return ImageSide(moments, samples)
+    return ImageSide(_levelled(moments, samples), samples)
+
+
+def _levelled(moments: ClassMoments, samples: SampleMeasures) -> ClassMoments:
+    """Moments whose class means are equal where they differ by rounding alone: a measure of what
+    lies between them would be one of the rounding."""
+    if samples.white.rank:
+        return moments
+    means = moments.means.clone()
+    means[moments.present] = moments.global_mean
+    return replace(moments, means=means)
 
 
 def numbers_of(prepared: Prepared, side: ImageSide | None) -> Iterator[Numbers]:
@@ -63,11 +73,16 @@ def numbers_of(prepared: Prepared, side: ImageSide | None) -> Iterator[Numbers]:
         yield text_numbers(prepared.text, prepared.frozen)
     if side is None:
         return
-    yield _vector_numbers("image", side.means)
-    yield _spread_numbers(side.moments, side.samples)
+    several = len(side.present) > 1  # one class mean has no geometry
+    if several:
+        yield _vector_numbers("image", side.means)
+        yield _spread_numbers(side.moments, side.samples)
     if prepared.text is not None:
-        yield pair_numbers(prepared.text[side.present], side.moments)
+        if several:
+            yield pair_numbers(prepared.text[side.present], side.moments)
         yield decision_numbers(side.samples)
+    if prepared.samples < 2:
+        return
     assert prepared.image is not None
     assert prepared.label is not None
     yield {"uniformity/samples": sample_uniformity(prepared.image, prepared.label)}
@@ -218,7 +233,8 @@ def _decided_by_image(
         bins = metrics.confidence_bins(confidence, hits, label, num_classes)
     return replace(
         samples,
-        agree=_class_means(among == nearest, label, num_classes),
+        agree=_class_means(among == nearest, label, num_classes)
+        * (1.0 if samples.white.rank else torch.nan),
         correct=_class_means(hits, label, num_classes),
         cosines=_class_means(cosines.gather(1, label.unsqueeze(1)).squeeze(1), label, num_classes),
         bins=bins,

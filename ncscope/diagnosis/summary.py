@@ -192,9 +192,11 @@ def _reason(name: str, value: float | None, sides: tuple[str, ...], prepared: Pr
     missing = [prepared.absent[side] for side in sides if side in prepared.absent]
     if missing:
         return "; ".join(missing)
+    if "means" in prepared.absent and "image" in sides and not name.startswith("accuracy/"):
+        return prepared.absent["means"]
     if name == "accuracy/ece":
         return "there is no logit scale"
-    if name in ("nc1/default", "cdnv") and (value is None or math.isnan(value)):
+    if name in ("nc1/default", "cdnv") and prepared.most_images < 2:
         return "too few classes have two images or more"
     if value is not None and math.isinf(value):
         return "it is infinite: the means of two classes coincide"

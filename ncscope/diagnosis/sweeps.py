@@ -19,6 +19,7 @@ from ncscope._checks import working
 from ncscope.features.bundle import is_large
 from ncscope.features.processes import ALONE, Spread, added, everyones, exchanged
 from ncscope.metrics import ClassMoments, MomentsAccumulator, SampleAccumulator, SampleMeasures
+from ncscope.metrics.rows import is_extreme
 
 BLOCK_ROWS = 16384  # 32 MB at D = 512; a multiple of the rows the accumulators take at a time
 
@@ -65,7 +66,7 @@ def sweep(
     )
     for rows, labels in _blocks(image, label, spread):
         first.update(rows, labels)
-    moments = _merged(first, spread).compute()
+    moments = _merged(first, spread).compute(least=1)
     second = SampleAccumulator(moments, text=text, logit_scale=logit_scale, normalise=normalise)
     for rows, labels in _blocks(image, label, spread):
         second.update(rows, labels)
@@ -76,8 +77,16 @@ def sweep(
 
 
 def row_norms(rows: Tensor) -> Tensor:
-    """Lengths of the last axis, (N,) or (N, K), in float32 or wider."""
-    return torch.cat([working(block).norm(dim=-1) for block in rows.split(BLOCK_ROWS)])
+    """Lengths of the last axis, (N,) or (N, K), in float32 or wider; 0 for zero rows only."""
+    return torch.cat([_lengths(working(block)) for block in rows.split(BLOCK_ROWS)])
+
+
+def _lengths(rows: Tensor) -> Tensor:
+    norms = rows.norm(dim=-1)
+    if bool((extreme := is_extreme(norms)).any()):
+        largest = rows.abs().amax(dim=-1)  # an underestimate, but neither 0 nor infinite
+        norms = torch.where(extreme, largest, norms)
+    return norms
 
 
 def _blocks(image: Tensor, label: Tensor, spread: Spread) -> Iterator[tuple[Tensor, Tensor]]:

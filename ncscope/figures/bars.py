@@ -10,7 +10,7 @@ from ncscope.errors import DataError
 from ncscope.figures import style as palette
 from ncscope.figures.scene import Parts
 from ncscope.figures.style import ABOVE, TICKS, axis, base_layout
-from ncscope.metrics.accuracy import frequency_groups
+from ncscope.metrics.accuracy import cut_tie, frequency_groups
 from ncscope.text import in_plot, number, percent, run_names
 
 _FEWEST = 12  # bars that fill the width; fewer leave room
@@ -63,6 +63,8 @@ def _groups(rows: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]] | Non
     if any(count is None for count in counts) or len(set(counts)) < 2 or len(rows) < 3:
         return None
     parts = frequency_groups(torch.tensor(counts))
+    if cut_tie(parts, torch.tensor(counts)) is not None:
+        return None
     return {name: [rows[k] for k in index.tolist()] for name, index in parts.items() if len(index)}
 
 

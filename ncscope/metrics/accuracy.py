@@ -3,6 +3,9 @@
 N samples, K classes.
 """
 
+from collections.abc import Mapping
+from itertools import pairwise
+
 import torch
 from torch import Tensor
 
@@ -91,7 +94,8 @@ def frequency_groups(
     """Indices of head, medium and tail classes, by (K,) counts of images.
 
     By default thirds of the classes present, ranked by count with ties in label order, the extra
-    class going to the head, then to the medium. `thresholds=(100, 20)` is the convention of the
+    class going to the head, then to the medium: `cut_tie` says whether that order decided who is in
+    which. `thresholds=(100, 20)` is the convention of the
     long-tailed benchmarks instead: head > 100, tail < 20. A group may be empty.
 
     Raises:
@@ -114,3 +118,13 @@ def frequency_groups(
     ranked = present[torch.argsort(counts[present], descending=True, stable=True)]
     parts = torch.tensor_split(ranked, 3)
     return dict(zip(("head", "medium", "tail"), parts, strict=True))
+
+
+def cut_tie(groups: Mapping[str, Tensor], counts: Tensor) -> int | None:
+    """The count that the last class of a group of `frequency_groups` shares with the first of the
+    next, so that label order alone parts them; None where every cut parts different counts."""
+    parts = [index for index in groups.values() if len(index)]
+    for upper, lower in pairwise(parts):
+        if int(counts[upper[-1]]) == int(counts[lower[0]]):
+            return int(counts[lower[0]])
+    return None

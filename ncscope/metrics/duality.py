@@ -111,7 +111,7 @@ def unc3(text: Tensor, image_means: Tensor, *, variance: bool = False) -> Tensor
     Lower is more uniform, 0 where all classes are equally aligned (Wu & Papyan 2024, who report
     the variance: `variance=True`). The coefficient divides by |mean|. Differentiable.
     """
-    rows, means = _pair(text, image_means, centred=False)
+    rows, means = _pair(text, image_means, centred=False, keep_scale=variance)
     products = (rows * centre_rows(means)).sum(dim=1)
     if variance:
         return products.var(correction=0)
@@ -140,10 +140,12 @@ def cosine_table(
     return table
 
 
-def _pair(text: Tensor, image_means: Tensor, *, centred: bool) -> tuple[Tensor, Tensor]:
+def _pair(
+    text: Tensor, image_means: Tensor, *, centred: bool, keep_scale: bool = False
+) -> tuple[Tensor, Tensor]:
     check_paired_rows("text", text, "image_means", image_means)
-    rows = class_rows("text", text, centred=centred)
-    means = class_rows("image_means", image_means, centred=centred)
+    rows = class_rows("text", text, centred=centred, keep_scale=keep_scale)
+    means = class_rows("image_means", image_means, centred=centred, keep_scale=keep_scale)
     common = torch.promote_types(rows.dtype, means.dtype)
     return rows.to(common), means.to(common)
 

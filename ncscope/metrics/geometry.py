@@ -96,7 +96,7 @@ def equinorm(rows: Tensor, *, centred: bool = False, log: bool = False) -> Tenso
     of variation of the log norms (Wu & Papyan 2024), which is signed and undefined at mean 0.
     Trivially 0 for raw unit rows, and for K = 2 centred. Differentiable where norms differ.
     """
-    norms = class_rows("rows", rows, centred=centred).norm(dim=1)
+    norms = class_rows("rows", rows, centred=centred, keep_scale=log).norm(dim=1)
     norms = norms.log() if log else norms
     return norms.std(correction=0) / norms.mean()
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ncscope._checks import check_finite, check_samples, working
 from ncscope.errors import ShapeError
-from ncscope.metrics.rows import accumulator_dtype, normalise_rows
+from ncscope.metrics.rows import accumulator_dtype, in_range, normalise_rows, widened
 
 _BLOCK_BYTES = 2 << 20  # rows are taken in blocks that stay in a core's cache
 _FLUSH_ROWS = 8192  # float32 partial sums are emptied into the float64 totals this often
@@ -67,7 +67,7 @@ def class_moments(features: Tensor, labels: Tensor, num_classes: int) -> ClassMo
     rows = working(features[kept]).to(accumulator_dtype(features.device))
     targets = labels[kept].long()
     counts = torch.bincount(targets, minlength=num_classes)
-    _require_two_classes(counts)
+    _require_classes(counts)
     means = rows.new_zeros(num_classes, rows.shape[1]).index_add(0, targets, rows)
     means = means / counts.unsqueeze(1)  # 0 / 0 = NaN for an empty class
     squares = (rows - means[targets]).square().sum(dim=1)
@@ -124,7 +124,8 @@ class MomentsAccumulator:
             rows, targets = rows[kept], targets[kept]
         for start in range(0, len(rows), _FLUSH_ROWS):
             chunk = slice(start, start + _FLUSH_ROWS)
-            if not self._add(working(rows[chunk]), targets[chunk]):
+            part = working(rows[chunk])
+            if not self._add(part if self.normalise else widened(part), targets[chunk]):
                 _refuse(features)
         self.counts += torch.bincount(targets, minlength=num_classes)
         self.ignored += ignored
@@ -146,7 +147,7 @@ class MomentsAccumulator:
         for block, classes in blocks(rows, targets):
             offset = buffer[: len(block)]
             if self.normalise:
-                torch.div(block, block.norm(dim=1, keepdim=True), out=offset).sub_(shift)
+                torch.div(*in_range(block), out=offset).sub_(shift)
             else:
                 torch.sub(block, shift, out=offset)
             partial.index_add_(0, classes, offset)
@@ -180,16 +181,19 @@ class MomentsAccumulator:
         self.ignored += other.ignored
         self.resolution = max(self.resolution, other.resolution)
 
-    def compute(self) -> ClassMoments:
+    def compute(self, *, least: int = 2) -> ClassMoments:
         """The moments of all that was added.
+
+        Args:
+            least: how many classes must have samples; one has a mean and a spread, no geometry.
 
         The spreads come from sums of squares here and lose digits where classes have collapsed
         to a point; the second sweep (`SampleAccumulator`) has them exactly.
 
         Raises:
-            ShapeError: fewer than two classes have samples.
+            ShapeError: fewer than `least` classes have samples.
         """
-        _require_two_classes(self.counts)
+        _require_classes(self.counts, least)
         assert self.shift is not None
         counts = self.counts.to(self.sums).unsqueeze(1)
         offsets = self.sums / counts
@@ -244,13 +248,20 @@ def _refuse(features: Tensor) -> None:
     """Name the rows of (N, D) that cannot be summed: NaN or inf, else zero vectors."""
     check_finite("features", features)
     zero = (features == 0).all(dim=1).nonzero().flatten().tolist()
+    if not zero:
+        raise ShapeError(
+            f"`features` reach {float(features.abs().max()):.2g}, whose squares no floating number "
+            f"holds; scale them down"
+        )
     raise ShapeError(
         f"`features` has {len(zero)} zero rows, which have no direction: "
         f"{', '.join(map(str, zero[:5]))}; expected none, or normalise=False"
     )
 
 
-def _require_two_classes(counts: Tensor) -> None:
+def _require_classes(counts: Tensor, least: int = 2) -> None:
     present = int((counts > 0).sum())
-    if present < 2:
-        raise ShapeError(f"{present} of {len(counts)} classes have samples; at least 2 are needed")
+    if present < least:
+        raise ShapeError(
+            f"{present} of {len(counts)} classes have samples; at least {least} are needed"
+        )

@@ -4,6 +4,8 @@ K classes, D embedding width. Every geometric measure starts from these few func
 zero row, a common shift or half precision is treated the same way everywhere.
 """
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -13,10 +15,54 @@ from ncscope._checks import check_class_rows, working
 def normalise_rows(rows: Tensor) -> Tensor:
     """Divide each row of (..., D) by its l2 norm; a zero row becomes NaN, never a made-up vector.
 
-    Half precision is computed in float32.
+    Half precision is computed in float32. Rows of any magnitude have their direction: where the
+    squares of one would leave its dtype's range, it is scaled to a largest entry of 1 first.
     """
-    rows = working(rows)
-    return rows / rows.norm(dim=-1, keepdim=True)
+    rows, norms = in_range(working(rows))
+    return rows / norms
+
+
+def in_range(rows: Tensor) -> tuple[Tensor, Tensor]:
+    """(..., D) rows and their norms (..., 1), those whose squares over- or underflow rescaled."""
+    norms = rows.norm(dim=-1, keepdim=True)
+    extreme = is_extreme(norms)
+    if rows.device.type == "cpu" and not bool(extreme.any()):
+        return rows, norms
+    scale = _usable(rows.detach().abs().amax(dim=-1, keepdim=True))
+    rows = rows / torch.where(extreme, scale, 1.0)
+    return rows, rows.norm(dim=-1, keepdim=True)
+
+
+def is_extreme(size: Tensor) -> Tensor:
+    """Whether squares of numbers of this size, or of what is near it, leave their dtype's range."""
+    limits = torch.finfo(size.dtype)
+    size = size.detach()
+    return (size < math.sqrt(limits.tiny) / limits.eps) | (
+        size > math.sqrt(limits.max) * limits.eps
+    )
+
+
+def _usable(scale: Tensor) -> Tensor:
+    """What can be divided by: 1 where a row is all zero, or not finite."""
+    return torch.where((scale > 0) & torch.isfinite(scale), scale, 1.0)
+
+
+def rescaled(rows: Tensor) -> Tensor:
+    """(K, D) rows over their largest entry where that is so large or small that squares of them
+    would leave the dtype's range; for measures that a common scale does not change."""
+    scale = rows.detach().abs().amax()
+    extreme = is_extreme(scale)
+    if rows.device.type == "cpu" and not bool(extreme):
+        return rows
+    return rows / torch.where(extreme, _usable(scale), 1.0)
+
+
+def widened(rows: Tensor) -> Tensor:
+    """Rows of (N, D) to be measured as given, in float64 if float32 cannot hold their squares."""
+    wide = accumulator_dtype(rows.device)
+    if rows.dtype == wide or not rows.numel():
+        return rows
+    return rows.to(wide) if bool(is_extreme(rows.detach().abs().amax())) else rows
 
 
 def unit_text(text: Tensor) -> Tensor:
@@ -41,10 +87,13 @@ def centre_rows(rows: Tensor) -> Tensor:
     return torch.where(centred.detach().norm(dim=1, keepdim=True) <= noise, 0.0, centred)
 
 
-def class_rows(name: str, rows: Tensor, *, centred: bool) -> Tensor:
-    """Check (K, D) class vectors and give them in their working dtype, centred if asked for."""
+def class_rows(name: str, rows: Tensor, *, centred: bool, keep_scale: bool = False) -> Tensor:
+    """Check (K, D) class vectors and give them in their working dtype, centred if asked for.
+
+    Of a magnitude that can be squared, unless their scale is to be kept.
+    """
     check_class_rows(name, rows)
-    rows = working(rows)
+    rows = working(rows) if keep_scale else rescaled(working(rows))
     return centre_rows(rows) if centred else rows
 
 

@@ -15,8 +15,8 @@ from ncscope._checks import check_finite, check_samples, working
 from ncscope.errors import ShapeError
 from ncscope.metrics.accuracy import BINS, confidence_bins
 from ncscope.metrics.moments import ClassMoments
-from ncscope.metrics.rows import accumulator_dtype, centre_rows, normalise_rows
-from ncscope.metrics.variability import Whitening, spread_classes, whitening
+from ncscope.metrics.rows import accumulator_dtype, centre_rows, is_extreme, normalise_rows, widened
+from ncscope.metrics.variability import Whitening, spread_classes, whitening_if_any
 
 _CACHED_VALUES = 1 << 20  # rows x max(K, D) a block on the CPU
 # columns of the sums; the last three only with text
@@ -34,6 +34,7 @@ class SampleMeasures:
     correct / ncc_correct / agree: top-1 by text, by nearest centre, and agreement, per class.
     cosines: mean cos(f_i, g_y) of each class.
     bins: (K, 15, 3) count, summed confidence, summed hits by confidence; None without a scale.
+    Where the class means are one up to rounding, shares, ncc_correct and agree are NaN.
     """
 
     counts: Tensor
@@ -85,10 +86,13 @@ class SampleAccumulator:
     ) -> None:
         means = moments.means
         self.moments, self.normalise, self.logit_scale = moments, normalise, logit_scale
-        self.white = whitening(moments)
+        self.white = whitening_if_any(moments)
         self.present = moments.present
         self.text = None if text is None else _classifier(text, moments, normalise)
         self.bias = bias
+        self._wide = (
+            text is not None and not normalise and bool(is_extreme(working(text).abs().amax()))
+        )
         self._place = torch.zeros_like(moments.counts)  # of each class among those present
         self._place[self.present] = torch.arange(len(self.present), device=means.device)
         dtype, device = accumulator_dtype(means.device), means.device
@@ -109,7 +113,7 @@ class SampleAccumulator:
         # <x, h_k>, at r instead of D columns: A^T x undone by Lambda A^T h_k.
         white = self.white.matrix.T
         centres = offsets
-        if self.white.rank < offsets.shape[1]:
+        if 0 < self.white.rank < offsets.shape[1]:
             centres = (offsets @ white.T) * self.white.eigenvalues
         return _Small(
             means=torch.nan_to_num(means),
@@ -155,7 +159,8 @@ class SampleAccumulator:
         step = max(64, values // max(self.moments.means.shape))
         for start in range(0, len(rows), step):
             block = rows[start : start + step]
-            block = normalise_rows(block) if self.normalise else working(block)
+            block = normalise_rows(block) if self.normalise else widened(working(block))
+            block = block.to(self.sums.dtype) if self._wide else block
             self._add(block, targets[start : start + step])
 
     def _add(self, rows: Tensor, targets: Tensor) -> None:
@@ -168,7 +173,7 @@ class SampleAccumulator:
         if self.text is not None:
             chosen, hits, cosines = self._decide(rows @ small.text.T, targets)
             columns = [hits, cosines]
-        met = projected if self.white.rank < rows.shape[1] else residuals
+        met = projected if 0 < self.white.rank < rows.shape[1] else residuals
         nearest, agree = self._nearest(small, met, spreads, targets, chosen)
         first = [torch.ones_like(spreads), _square_sums(projected), spreads, nearest]
         columns = [*first, *([] if agree is None else [agree]), *columns]
@@ -240,6 +245,9 @@ class SampleAccumulator:
         """The measures of all that was added."""
         found = dict(zip(_SUMS, (self.sums / self.sums[:, :1]).unbind(dim=1), strict=True))
         by_text = self.text is not None
+        if not self.white.rank:  # class means that are one: no units for NC1, no nearest of them
+            none = torch.full_like(found["shares"], torch.nan)
+            found |= {"shares": none, "ncc_correct": none, "agree": none}
         return SampleMeasures(
             counts=self.sums[:, 0].long(),
             shares=found["shares"],

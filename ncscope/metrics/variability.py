@@ -26,8 +26,8 @@ class Whitening:
     """A (D, r) with A A^T = Sigma_B^+, its eigenvalues (r,), and how well it is determined.
 
     `rank` directions were kept, those with eigenvalue > `rtol` times the largest; `condition` is
-    the ratio of the largest to the smallest kept. Fewer than `full_rank` = min(K-1, D) means
-    that class means are dependent: two coincide, or lie in fewer dimensions.
+    the ratio of the largest to the smallest kept, NaN where none was. Fewer than `full_rank` =
+    min(K-1, D) means that class means are dependent: two coincide, or lie in fewer dimensions.
     """
 
     matrix: Tensor
@@ -72,12 +72,30 @@ def whitening(moments: ClassMoments, *, rank: int | None = None) -> Whitening:
             f"has rank {kept} (at most {full_rank}); {rank} directions were asked for"
         )
     kept = kept if rank is None else rank
+    if not kept:
+        raise ShapeError(
+            f"the class means differ by no more than the rounding of the features (relative "
+            f"{moments.resolution:.0e} of their length); subtract what they share in higher "
+            f"precision, or give float64"
+        )
     values, vectors = values[:kept], vectors[:, :kept]
     if small:  # eigenvectors of H H^T give those of H^T H: u = H^T v / sqrt(K lambda)
         matrix = offsets.T @ vectors / (values * math.sqrt(num_classes))
     else:
         matrix = vectors / values.sqrt()
     return Whitening(matrix, values, kept, full_rank, rtol, largest / float(values[-1]))
+
+
+def whitening_if_any(moments: ClassMoments) -> Whitening:
+    """`whitening`, of rank 0 where the class means are one up to rounding, or are only one."""
+    try:
+        return whitening(moments)
+    except ShapeError:
+        means = moments.means[moments.present]
+        check_finite("class means", means)
+        full_rank = min(len(means) - 1, means.shape[1])
+        empty = means.new_zeros(means.shape[1], 0)
+        return Whitening(empty, means.new_zeros(0), 0, full_rank, math.nan, math.nan)
 
 
 def spread_classes(counts: Tensor, *, keep_singletons: bool = False) -> Tensor:

@@ -37,7 +37,18 @@ BAD_FILES = {
         {"text": GOOD["text"][:1], "classnames": np.array(["a"])},
         "at least 2 classes are needed",
     ),
-    "all images of one class": (changed(label=np.zeros(6, int)), "only 1 of 3 classes"),
+    "all images of one class, and no text": (
+        {"image": GOOD["image"], "label": np.zeros(6, int), "classnames": GOOD["classnames"]},
+        "only 1 of 3 classes",
+    ),
+    "text with a row an image": (
+        {
+            "image": np.eye(9, 4, dtype=np.float32) + 0.1,
+            "label": np.arange(9) % 2,
+            "text": np.arange(1, 37, dtype=np.float32).reshape(9, 4),
+        },
+        "`text` has 9 rows, as many as there are images, of 2 labels: .* row an image; expected",
+    ),
     "nothing in it": ({"other": np.ones(3)}, "neither|no `image`"),
 }
 

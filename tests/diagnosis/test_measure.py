@@ -269,9 +269,10 @@ def test_one_class_is_refused():
         measure(noisy(1))
 
 
-def test_images_of_one_class_only_are_refused():
-    with pytest.raises(ShapeError, match="only 1 of 6 classes has labelled images"):
-        measure(noisy(counts=[9, 0, 0, 0, 0, 0]))
+def test_images_of_one_class_alone_are_refused():
+    features = dataclasses.replace(noisy(counts=[9, 0, 0, 0, 0, 0]), text=None)
+    with pytest.raises(ShapeError, match="only 1 of 6 classes has labelled images, and there are"):
+        measure(features)
 
 
 def test_groups_follow_the_training_counts():
@@ -286,10 +287,18 @@ def test_groups_follow_the_training_counts():
     assert rows[0]["train_count"] == 16
 
 
-def test_a_balanced_set_has_no_groups():
-    assert measure(noisy(), bootstrap=0).record["groups"] == dict.fromkeys(
-        ("head", "medium", "tail")
-    )
+@pytest.mark.parametrize(
+    ("counts", "why"),
+    [
+        (None, "none: no training counts were given"),
+        ([4] * 6, "none: balanced, or fewer than 3 classes"),
+        ([9, 4, 4, 4, 2, 1], "none: the cut into thirds falls among classes with 4 training"),
+    ],
+)
+def test_groups_are_not_invented(counts, why):
+    record = measure(noisy(counts=[9, 8, 7, 6, 5, 4]), bootstrap=0, train_counts=counts).record
+    assert record["groups"] == dict.fromkeys(("head", "medium", "tail"))
+    assert record["conventions"]["groups"].startswith(why)
 
 
 def test_training_counts_of_another_length_are_refused():

@@ -329,9 +329,12 @@ def test_a_page_of_a_thousand_classes_stays_small():
 def test_bars_show_accuracy_match_and_frequency_where_it_differs():
     counted = noisy(5, counts=[9, 7, 5, 4, 3])
     groups = "Head, medium and tail"
-    titles = [plot.title for plot in plots_of(report_of(counted).runs)["classes"]]
-    assert titles == [groups, "Accuracy", "Cosine, centred", "Images"]
+    trained = {"train_counts": [9, 7, 5, 4, 3]}
+    titles = [plot.title for plot in plots_of(report_of(counted, **trained).runs)["classes"]]
+    assert titles == [groups, "Accuracy", "Cosine, centred", "Train images"]
+    unknown = [plot.title for plot in plots_of(report_of(counted).runs)["classes"]]
+    assert unknown == ["Accuracy", "Cosine, centred", "Images"]
     alike = [plot.title for plot in plots_of(report_of(noisy(5)).runs)["classes"]]
     assert alike == ["Accuracy", "Cosine, centred"]
-    many = plots_of(report_of(counted, counted, counted).runs)["classes"]
+    many = plots_of(report_of(counted, counted, counted, **trained).runs)["classes"]
     assert [plot.title for plot in many] == [groups, *["Accuracy"] * 3]
