@@ -82,6 +82,19 @@ DataName = Annotated[
         metavar="NAME", help="Data set whose templates are meant: EuroSAT, ...; NAME:ROOT tells."
     ),
 ]
+
+
+def settings_said(lines: list[str] | None) -> dict[str, str] | None:
+    """`--setting NAME=VALUE` as a dictionary; None where there is none."""
+    pairs = [line.partition("=") for line in lines or ()]
+    wrong = [name for name, sign, _ in pairs if not (sign and name.strip())]
+    if wrong:
+        raise typer.BadParameter(
+            f"--setting is {wrong[0]!r}; expected NAME=VALUE, such as TRAINER.MMRLpp.BETA=0.7"
+        )
+    return {name.strip(): value.strip() for name, _, value in pairs} or None
+
+
 Transform = Annotated[
     str | None,
     typer.Option(metavar="current|squash", help="Of the run's images, if there is no log.txt."),
@@ -90,7 +103,7 @@ ResidualScale = Annotated[
     float | None, typer.Option(help="Of TaskRes, if there is no log.txt to tell.")
 ]
 AdapterScale = Annotated[
-    float | None, typer.Option(help="Of MMA, if there is no log.txt to tell; usually 0.001.")
+    float | None, typer.Option(help="Of MMA, if there is no log.txt to tell; 0.001 in its scripts.")
 ]
 Teacher = Annotated[
     str | None, typer.Option(metavar="CHECKPOINT", help="With PromptKD's text side.")
@@ -106,6 +119,12 @@ Method = Annotated[
     typer.Option(
         metavar="NAME",
         help="Read SOURCE as this method's (CoOp, MaPLe, ...), whatever its keys and log say.",
+    ),
+]
+Setting = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME=VALUE", help="Of SOURCE's run, as log.txt would say it; may be repeated."
     ),
 ]
 Learner = Annotated[

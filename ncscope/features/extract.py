@@ -5,7 +5,7 @@ N samples, C classes, D width.
 
 import platform
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +122,7 @@ def extract(
         cache_dir=folder,
     )
     given = filled_options(options, data, templates=templates, classnames=classnames)
+    given = replace(given, split=given.split or split)
     opened = open_source(
         source,
         backbone=clip,

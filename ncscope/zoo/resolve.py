@@ -7,7 +7,7 @@ class begins or ends with one word ("red fox", "red panda"), that word is common
 to the names.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -19,8 +19,15 @@ from ncscope.checkpoint.methods import ROWS, plain_method
 from ncscope.clip.prompts import TCP_PROMPTS, TCP_ZERO_SHOT, TEMPLATES, known_data
 from ncscope.errors import CheckpointError, DataError
 from ncscope.zoo.settings import LearnerOptions, Settings
+from ncscope.zoo.wording import (
+    USUAL_WORDS,
+    leading_x,
+    left_words,
+    mma_words,
+    mmrl_template,
+    prograd_words,
+)
 
-_USUAL_WORDS = "a photo of a"
 _NO_WORDS = ("_ATP", "AnchorOPT")  # they ignore CTX_INIT
 _TCP = ("TCP", "DeKg_TCP")
 _POSITIONED = tuple(row.name for row in ROWS if row.positioned)
@@ -74,7 +81,11 @@ def resolve(
     log, found = seen.log, _Found()
     logged = log.dataset if log else None
     data = found.settle("data_name", (options.data_name, "option"), (logged, "log.txt"))
-    wording = _wording(seen, names, data, found)
+    said = options.settings or {}
+    logged_settings = {**(log.settings if log else {}), **said}
+    found.origins.update(dict.fromkeys(said, "option"))
+    wording = _wording(seen, names, data, found, logged_settings)
+    wording = _retold(seen, wording, data, options, logged_settings, stored=stored)
     return Settings(
         where=str(seen.checkpoint.path),
         method=seen.method,
@@ -93,7 +104,8 @@ def resolve(
         adapter_scale=_number(found, "adapter_scale", options.adapter_scale, seen, "ADAPTER_SCALE"),
         extras=seen.checkpoint.extras,
         run=_run(seen),
-        logged=log.settings if log else {},
+        split=options.split,
+        logged=logged_settings,
         origins=found.origins,
         warnings=(*wording.warnings, *found.warnings, *_unused_options(seen.method, options)),
     )
@@ -196,7 +208,11 @@ def _several(names: Sequence[str]) -> str:
 
 
 def _wording(
-    seen: Inspection, names: ClassNames | None, data: str | None, found: _Found
+    seen: Inspection,
+    names: ClassNames | None,
+    data: str | None,
+    found: _Found,
+    logged: Mapping[str, str],
 ) -> _Wording:
     """The fixed words of the method's prompts, taken off the class names."""
     assert seen.method is not None
@@ -206,7 +222,10 @@ def _wording(
         before, after = parts(TCP_PROMPTS[known])
         return _worded(names, before=tail(before.split(), 4), after=after)
     if method == "MMA":
-        return _worded(names, before=_USUAL_WORDS)
+        return _worded(names, before=mma_words(names, logged))
+    if method == "ProGrad":
+        own = seen.log.dataset if seen.log and seen.log.dataset else data
+        return _worded(names, before=prograd_words(logged, own))
     if method in ("MMRL", "MMRL++", *_TCP):
         if names is None:
             template = TEMPLATES[known] if known else "{}."
@@ -218,16 +237,48 @@ def _wording(
     return _worded(names, before=_after_context(seen, names))
 
 
+def _retold(
+    seen: Inspection,
+    wording: _Wording,
+    data: str | None,
+    options: LearnerOptions,
+    logged: Mapping[str, str],
+    *,
+    stored: bool,
+) -> _Wording:
+    """The file's wording with the words of the data set that features are wanted for."""
+    assert seen.method is not None
+    method, where = plain_method(seen.method), str(seen.checkpoint.path)
+    own = seen.log.dataset if seen.log else None
+    new = (wording.before, wording.after)
+    if method in ("MMRL", "MMRL++"):
+        file = f"{wording.before} {{}}{wording.after}".strip()
+        templates = options.templates
+        new = parts(mmrl_template(templates, data, trained=own, file=file, where=where))
+    elif method == "ProGrad" and known_data(data) != known_data(own):
+        new = (prograd_words(logged, data), wording.after)
+    if new == (wording.before, wording.after):
+        return wording
+    if stored:
+        raise CheckpointError(
+            f"{where}: prompts of {new[0]!r} name {new[1]!r} are wanted, and the file has no "
+            f"vocabulary, but only prompts of its own; name its backbone: --backbone NAME"
+        )
+    return replace(wording, before=new[0], after=new[1])
+
+
 def _after_context(seen: Inspection, names: ClassNames | None) -> str:
     """Words of CTX_INIT that a shorter context leaves in place, such as MaPLe's "of a"."""
     assert seen.method is not None
+    if seen.method.removeprefix("DePT over ").endswith("_ATP"):
+        return leading_x(names)
     if any(part in seen.method for part in _NO_WORDS):
         return ""
     num_context = seen.facts.context_length or 0
     logged = seen.log.context_words if seen.log else None
-    if logged:
-        return tail(logged.split(), num_context)
-    usual = tail(_USUAL_WORDS.split(), num_context)
+    if logged:  # counted in words; a comma is a token more, and leaves a word more
+        return tail(logged.split(), num_context) or left_words(names, logged)
+    usual = tail(USUAL_WORDS.split(), num_context)
     before = "" if names is None else names.before
     return usual if usual and f"{before} ".startswith(f"{usual} ") else ""
 

@@ -29,6 +29,9 @@ class LearnerOptions:
         method: read the file as this method's, whatever its keys and its log say.
         base: checkpoint that belongs to the learner: the CoOp prompt a DPC prompt is mixed with,
             AnchorOPT's anchor, TextRefiner's memory.
+        settings: of the run, by the dotted names of log.txt, whose values they replace
+            (`TRAINER.MMRL.REP_LAYERS`).
+        split: base or new, where the images are of that half of the classes (MMRL).
     """
 
     classnames: Sequence[str] | None = None
@@ -43,6 +46,8 @@ class LearnerOptions:
     teacher: str | Path | PromptedClip | None = None
     base: str | Path | None = None
     method: str | None = None
+    settings: Mapping[str, str] | None = None
+    split: str | None = None
 
     @property
     def templates(self) -> tuple[str, ...]:
@@ -72,6 +77,7 @@ class Settings:
     residual_scale: float | None = None
     adapter_scale: float | None = None
     image_feature: str | None = None
+    split: str | None = None
     teacher: PromptedClip | None = None
     companions: Mapping[str, Tensor] = field(default_factory=dict)  # of models saved beside it
     base: Mapping[str, Tensor] = field(default_factory=dict)  # of `--base CHECKPOINT`

@@ -37,6 +37,11 @@ def plain_coop(tensors, pixels):
     return plain_image(pixels), text
 
 
+def rounded(prompts):
+    """As CLIP's towers of MaPLe use them: in half precision, gradients as they are."""
+    return prompts + (prompts.half().float() - prompts).detach()
+
+
 def plain_maple(tensors, pixels):
     learner = {k.removeprefix("prompt_learner."): v for k, v in tensors.items()}
     deep = [v for k, v in learner.items() if k.startswith("compound_prompts_text")]
@@ -44,6 +49,8 @@ def plain_maple(tensors, pixels):
         reference.linear(prompts, learner, f"compound_prompt_projections.{i}")
         for i, prompts in enumerate(deep)
     ]
+    images = [rounded(prompts) for prompts in images]
+    deep = [rounded(prompts) for prompts in deep]
     text = plain_text(learner["ctx"], "a photo of a", reference.replace_text(deep))
     return plain_image(pixels, images[0], reference.replace_image(images[1:])), text
 

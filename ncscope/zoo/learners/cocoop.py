@@ -39,9 +39,10 @@ def load_cocoop(tensors: Mapping[str, Tensor], backbone: Backbone, settings: Set
     learner, width = prompt_part(tensors), tower.positions.shape[1]
     context = as_used(take(learner, "ctx", ("n", width), settings), backbone, half=False)
     meta = meta_net(learner, backbone, settings, rows=width, activation=F.relu)
-    head, place = attributed(tensors, context, backbone, settings)
+    found = attributed(tensors, context, backbone, settings)
+    head, place = found.head, found.place
     source = class_source(
-        tensors, backbone, settings, num_context=len(head), dtype=learner["ctx"].dtype
+        tensors, backbone, found.settings, num_context=len(head), dtype=learner["ctx"].dtype
     )
 
     def text(names: list[str]) -> Tensor:
@@ -54,10 +55,14 @@ def load_cocoop(tensors: Mapping[str, Tensor], backbone: Backbone, settings: Set
         parts = heads.split(max(1, _PROMPTS_AT_ONCE // len(names)))
         return torch.cat([encode_prompts(tower, with_context(tokens, part)) for part in parts])
 
-    facts = {"context": list(context.shape), "condition": condition}
-    return build(
-        backbone, settings, Sides(text, facts=facts, condition=condition, by_feature=by_feature)
+    sides = Sides(
+        text,
+        facts={"context": list(context.shape), "condition": condition, **found.facts},
+        condition=condition,
+        by_feature=by_feature,
+        warnings=found.warnings,
     )
+    return build(backbone, settings, sides)
 
 
 def meta_net(

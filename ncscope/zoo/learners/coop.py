@@ -30,21 +30,25 @@ def load_coop(tensors: Mapping[str, Tensor], backbone: Backbone, settings: Setti
     """
     tower = text_tower(backbone.model)
     tensors = prompt_part(tensors)
-    context = _context(tensors, tower.positions.shape[1], settings)
+    context = context_of(tensors, tower.positions.shape[1], settings)
     position = position_of(settings)
     num_context = context.shape[-2]
     source = class_source(tensors, backbone, settings, num_context=num_context, dtype=context.dtype)
     context = context.float().to(backbone.device)
 
     def text(names: list[str]) -> Tensor:
-        own_context = context
-        if context.ndim == 3:
-            own_context = context[rows_of(names, settings, count=len(context), what=_SHARED)]
-        prompts = arrange(source(names), own_context, position=position)
-        return encode_prompts(tower, prompts)
+        own_context = of_classes(context, names, settings)
+        return encode_prompts(tower, arrange(source(names), own_context, position=position))
 
     facts = {"context": list(context.shape), "class_token_position": position}
     return build(backbone, settings, Sides(text, facts=facts))
+
+
+def of_classes(context: Tensor, names: list[str], settings: Settings) -> Tensor:
+    """The context of these classes: the shared (n, W) one, or their rows of a (C, n, W) one."""
+    if context.ndim == 2:
+        return context
+    return context[rows_of(names, settings, count=len(context), what=_SHARED)]
 
 
 def position_of(settings: Settings) -> str:
@@ -60,12 +64,17 @@ def position_of(settings: Settings) -> str:
 def arrange(tokens: ClassTokens, context: Tensor, *, position: str = "end") -> Prompts:
     """Prompts with the class name at the end, middle or front of the context.
 
+    The authors cut as many tokens off as the name has, counted from the first fixed word where
+    there are any: then as much of the name's end stands after the context.
+
     Args:
         context: (n, W), or (K, n, W) one a class.
     """
     num_context = context.shape[-2]
     before = {"end": num_context, "middle": num_context // 2, "front": 0}[position]
     first, rest = context.to(tokens.own).split([before, num_context - before], dim=-2)
+    if rest.shape[-2] and len(tokens.words):
+        tokens = _own_words(tokens)
     own, lengths = tokens.own, tokens.lengths
     if rest.shape[-2]:
         own = _after_names(own, rest.expand(len(own), -1, -1), tokens.name_lengths)
@@ -75,6 +84,14 @@ def arrange(tokens: ClassTokens, context: Tensor, *, position: str = "end") -> P
     words = tokens.words.expand(len(own), -1, -1)
     own = torch.cat([first, words, own], dim=1)
     return Prompts(tokens.start, own, lengths + before + words.shape[1])
+
+
+def _own_words(tokens: ClassTokens) -> ClassTokens:
+    """The same tokens with the fixed words in front of every class's own."""
+    words = tokens.words.expand(len(tokens.own), -1, -1)
+    own = torch.cat([words, tokens.own], dim=1)
+    lengths = tokens.lengths + len(tokens.words)
+    return ClassTokens(tokens.start, tokens.words[:0], own, lengths, tokens.name_lengths)
 
 
 def _after_names(own: Tensor, rest: Tensor, name_lengths: Tensor) -> Tensor:
@@ -88,7 +105,8 @@ def _after_names(own: Tensor, rest: Tensor, name_lengths: Tensor) -> Tensor:
     return both.gather(1, index[:, :, None].expand(-1, -1, both.shape[2]))
 
 
-def _context(tensors: Mapping[str, Tensor], width: int, settings: Settings) -> Tensor:
+def context_of(tensors: Mapping[str, Tensor], width: int, settings: Settings) -> Tensor:
+    """`ctx` as it is stored, (n, W), or (C, n, W) if class-specific."""
     context = tensors.get("ctx")
     if context is None:
         raise CheckpointError(f"{settings.where}: no `ctx`, which {settings.method} needs")

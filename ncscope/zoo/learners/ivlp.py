@@ -2,7 +2,8 @@
 
 IVLP and VPT are baselines of Khattak et al. 2023 (arXiv:2210.03117). PromptSRC (arXiv:2307.06948;
 ProMetaR: arXiv:2404.00851) averages all weights of the last epochs, the towers' too: `--backbone
-checkpoint` uses those. n text tokens, m image tokens, W and V widths of the text and image towers.
+checkpoint` uses those. All prompts but the first text ones are rounded to half, whatever precision
+the run had. n text tokens, m image tokens, W and V widths of the text and image towers.
 """
 
 import re
@@ -18,7 +19,15 @@ from ncscope.clip.prompts import DEFAULT_TEMPLATE
 from ncscope.clip.text_tower import deep_prompts, encode_prompts, text_tower
 from ncscope.errors import CheckpointError
 from ncscope.zoo.learners.learner import Learner, Sides, build
-from ncscope.zoo.learners.parts import as_used, check_depth, class_source, is_half, plain_text, take
+from ncscope.zoo.learners.parts import (
+    as_used,
+    check_depth,
+    class_source,
+    is_half,
+    plain_text,
+    rounded,
+    take,
+)
 from ncscope.zoo.settings import Settings
 
 _SHALLOW = r"{}_encoder\.transformer\.resblocks\.(\d+)\.VPT_shallow"
@@ -32,7 +41,7 @@ def load_ivlp(tensors: Mapping[str, Tensor], backbone: Backbone, settings: Setti
         BackboneError: image prompts, but the backbone has no vision transformer.
     """
     tower = text_tower(backbone.model)
-    width, half = tower.positions.shape[1], is_half(tensors)
+    width = tower.positions.shape[1]
     context = take(tensors, "prompt_learner.ctx", ("n", width), settings)
     deep = _deep(tensors, "text", context.shape, settings)
     check_depth(len(deep) + 1, backbone, settings)
@@ -43,8 +52,8 @@ def load_ivlp(tensors: Mapping[str, Tensor], backbone: Backbone, settings: Setti
         num_context=len(context),
         dtype=tensors["prompt_learner.ctx"].dtype,
     )
-    before = deep_prompts([as_used(value, backbone, half=half) for value in deep])
-    context = as_used(context, backbone, half=half)
+    before = deep_prompts([rounded(value, backbone) for value in deep])
+    context = as_used(context, backbone, half=is_half(tensors))
 
     def text(names: list[str]) -> Tensor:
         return encode_prompts(tower, with_context(source(names), context), before=before)
@@ -74,8 +83,7 @@ def prompted_image(
     vision = check_image_tower(backbone, method=settings.method)
     shallow = take(tensors, "image_encoder.VPT", ("m", vision), settings)
     deep = _deep(tensors, "image", shallow.shape, settings)
-    half = is_half(tensors)
-    shallow, *rest = (as_used(value, backbone, half=half) for value in (shallow, *deep))
+    shallow, *rest = (rounded(value, backbone) for value in (shallow, *deep))
     before = deep_image_prompts(rest)
 
     def image(pixels: Tensor) -> Tensor:

@@ -75,6 +75,17 @@ def as_used(value: Tensor, backbone: Backbone, *, half: bool) -> Tensor:
     return (value.half() if half else value).float().to(backbone.device)
 
 
+def rounded(value: Tensor, backbone: Backbone) -> Tensor:
+    """A learned tensor through half precision, as it is, whatever precision the run had.
+
+    So CLIP's towers of MaPLe's family use all prompts they append or put into a block. Gradients
+    pass unrounded.
+    """
+    value = value.float().to(backbone.device)
+    used = value.detach()
+    return value + (used.half().float() - used)
+
+
 def check_depth(depth: int, backbone: Backbone, settings: Settings) -> None:
     """Refuse prompts for more blocks than a text tower of the backbone has."""
     blocks = len(text_tower(backbone.model).blocks)

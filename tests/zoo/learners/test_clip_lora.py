@@ -27,10 +27,10 @@ def changed(flat, blocks, scale):
 def test_features_are_those_of_the_changed_weights(tmp_path, backbone):
     flat = {k: 20 * v for k, v in learner_states.clip_lora(case.SIZES).items()}
     path = save_lora(tmp_path / "lora_weights.pt", flat, rank=2, alpha=3)
-    learner = load_learner(path, backbone=backbone, options=LearnerOptions(data_name="OxfordPets"))
+    learner = load_learner(path, backbone=backbone)
     names = [f"transformer.resblocks.{i}." for i in range(4)]
     state = changed(flat, [*names, *(f"visual.{name}" for name in names)], 3 / math.sqrt(2))
-    texts = [f"a photo of a {name}, a type of pet." for name in case.sentences(case.NAMES, "")]
+    texts = [f"a photo of a {name}." for name in case.sentences(case.NAMES, "")]
     rows, eot = case.embedded(texts, dtype=torch.float32)
     text = reference.text_forward(state, rows, eot, heads=case.TEXT_HEADS)
     image = reference.image_forward(state, case.pixels(), heads=case.IMAGE_HEADS)
@@ -44,7 +44,7 @@ def test_layers_that_do_not_fit_the_towers_are_refused(tmp_path, backbone):
     flat = learner_states.clip_lora(learner_states.Sizes(layers=5))
     path = save_lora(tmp_path / "lora_weights.pt", flat)
     with pytest.raises(CheckpointError, match=r"changes of 10 layers .* the backbone, which has 8"):
-        load_learner(path, backbone=backbone, options=LearnerOptions(data_name="OxfordPets"))
+        load_learner(path, backbone=backbone)
 
 
 def test_a_file_without_rank_is_refused(tmp_path, backbone):
@@ -53,4 +53,41 @@ def test_a_file_without_rank_is_refused(tmp_path, backbone):
     blob = torch.load(path)
     torch.save({"weights": blob["weights"], "metadata": {}}, path)
     with pytest.raises(CheckpointError, match="`metadata` with `r` and `alpha`"):
-        load_learner(path, backbone=backbone, options=LearnerOptions(data_name="OxfordPets"))
+        load_learner(path, backbone=backbone)
+
+
+def test_the_prompt_is_the_same_for_every_data_set_but_may_be_said(tmp_path, backbone):
+    path = save_lora(tmp_path / "lora_weights.pt", learner_states.clip_lora(case.SIZES))
+    plain = load_learner(path, backbone=backbone).text_features(case.NAMES)
+    named, said = (
+        load_learner(path, backbone=backbone, options=options).text_features(case.NAMES)
+        for options in (LearnerOptions(data_name="EuroSAT"), LearnerOptions(template="a {}"))
+    )
+    assert case.relative(named, plain) == 0
+    assert case.relative(said, plain) > 0.01
+
+
+def changed_metadata(path, **changes):
+    blob = torch.load(path)
+    metadata = {k: v for k, v in {**blob["metadata"], **changes}.items() if v is not None}
+    torch.save({"weights": blob["weights"], "metadata": metadata}, path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"r": 4}, "has rank 2; `metadata` says r 4"),
+        ({"params": ["q", "v"]}, "layer 0 changes k_proj, q_proj, v_proj; `metadata` says params"),
+        ({"params": ["q", "k", "v", "o"]}, "k_proj, proj, q_proj, v_proj was expected"),
+        ({"params": None}, "says params None; expected some of q, k, v, o"),
+        ({"encoder": "text"}, "changes of 8 layers .* do not fit the backbone, which has 4"),
+        ({"encoder": None}, "says encoder None"),
+        ({"position": "half-up"}, "do not fit the backbone, which has 0"),
+        ({"position": "upmost"}, "position 'upmost'; expected one of text, vision, both"),
+    ],
+)
+def test_metadata_that_contradict_the_tensors_are_refused(tmp_path, backbone, changes, said):
+    path = save_lora(tmp_path / "lora_weights.pt", learner_states.clip_lora(case.SIZES))
+    with pytest.raises(CheckpointError, match=said):
+        load_learner(changed_metadata(path, **changes), backbone=backbone)

@@ -32,7 +32,8 @@ def under(state, pattern):
 
 
 def deep(state, pattern, start=1):
-    change = reference.replace_text(under(state, pattern), start=start)
+    rounded = [value + (value.half().float() - value).detach() for value in under(state, pattern)]
+    change = reference.replace_text(rounded, start=start)
     return case.reference_text(ctx(state), "X " * len(ctx(state)), change=change)
 
 
@@ -98,7 +99,10 @@ CASES = {
     ),
     "MMRL": (
         "MMRL", mmrl(FOUR), lambda state: mmrl_text(state, case.NAMES, 1.0), "rep_tokens(_r2t|$)",
-        {"words": "a photo of a", "after": ", a type of pet."},
+        {
+            "words": "a photo of a", "after": ", a type of pet.",
+            "logged": {"TRAINER.MMRL.REP_LAYERS": "[2, 3, 4]"},
+        },
     ),
 }  # fmt: skip
 

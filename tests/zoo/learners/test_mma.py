@@ -33,24 +33,45 @@ def mma():
     return {**state, "tokenized_prompts": ids, "token_embedding": rows}
 
 
-@pytest.mark.parametrize("scale", [0.5, None])
-def test_features_are_those_of_the_plain_pass(tmp_path, backbone, scale):
+RUN = {"trainer": "MultiModalAdapter", "section": "MMADAPTER"}
+
+
+def test_features_are_those_of_the_plain_pass(tmp_path, backbone):
     state = mma()
-    settings = {} if scale is None else {"ADAPTER_SCALE": scale}
-    run = case.save(
-        tmp_path, state, trainer="MultiModalAdapter", section="MMADAPTER", settings=settings
-    )
+    settings = {"ADAPTER_SCALE": 0.5, "TEXT_CTX_INIT": "a photo of a"}
+    run = case.save(tmp_path, state, settings=settings, **RUN)
     learner = load_learner(run, backbone=backbone)
-    used = 0.001 if scale is None else scale
-    change = adapters(state, "text", "transformer.", used)
-    image = case.reference_image(change=adapters(state, "visual", "visual.transformer.", used))
+    change = adapters(state, "text", "transformer.", 0.5)
+    image = case.reference_image(change=adapters(state, "visual", "visual.transformer.", 0.5))
     for names in (case.NAMES, case.NEW):
         text = case.reference_text(torch.zeros(0, 64), "a photo of a", names, change=change)
         case.matches(learner, text, image, names=names)
     assert learner.classnames is not None
     assert learner.classnames[1] == "grey seal"
-    assumed = [w for w in learner.description["warnings"] if "0.001 is taken" in w]
-    assert bool(assumed) == (scale is None)
+
+
+@pytest.mark.parametrize("logged", [False, True])
+def test_the_scale_is_asked_for_where_no_log_says_it(tmp_path, backbone, logged):
+    log = {"settings": {"TEXT_CTX_INIT": "a photo of a"}, **RUN} if logged else {"log": None}
+    run = case.save(tmp_path, mma(), model="prompt_learner", **log)
+    with pytest.raises(
+        CheckpointError, match=r"no log.txt says it \(ADAPTER_SCALE\); give it: --ad"
+    ):
+        load_learner(run, backbone=backbone)
+
+
+@pytest.mark.parametrize("words", ["", "itap of a"])
+def test_new_classes_are_written_as_the_log_says(tmp_path, backbone, words):
+    ids = case.token_ids([f"{words} {text}".strip() for text in case.sentences(case.NAMES)])
+    state = {**mma(), "token_embedding": case.prompts_of(words), "tokenized_prompts": ids}
+    settings = {"ADAPTER_SCALE": 0.5, "TEXT_CTX_INIT": words}
+    learner = load_learner(case.save(tmp_path, state, settings=settings, **RUN), backbone=backbone)
+    change = adapters(state, "text", "transformer.", 0.5)
+    for names in (case.NAMES, case.NEW):
+        wanted = case.reference_text(torch.zeros(0, 64), words, names, change=change)
+        assert case.relative(learner.text_features(names), wanted) < 1e-5
+    assert learner.classnames is not None
+    assert learner.classnames[1] == "grey seal"
 
 
 def test_the_scale_changes_the_image_digest(tmp_path, backbone):
@@ -65,4 +86,8 @@ def test_the_scale_changes_the_image_digest(tmp_path, backbone):
 def test_an_adapter_without_its_shared_part_is_refused(tmp_path, backbone):
     state = {k: v for k, v in mma().items() if k != "shared_adapter.3.0.weight"}
     with pytest.raises(CheckpointError, match=r"no `shared_adapter.3.0.weight`, which MMA needs"):
-        load_learner(case.save(tmp_path, state, log=None), backbone=backbone)
+        load_learner(
+            case.save(tmp_path, state, log=None),
+            backbone=backbone,
+            options=LearnerOptions(adapter_scale=0.1),
+        )

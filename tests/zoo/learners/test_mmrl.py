@@ -95,10 +95,14 @@ def test_features_are_those_of_the_plain_pass(tmp_path, backbone, make, trainer,
         load_learner(run, backbone=backbone, options=LearnerOptions(image_feature="both"))
 
 
+LAYERS = {"TRAINER.MMRL.REP_LAYERS": "[2, 3, 4]", "TRAINER.MMRLpp.REP_LAYERS": "2,3,4"}
+
+
 def test_the_template_is_read_off_the_file(tmp_path, backbone):
     state = mmrl(learner_states.mmrl)
     state["prompt_embeddings"] = case.prompts_of("a photo of a", after=", a type of pet.")
-    learner = load_learner(case.save(tmp_path, state, log=None), backbone=backbone)
+    run = case.save(tmp_path, state, log=None)
+    learner = load_learner(run, backbone=backbone, options=LearnerOptions(settings=LAYERS))
     assert learner.classnames is not None
     assert learner.classnames[1] == "grey seal"
     assert case.relative(learner.text_features(case.NEW), reference_text(state, case.NEW, 1)) < 1e-5
@@ -107,8 +111,25 @@ def test_the_template_is_read_off_the_file(tmp_path, backbone):
 def test_an_unknown_beta_is_a_default_with_a_warning(tmp_path, backbone):
     state = mmrl(learner_states.mmrlpp)
     state["prompt_embeddings"] = case.prompts_of("a photo of a", after=", a type of pet.")
-    learner = load_learner(case.save(tmp_path, state, log=None), backbone=backbone)
+    run = case.save(tmp_path, state, log=None)
+    learner = load_learner(run, backbone=backbone, options=LearnerOptions(settings=LAYERS))
     assert any("default 0.9 is taken" in w for w in learner.description["warnings"])
     assert (
         case.relative(learner.text_features(case.NEW), reference_text(state, case.NEW, 0.9)) < 1e-5
     )
+
+
+def test_blocks_that_no_log_names_are_asked_for(tmp_path, backbone):
+    run = case.save(tmp_path, mmrl(learner_states.mmrl), log=None)
+    with pytest.raises(CheckpointError, match=r"which 3 blocks .* --setting TRAINER.MMRL.REP_LAY"):
+        load_learner(run, backbone=backbone)
+
+
+@pytest.mark.parametrize("layers", ["[4, 2, 3]", "[2, 3]", "[2, 3, 3]", "[0, 1, 2]", "two", "[]"])
+def test_layers_that_do_not_rise_or_fit_the_file_are_refused(tmp_path, backbone, layers):
+    settings = {"REP_LAYERS": layers}
+    run = case.save(
+        tmp_path, mmrl(learner_states.mmrl), trainer="MMRL", section="MMRL", settings=settings
+    )
+    with pytest.raises(CheckpointError, match="expected 3 rising numbers from 1 on"):
+        load_learner(run, backbone=backbone)
