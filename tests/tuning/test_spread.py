@@ -27,6 +27,8 @@ RUNS = {
     "cocoop": {"epochs": 1},  # text features of every test image
     "maple": {"lcd_weight": 0.5, "mid_weight": 0.5, "relative_weights": True},
 }
+# MaPLe's prompts are rounded to half in every pass, so that a sum in another order may round on
+CLOSE = {"coop": 1e-5, "cocoop": 1e-5, "maple": 1e-4}
 SCRIPT = """
 import json, sys
 import os
@@ -81,7 +83,7 @@ def test_two_processes_train_the_weights_of_one(method, data, tmp_path):
     wanted = load_file(one / "checkpoint.safetensors")
     found = load_file(shared / "checkpoint.safetensors")
     for key, value in wanted.items():
-        assert relative(found[key].float(), value.float()) < 1e-5, key
+        assert relative(found[key].float(), value.float()) < CLOSE[method], key
     events, alone = (
         [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
         for run in (shared, one)
