@@ -29,7 +29,7 @@ LAYERS = [  # data flows up this list, imports point down it
     {"ncscope.clip"},
     {"ncscope.data", "ncscope.metrics"},
     {"ncscope.pickles"},
-    {"ncscope._checks", "ncscope.text", "ncscope.writing"},
+    {"ncscope._checks", "ncscope.opening", "ncscope.text", "ncscope.writing"},
     {"ncscope.errors"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

@@ -12,6 +12,7 @@ from pathlib import Path
 from ncscope.checkpoint.log_sections import Entry, first_value, own_entries
 from ncscope.checkpoint.methods import row_of
 from ncscope.checkpoint.trainers import method_of
+from ncscope.opening import open_regular
 
 _MAX_BYTES = 16 * 2**20  # read at each end of a longer file
 _MAX_LINES, _MAX_VALUE = 5000, 300
@@ -106,7 +107,7 @@ def read_runlog(paths: Sequence[Path]) -> RunLog | None:
 def _text(path: Path, notes: list[str]) -> str:
     """The file's text, whatever its encoding; of a very long file its beginning and its end."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             content = file.read(_MAX_BYTES)
             size = path.stat().st_size
             if size > 2 * _MAX_BYTES:

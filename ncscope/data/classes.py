@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ncscope.data.images import ImageSet, derived_digest, narrowed
 from ncscope.errors import DataError, shown
+from ncscope.opening import read_text
 
 
 def match_classes(wanted: Sequence[str], found: Sequence[str]) -> tuple[int, ...]:
@@ -107,7 +108,7 @@ def read_classnames(path: str | Path) -> tuple[str, ...]:
         DataError: no such file, not UTF-8, no names, a blank line between names.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8-sig")
+        text = read_text(path, encoding="utf-8-sig")
     except FileNotFoundError:
         raise DataError(f"{path}: no such file of class names") from None
     except (OSError, UnicodeDecodeError) as error:

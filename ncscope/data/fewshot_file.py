@@ -14,6 +14,7 @@ from ncscope.data.known import KnownData
 from ncscope.data.lists import Row, checked_row, listed_images, names_of_labels, read_json
 from ncscope.data.open_known import find_known
 from ncscope.errors import DataError, shown
+from ncscope.opening import open_regular
 from ncscope.pickles.objects import MalformedError, Record, StorageRef
 from ncscope.pickles.reading import Bounded, read_pickle
 
@@ -64,7 +65,7 @@ def open_few_shot(
 def _read_pickle(path: Path) -> dict[Any, Any]:
     try:
         size = path.stat().st_size
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             content, _ = read_pickle(Bounded(file, size), _no_tensors, records=frozenset({"Datum"}))
     except FileNotFoundError:
         raise DataError(f"{path}: no such few-shot list") from None

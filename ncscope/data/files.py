@@ -5,6 +5,7 @@ Ghostscript); files are untrusted, so those are not tried.
 """
 
 import contextlib
+import errno
 import functools
 import hashlib
 import io
@@ -18,8 +19,10 @@ import numpy as np
 from PIL import Image
 
 from ncscope.errors import DataError
+from ncscope.opening import open_regular, read_bytes
 
 _TOO_LARGE = "more than 178 million pixels"  # which Pillow does not open
+_NO_FILE = (errno.EISDIR, errno.EINVAL, errno.EFBIG)  # of `ncscope.opening`
 _FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "JPEG2000", "AVIF")
 
 
@@ -30,7 +33,11 @@ def read_image(path: str | Path, *, item: str | None = None) -> Image.Image:
     of 16 bits are brought to 8; an animation gives its first frame.
     """
     try:
-        with _large_ones_quietly(), Image.open(path, formats=_formats()) as image:
+        with (
+            _large_ones_quietly(),
+            open_regular(path) as file,
+            Image.open(file, formats=_formats()) as image,
+        ):
             return as_rgb(image)
     except Image.DecompressionBombError:
         raise DataError(f"{item or path}: {_TOO_LARGE}; make it smaller") from None
@@ -77,11 +84,13 @@ def inspect_files(paths: Sequence[Path]) -> list[tuple[bool, str]]:
 
 def _inspect(path: Path) -> tuple[bool, str]:
     try:
-        content = path.read_bytes()
+        content = read_bytes(path)
         with Image.open(io.BytesIO(content), formats=_formats()):
             pass
     except Image.DecompressionBombError:
         return False, _TOO_LARGE
+    except OSError as error:  # Pillow's own, of no image, has no number
+        return False, f"{error.strerror}" if error.errno in _NO_FILE else ""
     except Exception:  # as in `read_image`
         return False, ""
     digest = hashlib.sha256(f"{len(content)}\n".encode())

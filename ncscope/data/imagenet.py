@@ -10,6 +10,7 @@ from pathlib import Path
 from ncscope.data.folders import Listing, stray
 from ncscope.data.known import KnownData
 from ncscope.errors import DataError, brief, shown
+from ncscope.opening import read_text
 
 
 def list_imagenet(known: KnownData, home: Path, *, part: str | None) -> Listing:
@@ -67,7 +68,7 @@ def _classnames_file(home: Path) -> Path:
 def read_synsets(path: Path) -> dict[str, str]:
     """Class names by folder, in the file's order: lines such as `n01440764 tench`."""
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = read_text(path, encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: cannot be read as folders and class names ({error})") from None
     name_of: dict[str, str] = {}

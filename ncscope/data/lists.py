@@ -17,6 +17,7 @@ from ncscope.data.folders import Listing, choose_part, note_of_part
 from ncscope.data.images import ImageSet, image_digest, note_of_empty
 from ncscope.data.tables import MOST_CLASSES
 from ncscope.errors import DataError, brief, shown
+from ncscope.opening import read_text
 
 _MOST_BYTES = 2**30
 
@@ -55,7 +56,7 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > _MOST_BYTES:
             raise DataError(f"{path}: more than 1 GiB; too large to be a list of images")
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
+        content = json.loads(read_text(path, encoding="utf-8-sig"))
     except DataError:
         raise
     except (OSError, ValueError, RecursionError) as error:

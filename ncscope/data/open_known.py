@@ -13,6 +13,7 @@ from ncscope.data.images import ImageSet
 from ncscope.data.known import KNOWN, KnownData, home_of, parse_known
 from ncscope.data.lists import list_split, listed_images, safe_path
 from ncscope.errors import DataError
+from ncscope.opening import read_text
 
 _LEFT_OUT = {"Caltech101": ("BACKGROUND_Google", "Faces_easy")}  # no class, and one twice
 _RENAMED: dict[str, dict[str, str]] = {
@@ -153,7 +154,7 @@ def _list_file(home: Path, part: str) -> Path:
 
 def _lines(path: Path) -> list[str]:
     try:
-        return path.read_text(encoding="utf-8").splitlines()
+        return read_text(path).splitlines()
     except FileNotFoundError:
         raise DataError(
             f"{path}: no such file; it comes with the images, in the folder `data` of "

@@ -6,12 +6,14 @@ the order and `classname` the names. `ncscope.data.folders` has the words that `
 """
 
 import csv
+import io
 import unicodedata
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from ncscope.data.folders import Listing, choose_part, natural, note_of_part, part_of, parts_called
 from ncscope.errors import DataError, shown
+from ncscope.opening import open_regular, read_text
 
 MOST_CLASSES = 100_000  # a larger label is a mistake (a file size, an identifier), not a class
 
@@ -61,7 +63,7 @@ def _read(root: Path) -> Rows:
 def _csv(path: Path) -> tuple[list[str], Rows]:
     """The columns of a `.csv` file, in lower case, and its rows; blank lines are passed over."""
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
+        with io.TextIOWrapper(open_regular(path), "utf-8-sig", newline="") as file:
             reader = csv.DictReader(file, strict=True)
             reader.fieldnames = [name.strip().lower() for name in reader.fieldnames or []]
             return list(reader.fieldnames), [(reader.line_num, row) for row in reader]
@@ -207,7 +209,7 @@ def read_counts(path: str | Path) -> list[int]:
     """
     path = Path(path)
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = read_text(path).splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: cannot be read as text ({error})") from None
     counts = []

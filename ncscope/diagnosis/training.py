@@ -23,6 +23,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from ncscope.errors import DataError
+from ncscope.opening import read_text, require_regular
 from ncscope.text import short
 
 LOG_NAME = "log.jsonl"
@@ -48,7 +49,7 @@ def read_log(path: str | Path) -> TrainingLog:
     path = Path(path)
     path = path / LOG_NAME if path.is_dir() else path
     try:
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        lines = read_text(path, errors="replace").splitlines()
     except OSError as error:
         raise DataError(f"{path}: no training log can be read ({error.strerror})") from None
     found: dict[str, dict[float, dict[str, Any]]] = {"step": {}, "eval": {}}
@@ -122,6 +123,7 @@ def read_trajectory(path: str | Path) -> Trajectory:
     path = Path(path)
     path = path / TRAJECTORY_NAME if path.is_dir() else path
     try:
+        require_regular(path)
         with safe_open(path, framework="pt") as file:
             held = {name: file.get_tensor(name) for name in file.keys()}
             listed = (file.metadata() or {}).get("classnames")

@@ -19,6 +19,7 @@ from ncscope.data.images import ImageSet
 from ncscope.errors import DataError, shown
 from ncscope.features.forward import ImageFeatures, check_bad, encode_images
 from ncscope.features.processes import ALONE, Spread, from_one
+from ncscope.opening import require_regular
 from ncscope.writing import replacing
 
 _FORMAT = "ncscope image features 1"
@@ -86,6 +87,7 @@ def cache_path(folder: Path, *, model: str, images: str) -> Path:
 def read_cached(path: Path, *, num_images: int) -> ImageFeatures | None:
     """Read features that were kept; None where there are none, or damaged ones."""
     try:
+        require_regular(path)
         with safe_open(path, framework="pt") as file:
             rows, kept = file.get_tensor("image"), file.get_tensor("kept")
             metadata = file.metadata() or {}

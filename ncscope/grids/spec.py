@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import Any
 
 from ncscope.errors import DataError
+from ncscope.opening import read_text
 from ncscope.tuning.recipe import METHODS, RECIPES
 
 Option = str | int | float | bool | list[str]
@@ -204,7 +205,7 @@ def _toml(path: Path) -> dict[str, Any]:
     else:
         import tomli as tomllib  # pyright: ignore[reportMissingImports]
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(read_text(path))
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from None
     except (ValueError, RecursionError) as error:

@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ncscope.errors import CheckpointError
+from ncscope.opening import require_regular
 from ncscope.tuning.evaluate import Pair, TestSplit
 from ncscope.tuning.log import Log
 from ncscope.tuning.losses import epoch_weights
@@ -155,6 +156,7 @@ def read_state(path: Path) -> State:
         CheckpointError: damaged, of an earlier version, or no state at all.
     """
     try:
+        require_regular(path)
         with safe_open(path, framework="pt", device="cpu") as file:
             metadata = file.metadata() or {}
             tensors = {key: file.get_tensor(key) for key in file.keys()}
