@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ncscope.errors import CheckpointError
 from ncscope.pickles.objects import MalformedError, Name, Opaque, TensorRef
-from ncscope.pickles.tensors import build, check_sizes
+from ncscope.pickles.tensors import build_tensor, check_claims, what_else
 from ncscope.pickles.torch_files import TorchFile, open_kind, open_legacy, open_zip
 
 Plain = bool | int | float | str | None | tuple[Any, ...]
@@ -78,9 +78,9 @@ def _from_torch(path: Path, kind: str, opened: TorchFile, size: int) -> Checkpoi
     flat = flatten(opened.value)
     if not flat.tensors:
         raise CheckpointError(f"{path}: {flat.absent or 'holds no tensors'}")
-    check_sizes(list(flat.tensors.values()), size)
+    check_claims(flat.tensors.values(), size)
     buffers: dict[str, Tensor] = {}
-    tensors = {key: build(ref, opened, buffers) for key, ref in flat.tensors.items()}
+    tensors = {key: build_tensor(ref, opened, buffers) for key, ref in flat.tensors.items()}
     notes = list(flat.notes)
     if opened.unread:
         names = first_few(opened.unread, most=8)
@@ -157,6 +157,8 @@ def _collect(
         elif isinstance(value, dict):
             if name != "_metadata":
                 _collect(flat, value, f"{name}.", skipped, depth=depth + 1)
+        elif other := what_else(value):
+            raise MalformedError(f"`{name}` is {other}")
         elif _is_plain(value):
             flat.extras[name] = tuple(value) if isinstance(value, list) else value
         else:

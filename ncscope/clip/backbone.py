@@ -17,8 +17,9 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 
+from ncscope.clip.fitting import check_size, fill
 from ncscope.clip.plan import (
     Plan,
     Reading,
@@ -167,6 +168,7 @@ def build_backbone(
 
 def _frozen_model(clip: Any, plan: Plan, *, seed: int) -> Any:
     """The model of a plan with its weights, or with random ones from `seed`."""
+    check_size(clip, plan)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = new_model(clip, plan)
@@ -183,28 +185,6 @@ def _frozen_model(clip: Any, plan: Plan, *, seed: int) -> Any:
     if hasattr(model.visual, "layer1"):  # a ResNet: a sixth faster on the CPU, more on CUDA
         model.visual.to(memory_format=torch.channels_last)
     return model.eval().requires_grad_(False)
-
-
-def fill(model: nn.Module, tensors: Mapping[str, Tensor], *, where: str) -> None:
-    """Load weights, every name and shape exactly; half precision is brought to the model's."""
-    wanted = model.state_dict()
-    single = {key for key, value in wanted.items() if value.numel() == 1}  # () or (1,), alike
-    tensors = {
-        key: value.reshape(wanted[key].shape) if key in single and value.numel() == 1 else value
-        for key, value in tensors.items()
-    }
-    missing = [key for key in wanted if key not in tensors and "num_batches" not in key]
-    extra = [key for key in tensors if key not in wanted]
-    other = [key for key in tensors if key in wanted and tensors[key].shape != wanted[key].shape]
-    if missing or extra or other:
-        said = [f"{len(missing)} weights are missing (`{missing[0]}`)"] if missing else []
-        said += [f"{len(extra)} are not the model's (`{extra[0]}`)"] if extra else []
-        if other:
-            key = other[0]
-            shapes = f"{tuple(tensors[key].shape)} for {tuple(wanted[key].shape)}"
-            said.append(f"{len(other)} have another shape (`{key}`: {shapes})")
-        raise BackboneError(f"{where}: does not fit the architecture: {'; '.join(said)}")
-    model.load_state_dict(tensors, strict=False)  # batch norms may lack their counters
 
 
 def state_digest(config: Mapping[str, Any], state: Mapping[str, Tensor]) -> str:

@@ -5,7 +5,6 @@
 
 import copy
 import difflib
-import json
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +13,8 @@ from typing import Any
 from PIL import Image
 from torch import Tensor
 
+from ncscope.clip.folder_config import NAME as CONFIG_NAME
+from ncscope.clip.folder_config import read_folder_config
 from ncscope.clip.weights import Weights, architecture, read_weights
 from ncscope.clip.whole_texts import WholeTexts
 from ncscope.errors import BackboneError, shown
@@ -52,6 +53,7 @@ class Plan:
     published: str | None = None  # a file that open_clip's own loader reads
     preprocess: dict[str, Any] = field(default_factory=dict)  # what differs from CLIP's own
     tokenizer: str | None = None  # open_clip's name of it; None: CLIP's own
+    cleaning: dict[str, str] = field(default_factory=dict)  # how CLIP's own cleans a text
     notes: tuple[str, ...] = ()
 
 
@@ -139,7 +141,7 @@ def unknown_name(clip: Any, name: str) -> str:
 
 def plan_folder(folder: Path, pretrained: str | None, reading: Reading) -> Plan:
     """An open_clip folder: `open_clip_config.json` and a file of weights."""
-    stored = _read_config(folder / "open_clip_config.json")
+    config, preprocess = read_folder_config(folder / CONFIG_NAME, trust=reading.trust)
     if pretrained not in (None, "random"):
         raise BackboneError(
             f"{folder} holds its own weights, so `pretrained` {pretrained!r} has no place; leave "
@@ -153,30 +155,12 @@ def plan_folder(folder: Path, pretrained: str | None, reading: Reading) -> Plan:
     return Plan(
         name=folder.name,
         weights=source,
-        config=stored["model_cfg"],
+        config=config,
         tensors=tensors,
-        preprocess=stored.get("preprocess_cfg", {}),
-        tokenizer=f"local-dir:{folder}",
+        preprocess=preprocess,
+        tokenizer=f"local-dir:{folder}" if reading.trust else None,
+        cleaning=config["text_cfg"].get("tokenizer_kwargs") or {},
     )
-
-
-def _read_config(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise BackboneError(
-            f"{path.parent}: no {path.name} in it; expected an open_clip folder of {path.name} "
-            f"and {_USUAL_NAMES[0]}"
-        )
-    try:
-        stored = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise BackboneError(f"{path}: not readable as JSON ({error})") from None
-    config = stored.get("model_cfg") if isinstance(stored, dict) else None
-    parts = ("embed_dim", "vision_cfg", "text_cfg")
-    if not isinstance(config, dict) or not all(part in config for part in parts):
-        raise BackboneError(f"{path}: no `model_cfg` with {', '.join(parts)} in it")
-    if not isinstance(stored.get("preprocess_cfg", {}), dict):
-        raise BackboneError(f"{path}: `preprocess_cfg` is no JSON object")
-    return stored
 
 
 def _weights_in(folder: Path) -> Path:
@@ -283,7 +267,7 @@ def new_tokenizer(clip: Any, plan: Plan, context_length: int) -> Callable[[list[
 def _cutting_tokenizer(clip: Any, plan: Plan, context_length: int) -> Any:
     """open_clip's tokenizer of a plan. CLIP's own vocabulary ships with open_clip."""
     if plan.tokenizer is None:
-        return clip.SimpleTokenizer(context_length=context_length)
+        return clip.SimpleTokenizer(context_length=context_length, **plan.cleaning)
     try:
         return clip.get_tokenizer(plan.tokenizer, context_length=context_length)
     except Exception as error:  # tokenizers of other text towers come from the hub

@@ -8,9 +8,9 @@ What no shape tells, the activation and the width of a head, is the same in ever
 OpenAI published: QuickGELU, 64. A training checkpoint of open_clip's has the same names and GELU.
 """
 
-import contextlib
 import hashlib
 import json
+import os
 import re
 import shutil
 import uuid
@@ -26,9 +26,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from ncscope.errors import BackboneError, CheckpointError
-from ncscope.pickles.objects import MalformedError
-from ncscope.pickles.tensors import state_of
+from ncscope.errors import BackboneError, CheckpointError, brief
+from ncscope.opening import open_regular
+from ncscope.pickles.objects import MalformedError, Opaque, TensorRef
+from ncscope.pickles.tensors import build_tensor, check_claims, what_else
+from ncscope.pickles.torch_files import TorchFile, open_kind, open_legacy, open_zip
 
 _EXTRA_KEYS = ("input_resolution", "context_length", "vocab_size")  # numbers beside the weights
 VOCABULARY = 49408
@@ -70,34 +72,58 @@ def read_weights(
         raise BackboneError(f"{path}: no such weight file")
     if path.suffix.lower() == ".safetensors":
         try:
-            return _unwrapped(load_file(path), path)
-        except (SafetensorError, OSError) as error:
-            raise BackboneError(f"{path}: damaged or no .safetensors file ({error})") from None
+            tensors = load_file(path)
+        except (SafetensorError, OSError, ValueError, KeyError, RuntimeError) as error:
+            reason = str(error).splitlines()[0][:160] if str(error) else type(error).__name__
+            raise BackboneError(f"{path}: damaged or no .safetensors file ({reason})") from None
+        return _unwrapped(tensors, path)
     if _is_torchscript(path):
         return _read_torchscript(path, trust=trust, published=published, cache_dir=cache_dir)
     return _unwrapped(_read_torch(path), path)
 
 
 def _read_torch(path: Path) -> object:
-    """Only tensors and plain containers come out: torch's own restricted reader."""
-    with path.open("rb") as file:
-        start = file.read(64)
+    """The value of a torch file, read as data: nothing that the file names is imported or called.
+
+    Tensors are of its bytes; an object of another class stands there as an `Opaque`.
+    """
+    try:
+        with open_regular(path) as file:
+            start = file.read(64)
+    except OSError as error:
+        raise BackboneError(f"{path}: cannot be read ({error.strerror})") from None
     if not start or start.lstrip()[:1] == b"<" or start.startswith(b"version https://git-lfs"):
         found = "an empty file" if not start else "a web page or a Git LFS pointer"
         raise BackboneError(f"{path}: {found}, not weights; download it again")
     try:
-        mapped = zipfile.is_zipfile(path)  # the older format cannot be memory-mapped
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
-    except Exception as error:  # a damaged pickle can raise anything
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        if "Unsupported global" in str(error) or "Unsupported class" in str(error):
-            with contextlib.suppress(MalformedError, CheckpointError, OSError, MemoryError):
-                state, blob = state_of(path)  # other objects beside the weights are left out
-                return {**blob, "state_dict": state} if "state_dict" in blob else state
-            reason = "it names classes other than tensors, and loading those could run code"
-        elif reason.startswith("Weights only load failed"):  # and advice to load it all the same
-            reason = "damaged, or no file of plain tensors"
-        raise BackboneError(f"{path}: not a readable file of weights ({reason[:160]})") from None
+        kind = open_kind(path)
+        with open_regular(path) as file:
+            size = os.fstat(file.fileno()).st_size
+            opened = (open_legacy if kind == "legacy" else open_zip)(file, size)
+            return _built(opened, size)
+    except CheckpointError as error:  # which begins with the path
+        reason = str(error).removeprefix(f"{path}: ")
+    except MalformedError as error:
+        reason = f"damaged, or no file of plain tensors: {error}"
+    except (OSError, MemoryError) as error:
+        reason = str(error) or type(error).__name__
+    raise BackboneError(f"{path}: not a readable file of weights ({reason[:300]})")
+
+
+def _built(opened: TorchFile, size: int) -> object:
+    """The value of a torch file with tensors for their descriptions, in its state dict only."""
+    value = opened.value
+    state = value.get("state_dict", value) if isinstance(value, dict) else value
+    if not isinstance(state, dict):
+        return value
+    refs = [entry for entry in state.values() if isinstance(entry, TensorRef)]
+    check_claims(refs, size)
+    buffers: dict[str, Tensor] = {}
+    built = {
+        key: build_tensor(entry, opened, buffers) if isinstance(entry, TensorRef) else entry
+        for key, entry in state.items()
+    }
+    return built if state is value else {**value, "state_dict": built}
 
 
 def _is_torchscript(path: Path) -> bool:
@@ -161,11 +187,15 @@ def _unwrapped(blob: object, path: Path) -> Weights:
     state = blob.get("state_dict", blob) if isinstance(blob, dict) else None
     if not isinstance(state, Mapping) or not state:
         found = type(blob).__name__ if not isinstance(blob, dict) else "an empty one"
+        if isinstance(blob, Opaque):
+            found = f"an object of the class {blob.name}; save its `state_dict()`"
         raise BackboneError(f"{path}: expected a state dict of named tensors, got {found}")
     around = blob if isinstance(blob, dict) and state is not blob else {}
     trained = "epoch" in around or all(str(key).startswith("module.") for key in state)
     run = around.get("name")
     tensors = {str(key).removeprefix("module."): value for key, value in state.items()}
+    if len(tensors) < len(state):
+        raise BackboneError(f"{path}: two weights have one name once `module.` is dropped")
     extras = [tensors.pop(key, None) for key in _EXTRA_KEYS]
     learned = [key for key in tensors if key == "ctx" or key.startswith(_LEARNERS)]
     if learned:
@@ -175,9 +205,16 @@ def _unwrapped(blob: object, path: Path) -> Weights:
         )
     others = [key for key, value in tensors.items() if not isinstance(value, Tensor)]
     if others:
+        name, value = brief(others[0])[1:-1], tensors[others[0]]
+        if isinstance(value, Opaque):
+            what = what_else(value) or (
+                f"an object of the class {value.name}; it names classes other than tensors, and "
+                f"building those could run code; save the model's `state_dict()`"
+            )
+            raise BackboneError(f"{path}: `{name}` is {what}")
         raise BackboneError(
-            f"{path}: `{others[0]}` is a {type(tensors[others[0]]).__name__}; expected a state "
-            f"dict of named tensors (a whole model or a prompt learner's checkpoint?)"
+            f"{path}: `{name}` is a {type(value).__name__}; expected a state dict of named "
+            f"tensors (a whole model or a prompt learner's checkpoint?)"
         )
     openais = not trained and (
         any(extra is not None for extra in extras) or _precision_is_openais(tensors)

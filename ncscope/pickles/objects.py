@@ -85,6 +85,8 @@ def describe_tensor(
         raise MalformedError("a tensor without a storage")
     if not (isinstance(size, tuple) and isinstance(stride, tuple) and len(size) == len(stride)):
         raise MalformedError("a tensor without a shape")
+    if dtype is not None and storage.start % ITEMSIZE[dtype]:
+        raise MalformedError(f"a tensor of {dtype} that begins inside a number of its storage")
     if len(size) > _MAX_DIMS or not all(map(_is_count, (*size, *stride))):
         raise MalformedError("a tensor with an impossible shape")
     if math.prod(max(n, 1) for n in size) > _MAX_COUNT:

@@ -230,7 +230,7 @@ class Machine:
                 return arguments[0] if arguments and isinstance(arguments[0], list | tuple) else []
             if name in _TENSORS:
                 return _describe(name, arguments)
-            if name in _PARAMETERS and arguments and isinstance(arguments[0], TensorRef):
+            if name in _PARAMETERS and arguments and isinstance(arguments[0], TensorRef | Opaque):
                 return arguments[0]
         shown = name if name.isprintable() and 0 < len(name) <= 200 else "an unnamed class"
         self.unread[shown] = None

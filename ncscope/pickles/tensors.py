@@ -1,23 +1,43 @@
-"""Tensors from their checked descriptions in a torch file, and a file's value with them in place.
+"""The tensors that a torch file describes, made of its bytes; and what is no plain tensor.
 
-No class that the file names is imported: what is not a tensor, a container or a plain value stays
-an `Opaque` or a `Name`.
+What they claim is compared with the file's size before a byte is read: tensors may share a storage,
+so a small file can describe many large ones.
 """
 
 import math
-from pathlib import Path
-from typing import Any
+from collections.abc import Collection
 
 import torch
 from torch import Tensor
 
-from ncscope.pickles.objects import ITEMSIZE, MalformedError, TensorRef
-from ncscope.pickles.torch_files import TorchFile, open_kind, open_legacy, open_zip
+from ncscope.pickles.objects import ITEMSIZE, MalformedError, Opaque, TensorRef
+from ncscope.pickles.torch_files import TorchFile
 
 _MAX_SHARING = 8  # real files share a storage between two or three tensors
+# torch's functions that make what is no plain tensor, what that is, and how it becomes one
+_OTHERS = (
+    ("_rebuild_sparse", "a sparse tensor", ".to_dense()"),
+    ("_rebuild_qtensor", "a quantised tensor", ".dequantize()"),
+    ("_rebuild_nested_tensor", "a nested tensor", ".to_padded_tensor(0.0)"),
+    ("_rebuild_meta_tensor", "a tensor without values, of the device `meta`", ""),
+    ("_rebuild_wrapper_subclass", "a tensor of a subclass", ".to(torch.float32)"),
+    ("_rebuild_from_type", "a tensor of a subclass", ".as_subclass(torch.Tensor)"),
+    ("_rebuild_device_tensor", "a tensor of another device", ".cpu()"),
+)
 
 
-def build(ref: TensorRef, opened: TorchFile, buffers: dict[str, Tensor]) -> Tensor:
+def check_claims(refs: Collection[TensorRef], size: int) -> None:
+    """Refuse tensors that together claim many times the `size` of their file in bytes.
+
+    Raises:
+        MalformedError: they do.
+    """
+    claimed = sum(math.prod(ref.size) * ITEMSIZE[ref.dtype] for ref in refs)
+    if claimed > _MAX_SHARING * size:
+        raise MalformedError("its tensors overlap, and claim many times the file's size")
+
+
+def build_tensor(ref: TensorRef, opened: TorchFile, buffers: dict[str, Tensor]) -> Tensor:
     """The tensor of a checked description; tensors of one storage share memory here too."""
     storage, dtype = ref.storage, getattr(torch, ref.dtype)
     if math.prod(ref.size) == 0:
@@ -36,38 +56,13 @@ def build(ref: TensorRef, opened: TorchFile, buffers: dict[str, Tensor]) -> Tens
     return elements.as_strided(ref.size, ref.stride, elements.storage_offset() + ref.offset)
 
 
-def check_sizes(refs: list[TensorRef], size: int) -> None:
-    """Refuse tensors that claim many times the file's bytes.
-
-    Raises:
-        MalformedError: their sum is more than a small multiple of `size`.
-    """
-    if sum(math.prod(ref.size) * ITEMSIZE[ref.dtype] for ref in refs) > _MAX_SHARING * size:
-        raise MalformedError("its tensors overlap, and claim many times the file's size")
-
-
-def state_of(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The state dict in a torch file, bare or under `state_dict`, and the whole file's entries.
-
-    Tensors of the state dict are built, the rest is left as it was described.
-
-    Raises:
-        MalformedError: damaged, or no dictionary of named tensors.
-        CheckpointError: no file of torch's.
-    """
-    kind = open_kind(path)
-    if kind == "safetensors":
-        raise MalformedError("no file of torch's")
-    with path.open("rb") as file:
-        size = path.stat().st_size
-        opened = (open_zip if kind == "zip" else open_legacy)(file, size)
-        blob = opened.value
-        state = blob.get("state_dict", blob) if isinstance(blob, dict) else None
-        if not isinstance(blob, dict) or not isinstance(state, dict):
-            raise MalformedError("no dictionary of named tensors")
-        refs = {str(key): value for key, value in state.items() if key != "_metadata"}
-        if not refs or not all(isinstance(value, TensorRef) for value in refs.values()):
-            raise MalformedError("no dictionary of tensors alone")
-        check_sizes(list(refs.values()), size)
-        buffers: dict[str, Tensor] = {}
-        return {key: build(ref, opened, buffers) for key, ref in refs.items()}, blob
+def what_else(value: object) -> str | None:
+    """What an object in a tensor's place is, and what to do; None for one that is no tensor."""
+    if not isinstance(value, Opaque):
+        return None
+    name = value.name.rpartition(".")[2]
+    for start, what, remedy in _OTHERS:
+        if name.startswith(start):
+            how = f"save it as a plain one: tensor{remedy}" if remedy else "save its values"
+            return f"{what}, which is not read; {how}"
+    return None
