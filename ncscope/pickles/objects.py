@@ -27,6 +27,9 @@ STORAGES = {
     "ComplexFloatStorage": ("complex64", 8),
     "ComplexDoubleStorage": ("complex128", 16),
     "UntypedStorage": ("uint8", 1),
+    "QInt8Storage": ("int8", 1),  # of quantised tensors, which are refused by their kind
+    "QUInt8Storage": ("uint8", 1),
+    "QInt32Storage": ("int32", 4),
 }
 ITEMSIZE = {**dict(STORAGES.values()), "uint16": 2, "uint32": 4, "uint64": 8}
 
