@@ -1,6 +1,7 @@
 """Named arrays in a file: `.safetensors`, or `.npz` without pickle. Files are untrusted."""
 
 import json
+import os
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,10 +15,18 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ncscope.errors import DataError
+from ncscope.features.npz import read_npz
+from ncscope.features.provenance import read_provenance
+from ncscope.opening import open_regular, require_regular
 from ncscope.writing import replacing
 
 FORMAT = "ncscope features 1"
 _WORDS = ("classnames", "format", "provenance")
+_PLAIN = (
+    *(torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.bool),
+    *(torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64),
+)
+_WIDE = (torch.uint16, torch.uint32, torch.uint64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,11 +73,6 @@ def read_arrays(path: Path, names: Sequence[str]) -> Stored:
     except DataError:
         raise
     except Exception as error:  # what a damaged archive raises is anyone's guess
-        if "pickle" in str(error):  # numpy's own words tell how to load it all the same
-            raise DataError(
-                f"{path}: holds pickled objects, which could run code; expected arrays of numbers "
-                f"and text in an {path.suffix} file"
-            ) from None
         raise DataError(
             f"{path}: is damaged or cut short, or is no {path.suffix} file ({error})"
         ) from None
@@ -77,39 +81,52 @@ def read_arrays(path: Path, names: Sequence[str]) -> Stored:
     if words.get("format", FORMAT) != FORMAT:
         raise DataError(f"{path}: format {words['format']!r}; this version reads {FORMAT!r}")
     warnings = [f"{path.name}: arrays passed over: {', '.join(others)}"] if others else []
-    provenance = _json(words.get("provenance", "{}"))
-    if not isinstance(provenance, dict):
-        warnings.append(f"{path.name}: its provenance is no JSON object and was passed over")
-        provenance = {}
+    provenance, note = read_provenance(words.get("provenance", "{}"))
+    warnings += [f"{path.name}: {note}"] if note else []
     return Stored(arrays, _names(path, words), provenance, tuple(warnings))
 
 
 def _read_safetensors(
     path: Path, names: Sequence[str]
 ) -> tuple[dict[str, Tensor], dict[str, str], list[str]]:
+    require_regular(path)
     with safe_open(path, framework="pt") as file:  # maps the file; rows are read when used
         present = list(file.keys())
-        arrays = {name: file.get_tensor(name) for name in names if name in present}
+        arrays = {
+            name: _plain(path, name, file.get_tensor(name)) for name in names if name in present
+        }
         return arrays, dict(file.metadata() or {}), sorted(set(present) - set(names))
 
 
 def _read_npz(
     path: Path, names: Sequence[str]
 ) -> tuple[dict[str, Tensor], dict[str, str], list[str]]:
-    # opened here: numpy leaves its own handle open where the archive is damaged
-    with path.open("rb") as handle:
-        file = np.load(handle, allow_pickle=False)
-        if not isinstance(file, np.lib.npyio.NpzFile):
-            raise DataError(f"{path}: one bare array; expected an .npz archive of named arrays")
-        arrays = {name: _tensor(path, name, file[name]) for name in names if name in file.files}
-        words = {name: _word(path, name, file[name]) for name in _WORDS if name in file.files}
-        return arrays, words, sorted(set(file.files) - set(names) - set(_WORDS))
+    try:
+        with open_regular(path) as file:
+            size = os.fstat(file.fileno()).st_size
+            found, others = read_npz(file, size, [*names, *_WORDS])
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from None
+    arrays = {name: _tensor(path, name, found[name]) for name in names if name in found}
+    words = {name: _word(path, name, found[name]) for name in _WORDS if name in found}
+    return arrays, words, others
 
 
-def _tensor(path: Path, name: str, array: np.ndarray | bytes) -> Tensor:
-    if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiub":
-        found = array.dtype if isinstance(array, np.ndarray) else "no array"
-        raise DataError(f"{path}: `{name}` holds {found}; expected numbers")
+def _plain(path: Path, name: str, value: Tensor) -> Tensor:
+    """Numbers that can be calculated with: of 16, 32 or 64 bits, or whole ones."""
+    if value.dtype in _WIDE:
+        return value.to(torch.int64)
+    if value.dtype not in _PLAIN:
+        raise DataError(
+            f"{path}: `{name}` holds {str(value.dtype).removeprefix('torch.')}; expected numbers "
+            f"of 16, 32 or 64 bits: save it with .float()"
+        )
+    return value
+
+
+def _tensor(path: Path, name: str, array: np.ndarray) -> Tensor:
+    if array.dtype.kind not in "fiub":
+        raise DataError(f"{path}: `{name}` holds {array.dtype}; expected numbers")
     if array.dtype.kind == "u":
         array = array.astype(np.int64)
     elif array.dtype.itemsize > 8:  # long double, which torch does not know
@@ -117,12 +134,11 @@ def _tensor(path: Path, name: str, array: np.ndarray | bytes) -> Tensor:
     return torch.from_numpy(np.array(array, dtype=array.dtype.newbyteorder("="), order="C"))
 
 
-def _word(path: Path, name: str, array: np.ndarray | bytes) -> str:
+def _word(path: Path, name: str, array: np.ndarray) -> str:
     """A unicode array as text: class names become a JSON list, as in `.safetensors`."""
     wanted = 1 if name == "classnames" else 0
-    if not isinstance(array, np.ndarray) or array.dtype.kind not in "US" or array.ndim != wanted:
-        found = array.dtype if isinstance(array, np.ndarray) else "no array"
-        raise DataError(f"{path}: `{name}` holds {found}; expected {wanted}-dimensional text")
+    if array.dtype.kind not in "US" or array.ndim != wanted:
+        raise DataError(f"{path}: `{name}` holds {array.dtype}; expected {wanted}-dimensional text")
     text = array.astype(np.str_)
     return json.dumps(text.tolist()) if name == "classnames" else str(text)
 

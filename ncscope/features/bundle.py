@@ -17,6 +17,7 @@ from ncscope.errors import ShapeError
 from ncscope.features.arrays import read_arrays, write_arrays
 
 LARGE_BYTES = 1 << 30  # images above this stay as they are stored: never copied, read in blocks
+_FLOATS = (*HALF, torch.float32, torch.float64)
 _ARRAYS = ("image", "label", "text", "logit_scale", "text_frozen")
 
 
@@ -102,6 +103,11 @@ def _as_rows(name: str, rows: Tensor, *, per_image: bool = False) -> Tensor:
     wanted = "a floating (C, D) or (N, C, D) tensor" if per_image else "a floating 2-D tensor"
     if rows.ndim not in ((2, 3) if per_image else (2,)) or not rows.is_floating_point():
         raise ShapeError(f"`{name}` must be {wanted}; got {rows.dtype} {tuple(rows.shape)}")
+    if rows.dtype not in _FLOATS:
+        raise ShapeError(
+            f"`{name}` is {rows.dtype}, which nothing is calculated in; bring it to float32 with "
+            f".float()"
+        )
     if rows.numel() == 0:
         raise ShapeError(f"`{name}` is empty; got {tuple(rows.shape)}")
     check_finite(name, rows)
