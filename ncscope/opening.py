@@ -56,9 +56,8 @@ def read_bytes(path: str | Path, *, most: int = MOST_TEXT) -> bytes:
     """
     with open_regular(path) as file:
         size = os.fstat(file.fileno()).st_size
-        if size <= most:
-            content = file.read(most + 1)  # it may grow meanwhile
-            size = len(content)
+        content = file.read(most + 1) if size <= most else b""  # it may grow meanwhile
+        size = max(size, len(content))
         if size > most:
             words = f"{size:,} bytes; at most {most:,} are read of such a file"
             raise OSError(errno.EFBIG, words, str(path))

@@ -17,7 +17,6 @@ from ncscope.opening import open_regular
 _MAX_BYTES = 16 * 2**20  # read at each end of a longer file
 _MAX_LINES, _MAX_VALUE = 5000, 300
 _MAX_PROMPTS_LINE = 2**20
-
 _START = "** Arguments **"
 _LINE = re.compile(r"( *)([A-Z][A-Za-z0-9_]*):(?: (.*))?")  # TRAINER.TaskRes, TRAINER.MMRLpp
 _ARGUMENT = re.compile(r"([a-z_]+): ?(.*)")

@@ -68,13 +68,13 @@ class RunningMeans(nn.Module):
         self.classes, self.seen = means.detach(), seen
 
     def _load_from_state_dict(  # the buffers are as large as what was seen
-        self, state_dict: Mapping[str, Any], prefix: str, *more: Any
+        self, state_dict: Mapping[str, Any], prefix: str, *more: Any, **named: Any
     ) -> None:
         for name in ("classes", "seen"):
             found = state_dict.get(prefix + name)
             if found is not None:
                 setattr(self, name, torch.empty_like(found, device=getattr(self, name).device))
-        super()._load_from_state_dict(state_dict, prefix, *more)
+        super()._load_from_state_dict(state_dict, prefix, *more, **named)
 
 
 class Trajectory:

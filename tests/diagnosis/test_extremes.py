@@ -61,6 +61,8 @@ def test_the_magnitude_of_features_does_not_matter(scale, normalise):
 @pytest.mark.parametrize("images", [1, 9])
 def test_images_of_one_class_leave_the_text_side_and_the_accuracy(images):
     features = noisy(counts=[images, 0, 0, 0, 0, 0])
+    assert features.image is not None
+    assert features.text is not None
     record = measure(features, bootstrap=3).record
     unit = torch.nn.functional.normalize
     hits = (unit(features.image) @ unit(features.text).T).argmax(dim=1) == 0
@@ -74,6 +76,8 @@ def test_images_of_one_class_leave_the_text_side_and_the_accuracy(images):
 
 def test_a_zero_image_is_left_out_where_that_is_asked_for():
     features = noisy()
+    assert features.image is not None
+    assert features.label is not None
     image = features.image.clone()
     image[13] = 0
     damaged = dataclasses.replace(features, image=image)

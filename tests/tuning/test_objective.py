@@ -106,7 +106,7 @@ def test_classes_not_seen_are_no_part_of_the_class_mean_form():
             Objective(mid_weight=1, mid_form="frobenius", centred=centred),
             reference=Reference(empty, seen, None),
         )["mid"][1]
-        wanted = metrics.cross_etf_distance(TEXT[seen], OTHER[seen], center=center)
+        wanted = metrics.cross_etf_distance(TEXT[seen], OTHER[seen], center=center)  # pyright: ignore
         assert float(term) == float(wanted)
     assert torch.equal(Reference(empty, seen, None).centre, OTHER[seen].mean(dim=0))
 

@@ -212,6 +212,7 @@ def test_running_means_begin_with_the_class_means_of_all_training_images(
 
 def test_no_pass_is_made_for_terms_that_ask_for_none_or_where_a_step_shows_all(backbone):
     for options, size in (({"lcd_weight": 1.0}, 3), ({"mid_weight": 1.0, "centred": True}, 8)):
-        setting = cases.setting("coop", backbone, objective=Objective(**options))
+        objective = Objective(**options)  # pyright: ignore[reportArgumentType]
+        setting = cases.setting("coop", backbone, objective=objective)
         begin_means(setting, npt := cases.fresh(setting), size)
         assert not len(npt.running.seen)
