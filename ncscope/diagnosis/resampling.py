@@ -22,9 +22,9 @@ from ncscope.metrics import (
     Whitening,
     centre_rows,
     normalise_rows,
-    whitening,
 )
 from ncscope.metrics.accuracy import BINS
+from ncscope.metrics.variability import whitening_if_any
 
 _BYTES = 128 << 20  # of what the replicates that are made together hold
 _SCORES = 1 << 22  # images x classes whose scores are held at a time
@@ -114,7 +114,7 @@ def replicates_of(
         shifts = torch.stack(sums, dim=1).double()  # (R, P, D), still sums
         shifts /= fixed.moments.counts[fixed.moments.present].unsqueeze(1)
         moments = [_moments(fixed, *one) for one in zip(table, shifts, strict=True)]
-        whites = [whitening(one) for one in moments]
+        whites = [whitening_if_any(one) for one in moments]
         matrix = torch.cat([white.matrix for white in whites], dim=1).to(fixed.residuals)
         projected = (fixed.residuals @ matrix).split([white.rank for white in whites], dim=1)
         for one in zip(moments, whites, table, shifts, projected, strict=True):
@@ -144,6 +144,7 @@ def _samples(
     moved = shift @ white.matrix  # (P, r)
     parts = torch.linalg.vector_norm(projected, dim=1).double().square()
     shares = _mean(fixed, weight * parts) - moved.square().sum(dim=1)
+    shares = shares if white.rank else torch.full_like(shares, torch.nan)  # no units to be in
     found = SampleMeasures(
         counts=moments.counts, shares=_put(moments, shares.clamp_min(0)), spreads=moments.spreads,
         ncc_correct=torch.full_like(moments.spreads, torch.nan),  # no interval asks for it
@@ -152,6 +153,7 @@ def _samples(
     if fixed.hits is None or fixed.cosines is None:
         return found
     agree = _agree(fixed, weight, moments, white, projected, moved, shift)
+    agree = agree if white.rank else torch.full_like(agree, torch.nan)  # no nearest of equal means
     columns = (weight * agree, weight * fixed.hits, weight * fixed.cosines)
     agree, correct, cosines = (_put(moments, _mean(fixed, column)) for column in columns)
     return replace(found, agree=agree, correct=correct, cosines=cosines, bins=_bins(fixed, weight))

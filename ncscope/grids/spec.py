@@ -205,7 +205,8 @@ def _toml(path: Path) -> dict[str, Any]:
     else:
         import tomli as tomllib  # pyright: ignore[reportMissingImports]
     try:
-        return tomllib.loads(read_text(path))
+        piped = path.parts[:2] in (("/", "dev"), ("/", "proc"))  # `<(...)` of a shell, `/dev/stdin`
+        return tomllib.loads(path.read_text(encoding="utf-8") if piped else read_text(path))
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from None
     except (ValueError, RecursionError) as error:
