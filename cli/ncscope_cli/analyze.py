@@ -97,16 +97,14 @@ def analyze(
     import ncscope
     from ncscope.data.classes import read_classnames
     from ncscope.data.tables import read_counts
+    from ncscope.features.stored import without_images
     from ncscope.features.third_party import find_learner
     from ncscope.writing import make_folder
     from ncscope.zoo.settings import LearnerOptions
 
     def extract(source: str, spread: "Spread") -> "Features":
         if data is None:
-            raise ncscope.DataError(
-                f"{source}: not a feature file (.safetensors or .npz), so say on which images it "
-                f"is to be measured: --data FOLDER"
-            )
+            raise ncscope.DataError(without_images(source))
         with progress_bar(f"ncscope: {source}", quiet=quiet or not spread.first) as progress:
             return ncscope.extract(
                 source,

@@ -304,7 +304,9 @@ TUNED_HERE = frozenset(row.name for row in ROWS if row.tuned)
 _BY_NAME = {row.name: row for row in ROWS}
 NOT_LEARNERS: dict[str, str] = {
     "CLIP backbone": "a CLIP backbone, not a prompt learner; give it as --backbone",
-    "feature file": "a feature file, not a checkpoint; give it to `ncscope analyze`",
+    "feature file": "stored features, not a checkpoint; `ncscope analyze` takes them as .npz or "
+    ".safetensors, saved so by: from safetensors.torch import save_file; "
+    "save_file(torch.load(FILE), 'features.safetensors')",
     "Nemesis features": "stored features, not a checkpoint",
     "cached labels": "labels of cached images, not a checkpoint; Tip-Adapter's caches are best_F_* "
     "and keys_*",

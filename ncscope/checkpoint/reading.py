@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ncscope.errors import CheckpointError
 from ncscope.pickles.objects import MalformedError, Name, Opaque, TensorRef
-from ncscope.pickles.tensors import build_tensor, check_claims, what_else
+from ncscope.pickles.tensors import build, check_sizes, what_else
 from ncscope.pickles.torch_files import TorchFile, open_kind, open_legacy, open_zip
 
 Plain = bool | int | float | str | None | tuple[Any, ...]
@@ -78,9 +78,9 @@ def _from_torch(path: Path, kind: str, opened: TorchFile, size: int) -> Checkpoi
     flat = flatten(opened.value)
     if not flat.tensors:
         raise CheckpointError(f"{path}: {flat.absent or 'holds no tensors'}")
-    check_claims(flat.tensors.values(), size)
+    check_sizes(list(flat.tensors.values()), size)
     buffers: dict[str, Tensor] = {}
-    tensors = {key: build_tensor(ref, opened, buffers) for key, ref in flat.tensors.items()}
+    tensors = {key: build(ref, opened, buffers) for key, ref in flat.tensors.items()}
     notes = list(flat.notes)
     if opened.unread:
         names = first_few(opened.unread, most=8)

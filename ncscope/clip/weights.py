@@ -29,7 +29,7 @@ from torch import Tensor
 from ncscope.errors import BackboneError, CheckpointError, brief
 from ncscope.opening import open_regular
 from ncscope.pickles.objects import MalformedError, Opaque, TensorRef
-from ncscope.pickles.tensors import build_tensor, check_claims, what_else
+from ncscope.pickles.tensors import build, check_sizes, what_else
 from ncscope.pickles.torch_files import TorchFile, open_kind, open_legacy, open_zip
 
 _EXTRA_KEYS = ("input_resolution", "context_length", "vocab_size")  # numbers beside the weights
@@ -117,10 +117,10 @@ def _built(opened: TorchFile, size: int) -> object:
     if not isinstance(state, dict):
         return value
     refs = [entry for entry in state.values() if isinstance(entry, TensorRef)]
-    check_claims(refs, size)
+    check_sizes(refs, size)
     buffers: dict[str, Tensor] = {}
     built = {
-        key: build_tensor(entry, opened, buffers) if isinstance(entry, TensorRef) else entry
+        key: build(entry, opened, buffers) if isinstance(entry, TensorRef) else entry
         for key, entry in state.items()
     }
     return built if state is value else {**value, "state_dict": built}

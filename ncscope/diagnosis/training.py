@@ -15,6 +15,7 @@ T steps, K classes, D width. A run's folder has `trajectory.safetensors`: `text`
 """
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -101,7 +102,10 @@ def _event(line: str) -> dict[str, Any] | None:
 
 
 def _finite(value: float) -> bool:
-    return abs(value) < float("inf")  # NaN is not
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number beyond the range of floats
+        return False
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,7 +5,6 @@ so a small file can describe many large ones.
 """
 
 import math
-from collections.abc import Collection
 
 import torch
 from torch import Tensor
@@ -26,7 +25,7 @@ _OTHERS = (
 )
 
 
-def check_claims(refs: Collection[TensorRef], size: int) -> None:
+def check_sizes(refs: list[TensorRef], size: int) -> None:
     """Refuse tensors that together claim many times the `size` of their file in bytes.
 
     Raises:
@@ -37,7 +36,7 @@ def check_claims(refs: Collection[TensorRef], size: int) -> None:
         raise MalformedError("its tensors overlap, and claim many times the file's size")
 
 
-def build_tensor(ref: TensorRef, opened: TorchFile, buffers: dict[str, Tensor]) -> Tensor:
+def build(ref: TensorRef, opened: TorchFile, buffers: dict[str, Tensor]) -> Tensor:
     """The tensor of a checked description; tensors of one storage share memory here too."""
     storage, dtype = ref.storage, getattr(torch, ref.dtype)
     if math.prod(ref.size) == 0:

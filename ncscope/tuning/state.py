@@ -80,7 +80,13 @@ class Ongoing:
         if self.run.resume and path is not None and path.exists():
             state = read_state(path)
             check_same(state, self.run.config, path)
-            self._restore(state)
+            try:
+                self._restore(state)
+            except (KeyError, ValueError, TypeError, IndexError, RuntimeError) as error:
+                raise CheckpointError(
+                    f"{path}: its tensors are not those of this run ({type(error).__name__}); "
+                    f"remove it to begin again"
+                ) from None
         if folder is None or not self.setting.spread.first:
             return Log(None)
         return Log(folder / "log.jsonl", keep_bytes=None if state is None else state.log_bytes)
@@ -162,14 +168,9 @@ def read_state(path: Path) -> State:
             tensors = {key: file.get_tensor(key) for key in file.keys()}
         known = json.loads(metadata["state"]) if metadata.get("format") == _FORMAT else None
         if known is not None:
-            return State(
-                epoch=int(known["epoch"]),
-                tensors=tensors,
-                config=dict(known["config"]),
-                log_bytes=int(known["log_bytes"]),
-                step=int(known["step"]),
-            )
-    except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+            epoch, step, log_bytes = (_count(known, key) for key in ("epoch", "step", "log_bytes"))
+            return State(epoch, tensors, dict(known["config"]), log_bytes, step)
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise CheckpointError(
             f"{path}: damaged ({type(error).__name__}); remove it to begin again"
         ) from None
@@ -180,6 +181,14 @@ def read_state(path: Path) -> State:
             f"file to begin again"
         )
     raise CheckpointError(f"{path}: no state of a tuning run; remove it to begin again")
+
+
+def _count(known: dict[str, Any], key: str) -> int:
+    """A count of epochs, steps or bytes: whole, from 0, and within 64 bits."""
+    value = known[key]
+    if type(value) is not int or not 0 <= value < 2**63:
+        raise ValueError(f"`{key}` is no count")
+    return value
 
 
 def check_resumable(folder: Path, config: dict[str, Any]) -> None:

@@ -10,6 +10,7 @@ import torch
 
 from ncscope.checkpoint.reading import read_checkpoint
 from ncscope.errors import CheckpointError
+from ncscope.pickles.objects import MalformedError, StorageRef, describe_tensor
 from tests.checkpoint.fuzz import (
     TENSOR,
     Global,
@@ -162,3 +163,12 @@ def test_tensors_that_share_bytes_without_end_are_refused(tmp_path):
     rewritten(path, {"data.pkl": opcodes(b"}(", entries, b"u")})
     with pytest.raises(CheckpointError, match="tensors overlap"):
         read_checkpoint(path)
+
+
+@pytest.mark.parametrize("start", [1, 2, 3, 5, 17])
+def test_a_view_that_begins_inside_a_number_is_no_tensor(start):
+    held = StorageRef("0", "uint8", 64, 100, start)
+    with pytest.raises(MalformedError, match="float32 that begins inside a number of its storage"):
+        describe_tensor(held, 0, (4,), (1,), dtype="float32")
+    held = StorageRef("0", "uint8", 64, 100, 4 * start)
+    assert describe_tensor(held, 0, (4,), (1,), dtype="float32").size == (4,)

@@ -259,3 +259,16 @@ def test_runs_on_a_page_move_at_one_scale(tmp_path):
     ranges = [plot.json["layout"]["scene"]["xaxis"]["range"] for plot in motions]
     assert len(ranges) == 2
     assert ranges[0] == ranges[1]
+
+
+@pytest.mark.parametrize(
+    "step", ["1" + 400 * "0", "-1" + 400 * "0", "1e999", "NaN", "true", "null"]
+)
+def test_a_step_that_is_no_number_is_the_lines_fault(tmp_path, step):
+    good = '{"event": "step", "epoch": 1, "step": 1, "loss": 1.0}'
+    path = tmp_path / "log.jsonl"
+    path.write_text(f'{{"event": "step", "step": {step}}}\n{good}\n')
+    with pytest.raises(DataError, match=r"log\.jsonl: line 1 is no JSON object with"):
+        read_log(path)
+    path.write_text(f"{good}\n{good[:-4]}1{400 * '0'}}}\n")
+    assert series(read_log(path).steps, "loss") == ([], [])

@@ -8,7 +8,7 @@ from ncscope.errors import CheckpointError
 from ncscope.tuning.log import Log
 from ncscope.tuning.optimiser import new_optimiser, optimiser_tensors, restore_optimiser, take_step
 from ncscope.tuning.recipe import Recipe
-from ncscope.tuning.state import State, check_same, read_state, write_state
+from ncscope.tuning.state import _FORMAT, State, check_same, read_state, write_state
 
 CONFIG = {"lr": 0.1, "shots": 16, "cpt_weights": (0.25, 0.15)}
 STATE = State(3, {"a": torch.arange(4.0)}, CONFIG, log_bytes=17, step=9)
@@ -122,3 +122,39 @@ def test_a_log_that_goes_on_is_cut_back_to_the_state(tmp_path):
     resumed.write({"step": 10})
     assert (tmp_path / "log.jsonl").read_text().count("\n") == 2
     assert Log(tmp_path / "log.jsonl").events == []
+
+
+def stored(path, known, tensors=None):
+    """A state file with these words in its metadata, in JSON as they are."""
+    metadata = {"format": _FORMAT, "state": known}
+    save_file({"a": torch.zeros(1)} if tensors is None else tensors, path, metadata)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("epoch", "-1"),
+        ("epoch", "1e999"),
+        ("epoch", "NaN"),
+        ("epoch", "2.5"),
+        ("epoch", "true"),
+        ("epoch", "null"),
+        ("epoch", '"3"'),
+        ("epoch", "1" + 30 * "0"),
+        ("epoch", "1" + 5000 * "0"),
+        ("step", "-5"),
+        ("step", "Infinity"),
+        ("log_bytes", "-1"),
+        ("log_bytes", "[]"),
+        ("config", "5"),
+        ("config", "null"),
+        ("config", 100_000 * "["),
+    ],
+)
+def test_a_state_whose_words_are_none_is_one_line(tmp_path, key, value):
+    words = {"epoch": "3", "step": "9", "log_bytes": "17", "config": "{}", key: value}
+    known = "{" + ", ".join(f'"{name}": {word}' for name, word in words.items()) + "}"
+    path = stored(tmp_path / "state.safetensors", known)
+    with pytest.raises(CheckpointError, match=r"state\.safetensors: damaged .*; remove it"):
+        read_state(path)
