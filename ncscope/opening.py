@@ -56,12 +56,19 @@ def read_bytes(path: str | Path, *, most: int = MOST_TEXT) -> bytes:
     """
     with open_regular(path) as file:
         size = os.fstat(file.fileno()).st_size
-        content = file.read(most + 1) if size <= most else b""  # it may grow meanwhile
-        size = max(size, len(content))
         if size > most:
             words = f"{size:,} bytes; at most {most:,} are read of such a file"
             raise OSError(errno.EFBIG, words, str(path))
-    return content
+        return file.read(size)  # no more than was there, if it grows meanwhile
+
+
+def is_there(path: str | Path) -> bool:
+    """Whether a path leads to anything; a name that is none, too long say, leads nowhere."""
+    try:
+        Path(path).stat()
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def read_text(path: str | Path, *, encoding: str = "utf-8", errors: str = "strict") -> str:

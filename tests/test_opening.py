@@ -1,6 +1,7 @@
 """What is no regular file is refused at once, wherever a path is opened."""
 
 import os
+import resource
 import threading
 from pathlib import Path
 
@@ -17,12 +18,13 @@ from ncscope.data.images import open_images
 from ncscope.data.lists import read_json
 from ncscope.data.tables import list_table, read_class_counts, read_counts
 from ncscope.diagnosis.training import read_log, read_trajectory
-from ncscope.errors import NcscopeError
+from ncscope.errors import BackboneError, NcscopeError
 from ncscope.features.bundle import read_features
 from ncscope.features.cache import read_cached
 from ncscope.grids.spec import read_spec
-from ncscope.opening import open_regular, read_bytes, read_text, require_regular
+from ncscope.opening import is_there, open_regular, read_bytes, read_text, require_regular
 from ncscope.tuning.state import read_state
+from tests.peak import held
 from tests.tiny_clip import save_folder
 
 
@@ -141,6 +143,25 @@ def test_a_file_larger_than_the_limit_is_not_read(tmp_path):
     assert len(read_bytes(path, most=1001)) == 1001
     with pytest.raises(OSError, match="1,001 bytes; at most 1,000 are read"):
         read_bytes(path, most=1000)
+
+
+def test_reading_takes_the_memory_of_the_file_and_not_of_the_limit(tmp_path):
+    path = tmp_path / "small"
+    path.write_bytes(b"abc")
+    before = resource.getrlimit(resource.RLIMIT_DATA)
+    resource.setrlimit(resource.RLIMIT_DATA, (held() + 100 * 2**20, before[1]))
+    try:
+        assert read_bytes(path, most=2**30) == b"abc"
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, before)
+
+
+@pytest.mark.parametrize("name", ["x" * 5000, "a\0b", "nothing"])
+def test_a_name_that_is_none_leads_nowhere(tmp_path, name):
+    assert not is_there(tmp_path / name)
+    assert is_there(tmp_path)
+    with pytest.raises(BackboneError, match="is no open_clip model, file or folder"):
+        load_backbone(name)
 
 
 def test_the_file_that_stands_there_when_it_is_opened_counts(tmp_path, monkeypatch):

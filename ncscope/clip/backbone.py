@@ -34,6 +34,7 @@ from ncscope.clip.plan import (
     unknown_name,
 )
 from ncscope.errors import BackboneError
+from ncscope.opening import is_there
 
 RANDOM_NOTE = "the backbone's weights are random: its features mean nothing"
 PRECISIONS = ("fp32", "bf16", "fp16")
@@ -121,12 +122,12 @@ def load_backbone(
     model_name = str(name).replace("/", "-")  # OpenAI writes ViT-B/16
     if model_name in clip.list_models():
         plan = plan_named(clip, model_name, pretrained, reading)
+    elif not is_there(name):
+        raise BackboneError(unknown_name(clip, str(name)))
     elif Path(name).is_dir():
         plan = plan_folder(Path(name), pretrained, reading)
-    elif Path(name).is_file():
-        plan = plan_file(clip, Path(name), pretrained, reading)
     else:
-        raise BackboneError(unknown_name(clip, str(name)))
+        plan = plan_file(clip, Path(name), pretrained, reading)
     return build_backbone(plan, device=place, precision=precision, seed=random_seed or 0)
 
 

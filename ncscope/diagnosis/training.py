@@ -132,7 +132,7 @@ def read_trajectory(path: str | Path) -> Trajectory:
             held = {name: file.get_tensor(name) for name in file.keys()}
             listed = (file.metadata() or {}).get("classnames")
     except (SafetensorError, OSError) as error:
-        raise DataError(f"{path}: no trajectory can be read ({error})") from None
+        raise DataError(f"{path}: no trajectory can be read ({short(error, 160)})") from None
     try:
         return _trajectory(held, listed)
     except DataError as error:

@@ -18,6 +18,7 @@ from ncscope.errors import DataError
 from ncscope.features.npz import read_npz
 from ncscope.features.provenance import read_provenance
 from ncscope.opening import open_regular, require_regular
+from ncscope.text import short
 from ncscope.writing import replacing
 
 FORMAT = "ncscope features 1"
@@ -74,7 +75,7 @@ def read_arrays(path: Path, names: Sequence[str]) -> Stored:
         raise
     except Exception as error:  # what a damaged archive raises is anyone's guess
         raise DataError(
-            f"{path}: is damaged or cut short, or is no {path.suffix} file ({error})"
+            f"{path}: is damaged or cut short, or is no {path.suffix} file ({short(error, 160)})"
         ) from None
     if not words.get("format", FORMAT).startswith("ncscope features "):
         words.pop("format")  # somebody else's word in somebody else's file

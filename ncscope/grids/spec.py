@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import Any
 
 from ncscope.errors import DataError
-from ncscope.opening import read_text
+from ncscope.opening import is_there, read_text
 from ncscope.tuning.recipe import METHODS, RECIPES
 
 Option = str | int | float | bool | list[str]
@@ -262,7 +262,7 @@ def _wanted(key: str, value: Option) -> str:
         return "a number of 1 or more, or online"
     if key == "recipe" and value not in RECIPES:
         return f"one of {', '.join(RECIPES)}"
-    if key == "method" and value not in METHODS and not Path(str(value)).exists():
+    if key == "method" and value not in METHODS and not is_there(str(value)):
         return f"one of {', '.join(METHODS)}, or a checkpoint"
     if isinstance(value, str | list):
         return ""
