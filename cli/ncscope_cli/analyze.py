@@ -64,7 +64,8 @@ def analyze(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Training images of each class, one number a line: forms head, medium, tail.",
+            help="Training images of each class, one number a line, or a .csv with columns "
+            "classname and count: forms head, medium, tail.",
         ),
     ] = None,
     bootstrap: Annotated[
@@ -96,7 +97,7 @@ def analyze(
     """
     import ncscope
     from ncscope.data.classes import read_classnames
-    from ncscope.data.tables import read_counts
+    from ncscope.data.tables import read_train_counts
     from ncscope.features.stored import without_images
     from ncscope.features.third_party import find_learner
     from ncscope.writing import make_folder
@@ -149,7 +150,7 @@ def analyze(
             extract=lambda source: extract(source, spread),
             pairs=pairs,
             normalise=not as_given,
-            train_counts=None if train_counts is None else read_counts(train_counts),
+            train_counts=None if train_counts is None else read_train_counts(train_counts),
             bootstrap=bootstrap,
             seed=0 if seed is None else seed,
             spread=spread,

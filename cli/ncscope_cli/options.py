@@ -22,8 +22,9 @@ _DATA = typer.Option(
     callback=_toy_list,
     is_eager=True,
     help="A folder of class folders, or of train/, val/, test/ holding them; a .csv with columns "
-    "path and label or classname; NAME:ROOT, a data set in CoOp's layout (eurosat:/data, "
-    "imagenet-r:/data); or toy:NAME[@DOMAIN], a toy task (toy:list prints them).",
+    "path and label or classname; a split file in CoOp's format (.json); NAME:ROOT, a data set in "
+    "CoOp's layout (eurosat:/data, imagenet-r:/data); or toy:NAME[@DOMAIN], a toy task "
+    "(toy:list prints them).",
 )
 RequiredData = Annotated[str, _DATA]
 Data = Annotated[str | None, _DATA]

@@ -9,13 +9,14 @@ import os
 import stat
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ncscope.data.files import FileLoader
 from ncscope.data.folders import Listing, choose_part, note_of_part
 from ncscope.data.images import ImageSet, image_digest, note_of_empty
-from ncscope.data.tables import MOST_CLASSES
+from ncscope.data.tables import MOST_CLASSES, check_counted_from_0
 from ncscope.errors import DataError, brief, shown
 from ncscope.opening import read_text
 
@@ -119,6 +120,7 @@ def names_of_labels(where: str, rows: Iterable[Row]) -> tuple[str, ...]:
             raise DataError(
                 f"{where}: label {label} is called {name!r} at {path} and {name_of[label]!r} before"
             )
+    check_counted_from_0(where, name_of)
     missing = sorted(set(range(max(name_of, default=0) + 1)) - set(name_of))
     if missing:
         raise DataError(
@@ -169,6 +171,22 @@ def listed_images(name: str, listing: Listing, *, skip_bad: bool) -> ImageSet:
         part=listing.part,
         warnings=(*listing.warnings, *left_out, *note_of_empty(listing.classnames, labels)),
     )
+
+
+def open_split(path: Path, *, part: str | None = None, skip_bad: bool = False) -> ImageSet:
+    """Images that a split file in CoOp's format lists: their paths lie in its own folder, or, as
+    in CoOp's layout, in one folder below it.
+
+    Raises:
+        DataError: as `list_split` and `listed_images`.
+    """
+    listing = list_split(path, path.parent, part=part)
+    folders = sorted(entry for entry in path.parent.iterdir() if entry.is_dir())
+    for folder in (path.parent, *folders):
+        if listing.items and (folder / listing.items[0]).is_file():
+            listing = replace(listing, paths=tuple(folder / item for item in listing.items))
+            break
+    return listed_images(str(path), listing, skip_bad=skip_bad)
 
 
 def file_sizes(paths: Sequence[Path]) -> list[int]:

@@ -2,13 +2,15 @@
 
 Paths are relative to the file's folder and stay inside it; an absolute path is taken as it is.
 `label` is an integer from 0, or -1 where the class is not known. With both columns, `label` gives
-the order and `classname` the names. `ncscope.data.folders` has the words that `split` takes.
+the order and `classname` the names: labels decide, so that two of one name are two classes, and a
+label without a row is none. `ncscope.data.folders` has the words that `split` takes.
 """
 
 import csv
 import io
+import math
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
 from ncscope.data.folders import Listing, choose_part, natural, note_of_part, part_of, parts_called
@@ -16,6 +18,7 @@ from ncscope.errors import DataError, shown
 from ncscope.opening import open_regular, read_text
 
 MOST_CLASSES = 100_000  # a larger label is a mistake (a file size, an identifier), not a class
+MOST_IMAGES = 10**12  # of a class, in training
 
 Rows = list[tuple[int, dict[str, str]]]  # line of the file, cells by column
 
@@ -90,6 +93,7 @@ def _classes(
         return labels, _names_of_labels(root, rows, labels, names), ()
     if classnames is not None:
         return labels, _names_given(root, labels, classnames), ()
+    check_counted_from_0(str(root), labels, ", or name the classes")
     note = (
         f"{root.name} has no column `classname`: its classes are called `class 0`, …, which tells "
         f"a text encoder nothing; name them"
@@ -99,7 +103,7 @@ def _classes(
 
 def _label(root: Path, line: int, text: str) -> int:
     try:
-        label = int(text.strip())
+        label = _whole(text.strip())
     except ValueError:
         raise DataError(f"{root}: row {line}: label {text[:40]!r} is not an integer") from None
     if not -1 <= label < MOST_CLASSES:
@@ -110,10 +114,21 @@ def _label(root: Path, line: int, text: str) -> int:
     return label
 
 
+def _whole(text: str) -> int:
+    """A whole number, also as pandas and numpy.savetxt write it: `3.0`, `5.000e+02`."""
+    try:
+        return int(text)
+    except ValueError:
+        number = float(text) if len(text) < 40 else math.nan
+        if not number.is_integer():  # not NaN, nor infinite
+            raise ValueError(text) from None
+        return int(number)
+
+
 def _names_of_labels(
     root: Path, rows: Rows, labels: list[int], names: list[str]
 ) -> tuple[str, ...]:
-    """Each label's one name; a label that never occurs is called by its number."""
+    """Each label's one name; every label up to the largest must have a row that names it."""
     name_of: dict[int, str] = {}
     for (line, _), label, name in zip(rows, labels, names, strict=True):
         if label >= 0 and not name:
@@ -123,11 +138,26 @@ def _names_of_labels(
                 f"{root}: row {line}: label {label} is called {name!r} here and "
                 f"{name_of[label]!r} before"
             )
-    order = [name_of.get(label, f"class {label}") for label in range(max(labels) + 1)]
-    twice = sorted({name for name in name_of.values() if list(name_of.values()).count(name) > 1})
-    if twice:
-        raise DataError(f"{root}: class name {twice[0]!r} stands for more than one label")
-    return tuple(order)
+    if name_of:
+        check_counted_from_0(str(root), labels)
+    missing = sorted(set(range(max(name_of, default=-1) + 1)) - set(name_of))
+    if missing:
+        raise DataError(
+            f"{root}: no row of label {missing[0]}; expected labels 0..{len(name_of) - 1} of "
+            f"{len(name_of)} classes, each with a row; drop the column `label` to have the classes "
+            f"in the order of their names"
+        )
+    return tuple(name_of[label] for label in range(len(name_of)))
+
+
+def check_counted_from_0(where: str, labels: Iterable[int], otherwise: str = "") -> None:
+    """Refuse labels 1..K, of which a class of label 0 would be made that there is not."""
+    known = {label for label in labels if label >= 0}
+    if known and min(known) == 1:
+        raise DataError(
+            f"{where}: no image of label 0; the labels are 1..{max(known)}, which looks like "
+            f"counting from 1; expected labels from 0: subtract 1{otherwise}"
+        )
 
 
 def _names_given(root: Path, labels: list[int], classnames: Sequence[str]) -> tuple[str, ...]:
@@ -136,8 +166,13 @@ def _names_given(root: Path, labels: list[int], classnames: Sequence[str]) -> tu
         raise DataError(
             f"{root}: label {count - 1}, but {len(classnames)} class names were given; expected "
             f"labels 0..{len(classnames) - 1}"
+            + ("; they are counted from 1: subtract 1" if _off_by_one(labels, count) else "")
         )
     return tuple(classnames)
+
+
+def _off_by_one(labels: list[int], count: int) -> bool:
+    return 0 not in labels and set(labels) - {-1} == set(range(1, count))
 
 
 def _rows_of_part(
@@ -201,15 +236,30 @@ def read_class_counts(path: str | Path) -> dict[str, int]:
     return counts
 
 
+def read_train_counts(path: str | Path) -> list[int] | dict[str, int]:
+    """Training images of each class: one whole number a line, or the CSV that `tune` takes.
+
+    Raises:
+        DataError: as `read_counts` and `read_class_counts`.
+    """
+    path = Path(path)
+    try:
+        with path.open(encoding="utf-8-sig") as file:
+            heads = {name.strip().lower() for name in file.readline(1000).split(",")}
+    except (OSError, UnicodeDecodeError):
+        return read_counts(path)  # which says why not
+    return read_class_counts(path) if "classname" in heads else read_counts(path)
+
+
 def read_counts(path: str | Path) -> list[int]:
-    """One whole number a line, in class order; blank lines are passed over.
+    """One whole number a line (`500` or `500.0`), in class order; blank lines are passed over.
 
     Raises:
         DataError: no such file, or a line that is no whole number >= 0, by its number.
     """
     path = Path(path)
     try:
-        lines = read_text(path).splitlines()
+        lines = read_text(path, encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: cannot be read as text ({error})") from None
     counts = []
@@ -217,9 +267,14 @@ def read_counts(path: str | Path) -> list[int]:
         entry = line.strip()
         if not entry:
             continue
-        if not (entry.isascii() and entry.isdigit()):
+        try:
+            count = _whole(entry) if entry.isascii() else -1
+        except ValueError:
+            count = -1
+        if not 0 <= count < MOST_IMAGES:
             raise DataError(
-                f"{path}, line {number}: expected a whole number of training images, got {entry!r}"
+                f"{path}, line {number}: expected a whole number of training images, got "
+                f"{entry[:40]!r}"
             )
-        counts.append(int(entry))
+        counts.append(count)
     return counts

@@ -4,12 +4,13 @@ N samples, K classes, D embedding width.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
+from ncscope.data.classes import folded
 from ncscope.diagnosis.classes import class_rows, groups
 from ncscope.diagnosis.intervals import intervals
 from ncscope.diagnosis.notes import cautions, conventions, no_number, self_check, warnings_of
@@ -18,7 +19,7 @@ from ncscope.diagnosis.sides import image_side, numbers_of
 from ncscope.diagnosis.summary import bounds, summarise
 from ncscope.diagnosis.sweeps import in_steps
 from ncscope.diagnosis.training import Training
-from ncscope.errors import ShapeError
+from ncscope.errors import ShapeError, shown
 from ncscope.features.bundle import Features
 from ncscope.features.processes import ALONE, Spread
 from ncscope.writing import __version__
@@ -37,7 +38,7 @@ def measure(
     features: Features,
     *,
     normalise: bool = True,
-    train_counts: Sequence[int] | None = None,
+    train_counts: Sequence[int] | Mapping[str, int] | None = None,
     bootstrap: int | None = None,
     seed: int = 0,
     skip_bad: bool = False,
@@ -48,7 +49,7 @@ def measure(
     Args:
         normalise: l2-normalise text and image rows first, the convention; False for classifiers
             whose lengths mean something.
-        train_counts: training images of each class, (K,), for head, medium and tail.
+        train_counts: training images of each class, (K,) or by name, for head, medium and tail.
         bootstrap: replicates for the intervals; None chooses 200 where that is affordable, 0 none.
         seed: of the bootstrap.
         skip_bad: leave out images whose feature is a zero vector, with a warning; else there are
@@ -60,7 +61,7 @@ def measure(
         ShapeError: fewer than two classes, text with a row an image, or counts that do not fit.
     """
     prepared = prepare(features, normalise=normalise, skip_bad=skip_bad)
-    counts = _train_counts(train_counts, len(prepared.classnames))
+    counts = _train_counts(train_counts, prepared.classnames)
     side = image_side(prepared, spread)
     numbers = in_steps(prepared.image, numbers_of(prepared, side))
     flat = {name: float(value) for name, value in numbers.items()}
@@ -100,9 +101,20 @@ def measure(
     return Run(features, record)
 
 
-def _train_counts(counts: Sequence[int] | None, size: int) -> torch.Tensor | None:
+def _train_counts(
+    counts: Sequence[int] | Mapping[str, int] | None, names: Sequence[str]
+) -> torch.Tensor | None:
     if counts is None:
         return None
-    if len(counts) != size:
-        raise ShapeError(f"`train_counts` has {len(counts)} entries; expected K = {size}")
+    if isinstance(counts, Mapping):
+        by_name = {folded(name): count for name, count in counts.items()}
+        missing = [name for name in names if folded(name) not in by_name]
+        if missing:
+            raise ShapeError(
+                f"`train_counts` lacks {len(missing)} of {len(names)} classes: {shown(missing)}; "
+                f"expected a count a class, by its name"
+            )
+        counts = [by_name[folded(name)] for name in names]
+    if len(counts) != len(names):
+        raise ShapeError(f"`train_counts` has {len(counts)} entries; expected K = {len(names)}")
     return torch.as_tensor(counts, dtype=torch.int64)

@@ -4,6 +4,7 @@ Features are kept as the towers give them, not normalised: some measures look at
 N samples, C classes, D width.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from ncscope.features.arrays import read_arrays, write_arrays
 
 LARGE_BYTES = 1 << 30  # images above this stay as they are stored: never copied, read in blocks
 _FLOATS = (*HALF, torch.float32, torch.float64)
+_STORED_AS_LOGARITHM = (100.0, 1 / 0.07)  # CLIP's largest multiplier, and what training starts from
 _ARRAYS = ("image", "label", "text", "logit_scale", "text_frozen")
 
 
@@ -48,8 +50,10 @@ class Features:
             if given[name] is not None:
                 given[name] = _as_rows(name, given[name], per_image=name == "text")
         _check_sizes(given["image"], given["text"], given["text_frozen"], len(names))
+        notes = []
         if given["logit_scale"] is not None:
             given["logit_scale"] = _as_scale(given["logit_scale"])
+            notes = _of_scale(float(given["logit_scale"]))
         if given["label"] is not None:
             samples = None if given["image"] is None else len(given["image"])
             given["label"] = _as_labels(given["label"], num_samples=samples, num_classes=len(names))
@@ -58,7 +62,7 @@ class Features:
         for name, value in _in_one_dtype({n: v for n, v in given.items() if n not in kept}).items():
             object.__setattr__(self, name, value)
         object.__setattr__(self, "classnames", names)
-        notes = [f"`{n}` was half precision and is kept as float32" for n in half if n not in kept]
+        notes += [f"`{n}` was half precision and is kept as float32" for n in half if n not in kept]
         object.__setattr__(self, "provenance", _with_warnings(self.provenance, notes))
 
     @property
@@ -117,8 +121,10 @@ def _as_rows(name: str, rows: Tensor, *, per_image: bool = False) -> Tensor:
 
 
 def _as_labels(label: Tensor, *, num_samples: int | None, num_classes: int) -> Tensor:
-    """Require (N,) integers in -1..C-1 and return them as int64."""
+    """Require (N,) whole numbers in -1..C-1, of a floating dtype too, and return them as int64."""
     _check_tensor("label", label)
+    if label.is_floating_point() and bool((label == label.round()).all()):
+        label = label.long()  # as a table of floating numbers holds them
     integers = not (label.is_floating_point() or label.is_complex() or label.dtype == torch.bool)
     if label.ndim != 1 or not integers:
         raise ShapeError(
@@ -132,9 +138,12 @@ def _as_labels(label: Tensor, *, num_samples: int | None, num_classes: int) -> T
     outside = ((label < -1) | (label >= num_classes)).nonzero().flatten().tolist()
     if outside:
         row = outside[0]
+        known = set(label[label >= 0].tolist())
+        from_one = known == set(range(1, num_classes + 1))
         raise ShapeError(
             f"`label` must lie in 0..{num_classes - 1}, or be -1 where unknown; row {row} is "
             f"{int(label[row])} ({len(outside)} of {len(label)} rows are outside)"
+            + ("; the labels are counted from 1: subtract 1" if from_one else "")
         )
     return label
 
@@ -149,7 +158,28 @@ def _as_scale(logit_scale: Tensor) -> Tensor:
         )
     if not (torch.isfinite(logit_scale) and logit_scale > 0):
         raise ShapeError(f"`logit_scale` must be finite and above 0; got {logit_scale.item()}")
+    value = float(logit_scale)
+    for multiplier in _STORED_AS_LOGARITHM:
+        if abs(value - math.log(multiplier)) < 2e-3:
+            raise ShapeError(
+                f"`logit_scale` is {value:.4f} = ln {multiplier:.4g}: the logarithm, as CLIP "
+                f"stores it; expected the multiplier of the cosine itself, exp of it: "
+                f"{multiplier:.4g}"
+            )
     return logit_scale.float() if logit_scale.dtype in HALF else logit_scale
+
+
+def _of_scale(value: float) -> list[str]:
+    """What a multiplier of the cosine looks like that none would be."""
+    if 1 < value < 6:
+        return [
+            f"`logit_scale` is {value:.4g}, which looks like the logarithm of "
+            f"{math.exp(value):.4g}: CLIP stores it so, and multiplies by exp of it; it was taken "
+            f"as the multiplier itself, which calibration depends on"
+        ]
+    if value > 1000:
+        return [f"`logit_scale` is {value:.4g}; CLIP's is at most 100"]
+    return []
 
 
 def _check_tensor(name: str, value: object) -> None:
@@ -248,7 +278,7 @@ def _numbered(arrays: Mapping[str, Tensor | None]) -> tuple[tuple[str, ...], str
     text = arrays["text_frozen"] if text is None else text
     if text is not None and text.ndim >= 2:
         count, source = text.shape[-2], "the rows of `text`"
-    elif label is not None and label.numel() and not label.is_floating_point():
+    elif label is not None and label.numel() and bool(torch.isfinite(label).all()):
         count, source = max(int(label.max()), -1) + 1, "the largest label"
     else:
         return (), None

@@ -9,6 +9,7 @@ from ncscope.clip.prompts import DEFAULT_TEMPLATE, TEMPLATES, PromptedClip, Zero
 from ncscope.data.classes import folded, reorder_classes, select_classes
 from ncscope.data.images import ImageSet, open_images
 from ncscope.data.known import is_named, name_of_known, parse_known
+from ncscope.data.lists import open_split
 from ncscope.data.objects import Indexed, images_of, own_classnames
 from ncscope.data.open_known import open_known
 from ncscope.errors import BackboneError, DataError
@@ -190,6 +191,8 @@ def open_data(
         images = images_of(data, classnames=named, part=part, skip_bad=skip_bad)
     elif is_named(str(data)):
         images = open_known(str(data), part=part, skip_bad=skip_bad)
+    elif Path(data).suffix.lower() == ".json" and Path(data).is_file():
+        images = open_split(Path(data), part=part, skip_bad=skip_bad)
     else:
         images = open_images(data, part=part, classnames=classnames, skip_bad=skip_bad)
     if classnames is None:

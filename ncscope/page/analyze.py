@@ -1,6 +1,6 @@
 """Sources to a report: feature files are read, everything else is extracted first."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ def analyze(
     extract: Callable[[str], Features] | None = None,
     pairs: bool = False,
     normalise: bool = True,
-    train_counts: Sequence[int] | None = None,
+    train_counts: Sequence[int] | Mapping[str, int] | None = None,
     bootstrap: int | None = None,
     seed: int = 0,
     progress: Callable[[str], Any] | None = None,

@@ -3,8 +3,9 @@ import shutil
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
-from ncscope.data.lists import list_split
+from ncscope.data.lists import list_split, open_split
 from ncscope.data.open_known import open_known
 from ncscope.errors import DataError
 from tests.data.coop_trees import SPLITS, known, needs_splits, write_tree
@@ -44,7 +45,10 @@ def test_a_path_that_leaves_the_folder_is_refused(path, tmp_path):
         ('{"test": [["a.png", 0, ""]]}', r"test\[0\]: class name ''; expected plain text"),
         ('{"test": [["a.png", 0, "\\u001b[2J"]]}', "expected plain text"),
         ('{"test": [["a.png", 0, "\\ud800"]]}', "expected plain text"),
-        ('{"test": [["a.png", 1, "a"]]}', "no image of label 0; expected labels 0"),
+        (
+            '{"test": [["a.png", 1, "a"]]}',
+            "no image of label 0; the labels are 1..1, which looks like counting from 1",
+        ),
         ('{"test": [["a.png", 0, "a"], ["b.png", 0, "b"]]}', "label 0 is called 'b' at b.png and"),
         ('{"test": [["a.png", 0, "a"]', "cannot be read as JSON"),
         ("[" * 100_000, "cannot be read as JSON"),
@@ -139,3 +143,18 @@ def test_the_digest_follows_the_list_and_the_sizes(tmp_path):
     rows["test"].reverse()
     (home / "split_zhou_EuroSAT.json").write_text(json.dumps(rows))
     assert open_known(f"eurosat:{tmp_path}").digest != digest
+
+
+def test_a_split_file_of_ones_own_finds_its_images_beside_it_or_one_folder_below(tmp_path):
+    for folder in ("", "pictures"):
+        home = tmp_path / f"of-{folder}"
+        (home / folder / "a").mkdir(parents=True)
+        Image.new("RGB", (4, 4)).save(home / folder / "a" / "0.png")
+        path = home / "split_mine.json"
+        path.write_text('{"test": [["a/0.png", 0, "cat"]]}')
+        images = open_split(path)
+        assert images.classnames == ("cat",)
+        assert images.load(0).size == (4, 4)
+    path.write_text('{"test": [["a/9.png", 0, "cat"]]}')
+    with pytest.raises(DataError, match=r"1 of 1 listed images are missing or empty: a/9\.png"):
+        open_split(path)

@@ -2,7 +2,7 @@ import pytest
 from PIL import Image
 
 from ncscope.data.images import open_images
-from ncscope.data.tables import read_class_counts
+from ncscope.data.tables import read_class_counts, read_train_counts
 from ncscope.errors import DataError
 
 
@@ -40,6 +40,24 @@ def test_labels_alone_are_numbered_or_take_the_names_given(table):
     assert named.warnings == ("1 class(es) without images: y",)
     with pytest.raises(DataError, match=r"label 2, but 2 class names were given"):
         open_images(path, classnames=["x", "y"])
+
+
+def test_labels_decide_where_two_have_one_name(table):
+    images = open_images(table("path,label,classname\na.png,0,crane\nb.png,1,crane\n"))
+    assert images.classnames == ("crane", "crane")
+    assert images.labels == (0, 1)
+
+
+def test_labels_counted_from_1_are_said_to_be_where_names_are_given(table):
+    path = table("path,label\na.png,1\nb.png,2\n")
+    with pytest.raises(
+        DataError, match=r"label 2, but 2 class names .* counted from 1: subtract 1"
+    ):
+        open_images(path, classnames=["x", "y"])
+
+
+def test_whole_labels_may_be_written_as_floating_numbers(table):
+    assert open_images(table("path,label\na.png,0.0\nb.png,1.0\n")).labels == (0, 1)
 
 
 def test_labels_with_names_give_order_and_names(table):
@@ -113,7 +131,18 @@ def test_a_path_that_leaves_the_folder_is_refused(table, escape):
         ("path,name\na.png,0\n", "no column `label` or `classname`; it has 'path', 'name'"),
         ("path,label,label\na.png,0,0\n", "a column name occurs twice"),
         ("path,label\na.png,cat\n", "row 2: label 'cat' is not an integer"),
-        ("path,label\na.png,0\nb.png,1.0\n", r"row 3: label '1\.0' is not an integer"),
+        ("path,label\na.png,0\nb.png,1.5\n", r"row 3: label '1\.5' is not an integer"),
+        ("path,label\na.png,0\nb.png,nan\n", r"row 3: label 'nan' is not an integer"),
+        ("path,label\na.png,0\nb.png,1e999\n", r"row 3: label '1e999' is not an integer"),
+        (
+            "path,label\na.png,1\nb.png,2\n",
+            "no image of label 0; the labels are 1..2, which .*from 1",
+        ),
+        ("path,label,classname\na.png,1,x\nb.png,2,y\n", "labels are 1..2, .* from 0: subtract 1"),
+        (
+            "path,label,classname\na.png,0,x\nb.png,2,y\n",
+            "no row of label 1; expected labels 0..1 of 2 classes, each with a row; drop",
+        ),
         ("path,label\na.png,-2\n", "row 2: label -2; expected 0"),
         ("path,label\na.png,99999999999\n", "row 2: label 99999999999; expected 0"),
         ("path,label\na.png\n", "row 2 does not have 2 columns"),
@@ -122,7 +151,6 @@ def test_a_path_that_leaves_the_folder_is_refused(table, escape):
             "path,label,classname\na.png,0,x\nb.png,0,y\n",
             "label 0 is called 'y' here and 'x' before",
         ),
-        ("path,label,classname\na.png,0,x\nb.png,1,x\n", "'x' stands for more than one label"),
         ("path,label\nnone.png,0\n", "none of the 1 files is a readable image|1 of 1 files"),
         ("path,label\n\n\na.png,0\nb.png,x\n", "row 5: label 'x'"),
         ("path,label\n ,0\n", "row 2: the path is blank"),
@@ -173,3 +201,20 @@ def test_a_table_of_counts_that_says_nothing_clear_is_refused(tmp_path, text, me
 def test_missing_counts_are_refused(tmp_path):
     with pytest.raises(DataError, match=r"none\.csv: cannot be read"):
         read_class_counts(tmp_path / "none.csv")
+
+
+def test_training_counts_are_lines_or_the_table_that_tune_takes(tmp_path):
+    path = tmp_path / "counts"
+    for text, expected in {
+        "classname,count\ntench,16\n": {"tench": 16},
+        "16\n2\n": [16, 2],
+        "5.000e+02\n3.0\n\n": [500, 3],
+    }.items():
+        path.write_text(text)
+        assert read_train_counts(path) == expected
+    for text in ("16\n2.5\n", "16\nnan\n", "16\n-2\n", "16\n1e400\n"):
+        path.write_text(text)
+        with pytest.raises(DataError, match="line 2: expected a whole number of training images"):
+            read_train_counts(path)
+    with pytest.raises(DataError, match="cannot be read as text"):
+        read_train_counts(tmp_path / "none")

@@ -301,6 +301,15 @@ def test_groups_are_not_invented(counts, why):
     assert record["conventions"]["groups"].startswith(why)
 
 
+def test_training_counts_by_name_are_put_in_class_order():
+    counts = {"Class_5": 1, "class 4": 2, "class 3": 4, "class 2": 8, "class 1": 16, "class 0": 32}
+    rows = measure(noisy(), bootstrap=0, train_counts=counts).record["per_class"]
+    assert [row["train_count"] for row in rows] == [32, 16, 8, 4, 2, 1]
+    del counts["class 3"]
+    with pytest.raises(ShapeError, match="`train_counts` lacks 1 of 6 classes: class 3; expected"):
+        measure(noisy(), train_counts=counts)
+
+
 def test_training_counts_of_another_length_are_refused():
     with pytest.raises(ShapeError, match="`train_counts` has 2 entries; expected K = 6"):
         measure(noisy(), train_counts=[1, 2])

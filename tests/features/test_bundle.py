@@ -109,7 +109,10 @@ def spoiled(row):
         ({"label": torch.tensor([0, 1])}, "`label` has 2 entries for 5 samples"),
         ({"label": torch.tensor([0, 1, 3, 0, 7])}, r"0\.\.2, .*; row 2 is 3 \(2 of 5 rows"),
         ({"label": torch.tensor([0, 1, -2, 0, 1])}, "row 2 is -2"),
-        ({"label": torch.zeros(5)}, "`label` must be an integer"),
+        ({"label": torch.full((5,), 0.5)}, "`label` must be an integer"),
+        ({"label": torch.tensor([1, 2, 3, 1, 2])}, "row 2 is 3 .*; the labels are counted from 1"),
+        ({"logit_scale": torch.tensor(4.6052)}, r"is 4\.6052 = ln 100: .*; expected the multi"),
+        ({"logit_scale": torch.tensor(2.6593)}, r"is 2\.6593 = ln 14\.29: the logarithm, as CLIP"),
         ({"label": torch.zeros(5, dtype=torch.bool)}, "`label` must be an integer"),
         ({"image": None}, "`label` is given without `image`"),
         ({"logit_scale": torch.tensor([100.0])}, r"of shape \(\); got torch.float32 \(1,\)"),
@@ -302,3 +305,19 @@ def test_damaged_metadata_are_refused_or_passed_over(tmp_path):
 def test_a_provenance_that_is_not_json_is_refused(tmp_path):
     with pytest.raises(DataError, match="`provenance` cannot be written as JSON"):
         write_features(full(provenance={"path": tmp_path}), tmp_path / "f.npz")
+
+
+def test_a_scale_that_looks_like_a_logarithm_is_said():
+    for scale, said in ((3.9, True), (0.5, False), (1.0, False), (14.3, False), (100.0, False)):
+        features = Features(
+            image=None, label=None, text=rows(3, 4), classnames=("a", "b", "c"),
+            logit_scale=torch.tensor(scale),
+        )  # fmt: skip
+        assert any("looks like the logarithm" in w for w in features.warnings) == said, scale
+
+
+def test_labels_as_whole_floating_numbers_are_taken(tmp_path):
+    np.savez(tmp_path / "f.npz", image=np.eye(4, dtype=np.float32), label=np.float32([0, 1, 1, -1]))
+    features = read_features(tmp_path / "f.npz")
+    assert features.label.tolist() == [0, 1, 1, -1]
+    assert features.num_classes == 2
