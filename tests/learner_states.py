@@ -36,6 +36,7 @@ from tests.model_states import (
     textrefiner,
     vpt,
 )
+from tests.new_states import NEW_STATES
 from tests.prompt_states import (
     anchoropt_anchor,
     anchoropt_normal,
@@ -142,8 +143,9 @@ def candle(sizes: Sizes, seed: int = 0) -> State:
     return {
         "text_features": make.half(sizes.classes, sizes.embed),
         "visual_prototypes": make.half(sizes.classes, sizes.embed),
-        "head.proj_image.weight": make.half(sizes.embed, sizes.embed),
-        "head.proj_text.weight": make.half(sizes.embed, sizes.embed),
+        "head.proj_image": make.half(sizes.embed, sizes.embed),
+        "head.proj_text": make.half(sizes.embed, sizes.embed),
+        "head.fusion.ratio": make.half(1),
     }
 
 
@@ -159,12 +161,28 @@ def clip_lora(sizes: Sizes, seed: int = 0, *, rank: int = 2) -> State:
     return state
 
 
-def lift(sizes: Sizes, seed: int = 0) -> State:
-    make = Maker(sizes, seed)
-    return {
-        "tuner.adapter_list.0.down_proj.weight": make.full(4, sizes.vision),
-        "head.weight": make.full(sizes.classes, sizes.embed),
-    }
+def lift(sizes: Sizes, seed: int = 0, *, kind: str = "adaptformer_list") -> State:
+    """A tuner of one kind in every block but the first."""
+    make, width, rank = Maker(sizes, seed), sizes.vision, 4
+    state = {"head.weight": make.full(sizes.classes, width)}
+    for i in range(1, sizes.layers):
+        tuner = f"tuner.{kind}.{i}."
+        if kind == "vpt_list":
+            state[f"{tuner}prompt"] = make.full(3, width)
+        elif kind == "lora_list":
+            for side in "qv":
+                state[f"{tuner}{side}.lora_A"] = 10 * make.full(width, rank)
+                state[f"{tuner}{side}.lora_B"] = 10 * make.full(rank, width)
+        else:
+            state[f"{tuner}ln.weight"] = 1 + make.full(width)
+            state[f"{tuner}ln.bias"] = make.full(width)
+            state[f"{tuner}down_proj.weight"] = 5 * make.full(rank, width)
+            state[f"{tuner}down_proj.bias"] = make.full(rank)
+            state[f"{tuner}up_proj.weight"] = 5 * make.full(width, rank)
+            state[f"{tuner}up_proj.bias"] = make.full(width)
+            if kind == "adaptformer_list":
+                state[f"{tuner}scale"] = 1 + make.full(1)
+    return state
 
 
 def tip_adapter(sizes: Sizes, seed: int = 0) -> State:
@@ -206,4 +224,5 @@ STATES: dict[str, Callable[[Sizes, int], State]] = {
     "CLIP-LoRA": clip_lora,
     "LIFT": lift,
     "CLIP backbone": clip_backbone,
+    **NEW_STATES,
 }

@@ -83,13 +83,41 @@ def hicropl(sizes: Sizes, seed: int = 0) -> State:
         learner[f"cross_prompts_text.{i}"] = make.full(sizes.context, sizes.text)
         learner[f"cross_prompts_visual.{i}"] = make.full(sizes.context, sizes.vision)
     learner["ctx"] = learner["cross_prompts_text.0"]
-    learner["text2visual_net.linear.weight"] = make.full(sizes.vision, sizes.text)
-    learner["visual2text_net.linear.weight"] = make.full(sizes.text, sizes.vision)
+    nets = {
+        "text2visual_net": (sizes.vision, sizes.text),
+        "visual2text_net": (sizes.text, sizes.vision),
+        "attn_pooling_text_nets.0": (sizes.text, 0),
+        "attn_pooling_text_nets.1": (sizes.text, 0),
+        "attn_pooling_visual_nets.0": (sizes.vision, 0),
+    }
+    for net, (width, other) in nets.items():
+        learner |= under(f"{net}.", _small_net(make, width, other))
     for side, width in (("text", sizes.text), ("visual", sizes.vision)):
-        learner[f"attn_pooling_{side}_nets.0.weight"] = make.full(width, width)
-        learner[f"{side}_proxy_token.0"] = make.full(1, width)
+        for i in range(2 if side == "text" else sizes.depth - 2):
+            learner[f"{side}_proxy_token.{i}"] = make.half(1, width)
     learner |= image_tower(make, "ZS_image_encoder.")
     return {**under("prompt_learner.", learner), **both_towers(make)}
+
+
+def _small_net(make: Maker, width: int, other: int) -> State:
+    """HiCroPL's attention between towers, from `other` wide tokens; without any its pooling."""
+    state = {
+        "attn.in_proj_weight": 5 * make.half(3 * width, width),
+        "attn.in_proj_bias": make.half(3 * width),
+        "attn.out_proj.weight": 5 * make.half(width, width),
+        "attn.out_proj.bias": make.half(width),
+    }
+    for norm in ("ln_1", "ln_2"):
+        state |= {f"{norm}.weight": 1 + make.full(width), f"{norm}.bias": make.full(width)}
+    if other:
+        for name, size in (("q", width), ("k", other), ("v", other)):
+            state[f"linear_{name}.weight"] = 5 * make.half(width, size)
+            state[f"linear_{name}.bias"] = make.half(width)
+        state["ffn.c_fc.weight"] = make.half(4 * width, width)
+        state["ffn.c_fc.bias"] = make.half(4 * width)
+        state["ffn.c_proj.weight"] = make.half(width, 4 * width)
+        state["ffn.c_proj.bias"] = make.half(width)
+    return state
 
 
 def dept(sizes: Sizes, seed: int = 0, *, over: State | None = None) -> State:

@@ -109,6 +109,13 @@ AdapterScale = Annotated[
 Teacher = Annotated[
     str | None, typer.Option(metavar="CHECKPOINT", help="With PromptKD's text side.")
 ]
+TeacherBackbone = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE|NAME",
+        help="The CLIP that the teacher was trained on; a name: OpenAI's weights.",
+    ),
+]
 Base = Annotated[
     str | None,
     typer.Option(

@@ -65,7 +65,6 @@ def facts_of(shapes: Shapes, *, pooled: bool = False) -> Facts:
         ("meta_net.linear1.weight", 1),
         ("base_text_features", 1),
         ("fc.0.weight", 1),
-        ("head.weight", 1),
         ("visual_prototypes", 1),
         ("memory_item", 1),
     )
@@ -122,6 +121,7 @@ def _vision_width(learner: Shapes) -> int | None:
         ("ctx_vision", -1),
         ("proj.weight", 0),
         ("cross_prompts_visual.0", -1),
+        ("head.weight", 1),  # LIFT's, before CLIP's projection
     )
     if width is not None:
         return width

@@ -163,9 +163,15 @@ TABLE = (
     ),
     Row(("TextRefiner (memory)",), ("extractor.weight",), ("extractor.bias", "memory_item")),
     Row(
-        ("AnchorOPT", "CoCoOp_AnchorOPT"),
-        ("ctx", "ctx_pos_params"),
+        ("CoCoOp_AnchorOPT",),
+        ("ctx", "ctx_pos_params", "meta_net.linear2.weight"),
         (*_FIXED, "anchor_ctx_*", "token_of", *_META),
+    ),
+    Row(
+        ("AnchorOPT",),
+        ("ctx", "ctx_pos_params"),
+        (*_FIXED, "anchor_ctx_*", "token_of"),
+        ("meta_net.*",),
     ),
     Row(("AnchorOPT (anchor)",), ("anchor_ctx_1",), (*_FIXED, "anchor_ctx_*", "token_of", *_META)),
     Row(
@@ -197,6 +203,18 @@ TABLE = (
         ("ctx", "bias_vectors"),
         (*_FIXED, "token_midfix", "meta_net.linear1.*"),
         ("meta_net.linear2.*",),
+    ),
+    Row(
+        ("TAP",),  # its vision_prompt_learner
+        ("prompt_embeddings", "poolings.*"),
+        ("deep_prompt_embeddings",),
+    ),
+    Row(
+        # TAP's text_prompt_learner holds a context and no more, as older runs of CoOp do
+        ("CoOp", "ProGrad", "Nemesis", "DPC", "KgCoOp", "TAP"),
+        ("ctx",),
+        absent=("token_*", "meta_net.*", "bias_vectors"),
+        fits=lambda s: len(s) == 1 and len(s["ctx"]) == 2,
     ),
     Row(
         ("CoOp", "ProGrad", "Nemesis", "DPC", "KgCoOp"),  # KgCoOp as `ncscope tune` saves it

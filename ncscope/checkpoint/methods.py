@@ -13,6 +13,10 @@ _CONTEXT = "learned context, class name at the end, middle or front"
 _TABLE_ONLY = "no: a table of the training classes"
 _WRITTEN = "written prompt of the data set"
 _TRANSPORT = "the method decides by optimal transport; features are pooled"
+_POOLED = (
+    "the method decides by optimal transport over local features; its measures are of pooled "
+    "features"
+)
 _TRANSPORT_RULE = "it decides by optimal transport over several features, and these are pooled"
 _CACHE_RULE = (
     "it decides by a cache of training features, too, with weights that no file of the run holds"
@@ -79,7 +83,7 @@ _ORDER = "the place of the anchor is drawn at random at each forward pass"
 
 ROWS = (
     Method(
-        "CoOp", _CONTEXT, new_classes=_CSC_NO, trainers=r"(csc)?coop(crt)?",
+        "CoOp", _CONTEXT, new_classes=_CSC_NO, trainers=r"((csc|lo)?coop(crt)?|coopkdpl|nlprompt)",
         sections=log_keys.COOP, needs=(asked.POSITION,), words_decide=True, tuned=True,
     ),
     Method(
@@ -102,9 +106,9 @@ ROWS = (
     ),
     Method(
         "CoCoOp", "context shifted by image features", caveat="`--condition` says by which",
-        trainers=r"cocoop", sections=log_keys.COCOOP, needs=(asked.CONDITION,), caution=_BY_IMAGE,
-        settled_by=("condition",), words_decide=True, rule="per image", tuned=True,
-        not_by_cosine=_PER_IMAGE,
+        trainers=r"cocoop(kdpl)?", sections=log_keys.COCOOP, needs=(asked.CONDITION,),
+        caution=_BY_IMAGE, settled_by=("condition",), words_decide=True, rule="per image",
+        tuned=True, not_by_cosine=_PER_IMAGE,
     ),
     Method(
         "CoCoOp_ATP", "attributes and shifted context", caveat="`--condition` says by which",
@@ -123,7 +127,7 @@ ROWS = (
     ),
     Method(
         "MaPLe", "deep context, with its fixed words", "tokens projected from the context",
-        trainers=r"maple", sections=log_keys.MAPLE, tuned=True,
+        trainers=r"maple(kdpl)?", sections=log_keys.MAPLE, tuned=True,
     ),
     Method(
         "MaPLe_ATP", "attributes and deep context", "tokens projected from the context",
@@ -140,7 +144,7 @@ ROWS = (
     Method(
         "PromptSRC", "deep context", "deep tokens",
         caveat="its towers are averages: exact with `--backbone checkpoint`",
-        trainers=r"promptsrc", sections=log_keys.PROMPTSRC, tuned=True,
+        trainers=r"promptsrc(kdpl)?", sections=log_keys.PROMPTSRC, tuned=True,
         caution="the towers in the file are averages over epochs in half precision, which differ "
         "from CLIP's by about 4e-4; only with `--backbone checkpoint` are the run's features exact",
         settled_by=("towers",),
@@ -161,14 +165,12 @@ ROWS = (
     Method(
         "PLOT", "mean over several contexts", caveat=_TRANSPORT, trainers=r"plot",
         sections=log_keys.PLOT, needs=(asked.POSITION,), not_by_cosine=_TRANSPORT_RULE,
-        caution="the method decides by optimal transport over local features; its measures are of "
-        "pooled features",
+        caution=_POOLED,
     ),
     Method(
         "PLOTNemesis", "mean over several contexts", caveat=_TRANSPORT, trainers=r"plotnemesis",
         sections=log_keys.PLOT_NEMESIS, needs=(asked.POSITION,), not_by_cosine=_TRANSPORT_RULE,
-        caution="the method decides by optimal transport over local features; its measures are of "
-        "pooled features",
+        caution=_POOLED,
     ),
     Method(
         "PLOT++", "mean over several contexts", "mean over several sets of tokens",
@@ -187,12 +189,16 @@ ROWS = (
         not_by_cosine="it draws the order of its tokens, and these are of the likeliest one",
     ),
     Method(
-        "CoCoOp_AnchorOPT", trainers=r"cocoop.*(dyntoken|anchor).*",
+        "CoCoOp_AnchorOPT", "shifted context and anchor, likeliest order",
+        caveat="the method draws the order; `--condition` says by which images",
+        trainers=r"cocoop.*(dyntoken|anchor).*",
         sections=log_keys.COCOOP_ANCHOROPT, needs=(asked.CONDITION,), caution=_ORDER,
         not_by_cosine="it draws the order of its tokens, and these are of the likeliest one",
     ),
     Method(
-        "MaPLe_AnchorOPT", trainers=r"maple.*(dyntoken|anchor).*",
+        "MaPLe_AnchorOPT", "deep context and anchor, likeliest order",
+        "tokens projected from the context", caveat="the method draws the order",
+        trainers=r"maple.*(dyntoken|anchor).*",
         sections=log_keys.MAPLE_ANCHOROPT, caution=_ORDER,
         not_by_cosine="it draws the order of its tokens, and these are of the likeliest one",
     ),
@@ -258,45 +264,64 @@ ROWS = (
         needs=(asked.TEACHER,),
     ),
     Method(
-        "HiCroPL", trainers=r"hicropl", sections=log_keys.HICROPL,
+        "HiCroPL", "none: descriptions are not saved", "deep tokens and CLIP's",
+        "no text features", "of the first forward pass",
+        trainers=r"hicropl", sections=log_keys.HICROPL,
         not_by_cosine="its prompts change with every batch",
         caution="the learner changes its own parameters at each forward pass, and its frozen text "
-        "side (written descriptions) is not saved",
+        "side (written descriptions) is not saved: only image measures, of the first pass",
     ),
     Method(
-        "LIFT", not_by_cosine="its classifier is a head on features before CLIP's projection",
+        "LIFT", "its table of class vectors, in the tower's width",
+        "tuned tower, before CLIP's projection", _TABLE_ONLY, "its resize is not CLIP's",
+        trainers=r"lift",
+        not_by_cosine="its classifier is a head on features before CLIP's projection",
         caution="the classifier is a cosine head initialised from text features, not a text tower",
     ),
     Method(
-        "Candle", trainers=r"candle", sections=log_keys.CANDLE,
+        "Candle", _WRITTEN + ", projected", "CLIP's, projected",
+        caveat="the first of three heads", trainers=r"candle", sections=log_keys.CANDLE,
         not_by_cosine="it decides by three heads, two of which see other images of the batch",
     ),
     Method(
-        "SkipTuning", trainers=r"skiptuning", sections=log_keys.SKIPTUNING, needs=(asked.DATASET,),
+        "SkipTuning", "written prompt of the data set, a list of its own; tuned tower",
+        "tuned tower", caveat="its towers are always the file's",
+        trainers=r"skiptuning", sections=log_keys.SKIPTUNING, needs=(asked.DATASET,),
     ),
     Method(
-        "FinetuneCLIP", trainers=r"finetuneclip", sections=log_keys.FINETUNECLIP,
+        "FinetuneCLIP", "as SkipTuning", "tuned tower", caveat="as SkipTuning",
+        trainers=r"finetuneclip", sections=log_keys.FINETUNECLIP,
         needs=(asked.DATASET,),
     ),
     Method(
-        "TAC", trainers=r"tac", sections=log_keys.TAC, settled_by=("towers",),
+        "TAC", "summaries, deep context and written prompt", "summaries and deep tokens",
+        caveat="its towers are averages: exact with `--backbone checkpoint`",
+        trainers=r"tac", sections=log_keys.TAC, settled_by=("towers",),
         caution="the towers in the file are averages over epochs in half precision; only with "
         "`--backbone checkpoint` are the run's features exact",
     ),
     Method(
-        "BIP", trainers=r"bip|tcp", sections=log_keys.BIP, needs=(asked.DATASET, *asked.BIP_NEEDS),
+        "BIP", "class-specific prompts, added to CLIP's",
+        "image-specific ones, added to CLIP's",
+        trainers=r"bip|tcp", sections=log_keys.BIP, needs=(asked.DATASET, *asked.BIP_NEEDS),
         words_decide=True, usual_words="this is a picture of",
     ),
-    Method("LwEIB", trainers=r"lweib", sections=log_keys.LWEIB, needs=(asked.ADAPTER,)),
     Method(
-        "GalLoP", trainers=r"gallop",
+        "LwEIB", "convolutions in the blocks; mean over descriptions",
+        "convolutions in the blocks", "no: descriptions of the training classes only",
+        trainers=r"lweib", sections=log_keys.LWEIB, needs=(asked.ADAPTER,),
+    ),
+    Method(
+        "GalLoP", "mean over global contexts",
+        caveat="local features decide, too; name alone as text", trainers=r"gallop",
         not_by_cosine="it decides by local features, too, and these are global ones",
     ),
     Method(
-        "SurPL", trainers=r"surpl", sections=log_keys.SURPL,
+        "SurPL", "deep context", "deep tokens", caveat="the first of three heads",
+        trainers=r"surpl", sections=log_keys.SURPL,
         not_by_cosine="it decides by the mean of three heads, and these are the first's features",
     ),
-    Method("TAP", trainers=r"tap(promptlearning)?"),
+    Method("TAP", trainers=r"tap(promptlearning)?|(text|vision)promptlearner"),
 )  # fmt: skip
 
 METHODS = tuple(row for row in ROWS if row.text)  # those that a learner reads

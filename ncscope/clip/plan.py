@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ncscope.clip.folder_config import NAME as CONFIG_NAME
 from ncscope.clip.folder_config import read_folder_config
+from ncscope.clip.hub import one_attempt
 from ncscope.clip.weights import Weights, architecture, read_weights
 from ncscope.clip.whole_texts import WholeTexts
 from ncscope.errors import BackboneError, shown
@@ -96,7 +97,8 @@ def _tags(clip: Any, name: str) -> str:
 
 def _download(clip: Any, name: str, tag: str, published: Mapping[str, Any]) -> str:
     try:
-        return clip.download_pretrained(published)
+        with one_attempt():
+            return clip.download_pretrained(published)
     except Exception as error:  # of any of the libraries between here and the network
         raise BackboneError(
             f"the weights of `{name}`, tag `{tag}`, are not in the cache and could not be "

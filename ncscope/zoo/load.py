@@ -12,15 +12,15 @@ from ncscope.checkpoint.methods import NOT_LEARNERS, plain_method, row_of
 from ncscope.checkpoint.wrapped import read_tensors
 from ncscope.clip.backbone import Backbone, import_open_clip
 from ncscope.clip.plan import inference_transform
-from ncscope.clip.prompts import PromptedClip
 from ncscope.clip.text_tower import text_tower
-from ncscope.errors import BackboneError, CheckpointError
+from ncscope.errors import CheckpointError
 from ncscope.zoo.decision import accuracy_by_rule, rule_facts
 from ncscope.zoo.learners import LEARNERS, REFUSED
 from ncscope.zoo.learners.learner import Learner
 from ncscope.zoo.resolve import resolve
 from ncscope.zoo.same_backbone import backbone_doubts
 from ncscope.zoo.settings import LearnerOptions, Settings
+from ncscope.zoo.teacher import teacher_doubts, teacher_of
 from ncscope.zoo.towers import choose_backbone
 
 # Until 9 October 2021 Dassl squashed images to the square instead of resizing the shorter edge and
@@ -98,7 +98,7 @@ def read_learner(
         settings,
         run={**settings.run, **rule_facts(seen, options)},
         origins={**settings.origins, "transform": origin},
-        teacher=_teacher(options, device=device, precision=precision),
+        teacher=teacher_of(seen, options, device=device, precision=precision, read=load_learner),
         base={} if options.base is None else read_tensors(options.base),
         companions=_companions(seen),
         warnings=(
@@ -106,6 +106,7 @@ def read_learner(
             *_standing(seen, options, towers),
             *doubts,
             *settings.warnings,
+            *teacher_doubts(seen, options.teacher),
         ),
     )
     return ReadLearner(method, seen.checkpoint.tensors, clip, settings)
@@ -183,19 +184,6 @@ def _names(seen: Inspection, clip: Backbone, *, stored: bool) -> ClassNames | No
     table = None if stored else text_tower(clip.model).embedding
     found = recover_class_names(seen.checkpoint.tensors, decode, token_embedding=table)
     return found or seen.class_names
-
-
-def _teacher(options: LearnerOptions, *, device: str, precision: str) -> PromptedClip | None:
-    """The teacher, on its own towers; it was trained on the student's classes and data."""
-    if not isinstance(options.teacher, str | Path):
-        return options.teacher
-    shared = replace(LearnerOptions(), classnames=options.classnames, data_name=options.data_name)
-    try:
-        return load_learner(options.teacher, device=device, precision=precision, options=shared)
-    except BackboneError as error:
-        raise BackboneError(
-            f"teacher {options.teacher}: {error} (from Python a teacher may be a loaded learner)"
-        ) from None
 
 
 def _companions(seen: Inspection) -> dict[str, Tensor]:

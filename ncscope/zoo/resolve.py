@@ -26,6 +26,7 @@ from ncscope.zoo.wording import (
     mma_words,
     mmrl_template,
     prograd_words,
+    tac_words,
 )
 
 _NO_WORDS = ("_ATP", "AnchorOPT")  # they ignore CTX_INIT
@@ -33,12 +34,13 @@ _TCP = ("TCP", "DeKg_TCP")
 _POSITIONED = tuple(row.name for row in ROWS if row.positioned)
 _USERS = {
     "class_token_position": _POSITIONED,
-    "condition": ("CoCoOp", "CoCoOp_ATP"),
+    "condition": ("CoCoOp", "CoCoOp_ATP", "CoCoOp_AnchorOPT"),
     "image_feature": ("MMRL", "MMRL++"),
     "residual_scale": ("TaskRes",),
-    "adapter_scale": ("MMA",),
+    "adapter_scale": ("MMA", "LwEIB"),
     "teacher": ("PromptKD",),
-    "base": ("DPC", "AnchorOPT", "TextRefiner"),
+    "teacher_backbone": ("PromptKD",),
+    "base": ("DPC", "AnchorOPT", "CoCoOp_AnchorOPT", "TextRefiner"),
 }
 
 
@@ -226,6 +228,8 @@ def _wording(
     if method == "ProGrad":
         own = seen.log.dataset if seen.log and seen.log.dataset else data
         return _worded(names, before=prograd_words(logged, own))
+    if method == "TAC":  # the words that its context began as stand behind it in full
+        return _worded(names, before=tac_words(seen, names))
     if method in ("MMRL", "MMRL++", *_TCP):
         if names is None:
             template = TEMPLATES[known] if known else "{}."

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ncscope.clip.backbone import Backbone
 from ncscope.clip.prompts import PromptedClip
 
 
@@ -27,6 +28,8 @@ class LearnerOptions:
         adapter_scale: of MMA.
         teacher: checkpoint or learner that has PromptKD's text side.
         method: read the file as this method's, whatever its keys and its log say.
+        teacher_backbone: the CLIP the teacher was trained on: a file, a folder, or a name, whose
+            published weights are taken; None: what the files or the logs say.
         base: checkpoint that belongs to the learner: the CoOp prompt a DPC prompt is mixed with,
             AnchorOPT's anchor, TextRefiner's memory.
         settings: of the run, by the dotted names of log.txt, whose values they replace
@@ -44,6 +47,7 @@ class LearnerOptions:
     residual_scale: float | None = None
     adapter_scale: float | None = None
     teacher: str | Path | PromptedClip | None = None
+    teacher_backbone: str | Path | Backbone | None = None
     base: str | Path | None = None
     method: str | None = None
     settings: Mapping[str, str] | None = None

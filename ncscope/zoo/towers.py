@@ -26,6 +26,7 @@ from ncscope.clip.weights import VOCABULARY, architecture
 from ncscope.errors import BackboneError, CheckpointError
 
 TOWERS = ("auto", "backbone", "checkpoint")
+TUNED_TOWERS = ("SkipTuning", "FinetuneCLIP")
 NO_VOCABULARY = "lacks"  # in the description of a backbone that has none
 _DRIFT_OF_ANOTHER = 0.02  # relative; averaging in half precision gives about 4e-4
 _LEARNED_PARTS = ("VPT", "prompt_learner")
@@ -55,6 +56,8 @@ def choose_backbone(
         raise CheckpointError(f"`towers` is {towers!r}; expected {', '.join(TOWERS)}")
     where = str(seen.checkpoint.path)
     state = _tower_state(seen.checkpoint.tensors)
+    if state and seen.method in TUNED_TOWERS:
+        towers = "checkpoint"  # they are what was learned
     if towers == "checkpoint" and not state:
         raise CheckpointError(f"{where}: holds no towers; name its backbone: --backbone NAME")
     if backbone is not None:

@@ -7,6 +7,7 @@ with what the authors' code writes for the data set that features are wanted for
 from collections.abc import Mapping, Sequence
 
 from ncscope.checkpoint.class_names import ClassNames
+from ncscope.checkpoint.inspect import Inspection
 from ncscope.clip.prompts import TEMPLATES, known_data
 from ncscope.errors import CheckpointError
 
@@ -68,3 +69,14 @@ def mmrl_template(
         return templates[0]
     known = known_data(data)
     return file if known is None or known == known_data(trained) else TEMPLATES[known]
+
+
+def tac_words(seen: Inspection, names: ClassNames | None) -> str:
+    """CTX_INIT where it is in force, for up to 20 tokens of context; else as many X."""
+    length = seen.facts.context_length or 0
+    if length > 20:
+        return " ".join("X" * length)
+    logged = seen.log.context_words if seen.log else None
+    before = USUAL_WORDS if names is None else names.before
+    usual = USUAL_WORDS if f"{before} ".startswith(f"{USUAL_WORDS} ") else ""
+    return logged or usual

@@ -9,6 +9,7 @@ from PIL import Image
 
 from ncscope_cli.main import main
 from tests import learner_states
+from tests.new_states import tap_vision
 from tests.tiny_clip import save_folder
 from tests.zoo.learners import case
 from tests.zoo.learners.runs import RUNS
@@ -32,7 +33,7 @@ def place(tmp_path_factory):
         RUNS[method](root / method)
     specific = learner_states.coop_csc(case.SIZES)
     case.save(root / "CSC", case.prompted(specific, "X X X X"), settings={"CSC": True})
-    case.save(root / "HiCroPL", learner_states.hicropl(case.SIZES), trainer="HiCroPL")
+    case.save(root / "TAP", tap_vision(case.SIZES), trainer="TAP")
     (root / "all.txt").write_text("\n".join((*TRAINED, *OTHERS)))
     return root
 
@@ -74,7 +75,7 @@ REFUSED = {
     ),
     "a base that is not there": ("DPC", ("--base", "none.pth"), "none.pth"),
     "a split of no kind": ("CoOp", ("--split", "old"), "`split`.*base"),
-    "a refused method": ("HiCroPL", (), "recognised but gives no features: its prompts change"),
+    "a refused method": ("TAP", (), "recognised but gives no features: its text"),
 }  # fmt: skip
 
 
@@ -120,11 +121,11 @@ def test_a_table_is_of_the_first_half_of_a_list_that_is_twice_as_long(run, tmp_p
 
 
 OPTIONS = {
-    "--condition": ("none", "CoCoOp and CoCoOp_ATP"),
+    "--condition": ("none", "CoCoOp, CoCoOp_ATP and CoCoOp_AnchorOPT"),
     "--image-feature": ("class", "MMRL and MMRL++"),
     "--residual-scale": ("0.5", "TaskRes"),
-    "--adapter-scale": ("0.5", "MMA"),
-    "--base": ("CoOp", "DPC, AnchorOPT and TextRefiner"),
+    "--adapter-scale": ("0.5", "MMA and LwEIB"),
+    "--base": ("CoOp", "DPC, AnchorOPT, CoCoOp_AnchorOPT and TextRefiner"),
 }
 
 

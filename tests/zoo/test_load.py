@@ -14,6 +14,7 @@ from ncscope.zoo.load import load_learner
 from ncscope.zoo.settings import LearnerOptions
 from tests import learner_states
 from tests.learner_states import STATES, Sizes
+from tests.new_states import tap_vision
 from tests.zoo.learners import case, reference
 from tests.zoo.learners.test_maple import sides
 
@@ -172,8 +173,8 @@ def test_unknown_files_and_what_is_no_learner_are_refused(tmp_path, backbone):
     run = case.save(tmp_path / "b", learner_states.clip_backbone(case.SIZES), log=None)
     with pytest.raises(CheckpointError, match="give it as --backbone"):
         load_learner(run, backbone=backbone)
-    run = case.save(tmp_path / "c", learner_states.hicropl(case.SIZES), log=None)
-    with pytest.raises(CheckpointError, match="HiCroPL is recognised but gives no features: its"):
+    run = case.save(tmp_path / "c", tap_vision(case.SIZES), log=None)
+    with pytest.raises(CheckpointError, match="TAP is recognised but gives no features: its"):
         load_learner(run, backbone=backbone)
 
 

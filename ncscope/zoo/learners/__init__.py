@@ -11,18 +11,28 @@ from ncscope.clip.backbone import Backbone
 from ncscope.zoo.learners.adapters import load_clip_adapter, load_taskres, load_tip_adapter
 from ncscope.zoo.learners.anchoropt import load_anchoropt
 from ncscope.zoo.learners.atprompt import load_coop_atp
+from ncscope.zoo.learners.bip import load_bip
+from ncscope.zoo.learners.candle import load_candle
 from ncscope.zoo.learners.clip_lora import load_clip_lora
 from ncscope.zoo.learners.cocoop import load_cocoop
 from ncscope.zoo.learners.coop import load_coop
 from ncscope.zoo.learners.dept import load_dept
 from ncscope.zoo.learners.dpc import load_dpc
+from ncscope.zoo.learners.drawn_order import load_cocoop_anchoropt, load_maple_anchoropt
+from ncscope.zoo.learners.gallop import load_gallop
+from ncscope.zoo.learners.hicropl import load_hicropl
 from ncscope.zoo.learners.ivlp import load_ivlp, load_vpt
 from ncscope.zoo.learners.learner import Learner
+from ncscope.zoo.learners.lift import load_lift
+from ncscope.zoo.learners.lweib import load_lweib
 from ncscope.zoo.learners.maple import load_coprompt, load_maple
 from ncscope.zoo.learners.mma import load_mma
 from ncscope.zoo.learners.mmrl import load_mmrl
 from ncscope.zoo.learners.plot import load_plot, load_plotpp
 from ncscope.zoo.learners.promptkd import load_promptkd
+from ncscope.zoo.learners.skiptuning import load_skiptuning
+from ncscope.zoo.learners.surpl import load_surpl
+from ncscope.zoo.learners.tac import load_tac
 from ncscope.zoo.learners.tcp import load_tcp
 from ncscope.zoo.learners.textrefiner import load_textrefiner
 from ncscope.zoo.settings import Settings
@@ -66,17 +76,27 @@ LEARNERS: dict[str, Loader] = {
     "TextRefiner": load_textrefiner,
     "AnchorOPT": load_anchoropt,
     "DPC": load_dpc,
+    "SkipTuning": load_skiptuning,
+    "FinetuneCLIP": load_skiptuning,
+    "TAC": load_tac,
+    "BIP": load_bip,
+    "LwEIB": load_lweib,
+    "GalLoP": load_gallop,
+    "SurPL": load_surpl,
+    "CoCoOp_AnchorOPT": load_cocoop_anchoropt,
+    "MaPLe_AnchorOPT": load_maple_anchoropt,
+    "HiCroPL": load_hicropl,
+    "LIFT": load_lift,
+    "Candle": load_candle,
 }
 # Recognised, but without features; why
 REFUSED: dict[str, str] = {
-    "HiCroPL": "its prompts change with every forward pass, so that test features depend on the "
-    "order of the batches, and the written descriptions of its frozen text side are not saved",
-    "LIFT": "the adapters in its image tower are of many kinds, which the file does not tell apart",
-    "Candle": "its prototypes and projections make up a classifier of their own kind",
-    "MaPLe_AnchorOPT": "its order of tokens is drawn at random at every block",
-    "CoCoOp_AnchorOPT": "its order of tokens is drawn at random for every image",
-    "DPC-PromptSRC": "its text prompts are mixtures that the file alone does not tell",
-    "DPC-PromptKD": "its text prompts are mixtures that the file alone does not tell",
+    "TAP": "its text features are pooled, by tokens of each image, over written descriptions of "
+    "the classes, which no file of the run holds",
+    "DPC-PromptSRC": "its prompts are mixtures with those of another run, in proportions that only "
+    "that run's files and its log tell",
+    "DPC-PromptKD": "its text prompts are mixtures with its teacher's, its image prompts with "
+    "PromptKD's on new classes, and neither of those files is beside it",
 }
 _HEAD = ("method", "recognised by", "text features", "image features", "new classes", "tuned here")
 

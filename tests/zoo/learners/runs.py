@@ -11,6 +11,7 @@ from tests import learner_states as states
 from tests.dassl_files import save_dassl, save_lora
 from tests.learner_states import Sizes
 from tests.zoo.learners import case
+from tests.zoo.learners.new_runs import NEW_RUNS
 
 TWO = Sizes(context=2)
 _PHOTO = "a photo of a"
@@ -166,4 +167,5 @@ RUNS: dict[str, Callable[[Path], Path]] = {
     "MMRL++": partial(mmrl, make=states.mmrlpp, trainer="MMRLpp"),
     "TextRefiner": textrefiner,
     "DPC": partial(coop_like, trainer="StackSPLE_CoOp"),
+    **NEW_RUNS,
 }  # fmt: skip
