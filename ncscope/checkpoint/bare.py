@@ -10,6 +10,22 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+# What the keys or a bare tensor tell of a file that is no learner's, and what to do with it
+NOT_LEARNERS: dict[str, str] = {
+    "CLIP backbone": "a CLIP backbone, not a prompt learner; give it as --backbone",
+    "feature file": "stored features, not a checkpoint; `ncscope analyze` takes them as .npz or "
+    ".safetensors, saved so by: from safetensors.torch import save_file; "
+    "save_file(torch.load(FILE), 'features.safetensors')",
+    "Nemesis features": "stored features, not a checkpoint",
+    "cached labels": "labels of cached images, not a checkpoint; Tip-Adapter's caches are best_F_* "
+    "and keys_*",
+    "matrix": "a matrix of numbers that nothing tells the method of; cached features? put `image` "
+    "and `label` in one .npz; a cache of Tip-Adapter's is called best_F_*.pt or keys_*.pt, or "
+    "named by --method Tip-Adapter",
+    "bare context": "a bare matrix that looks like CoOp's context: save it as {'ctx': ...}, then "
+    "it is read as CoOp's",
+}
+
 _CACHES = {"best_F_": "Tip-Adapter-F", "keys_": "Tip-Adapter", "values_": "cached labels"}
 _MOST_TOKENS = 64  # of a learned context; caches have a row for every training image
 _HEAD = 64  # a tower's width is a multiple of it

@@ -6,11 +6,12 @@ from fnmatch import fnmatchcase
 
 from torch import Tensor
 
+from ncscope.checkpoint.bare import NOT_LEARNERS
 from ncscope.checkpoint.class_names import ClassNames, same_name
 from ncscope.checkpoint.facts import Facts
 from ncscope.checkpoint.fingerprint import Recognition
 from ncscope.checkpoint.log_sections import first_value, own_entries, unheeded
-from ncscope.checkpoint.methods import NOT_LEARNERS, plain_method, row_of
+from ncscope.checkpoint.methods import plain_method, row_of
 from ncscope.checkpoint.reading import Checkpoint, first_few
 from ncscope.checkpoint.runlog import RunLog
 from ncscope.checkpoint.trainers import method_of, other_method

@@ -17,6 +17,7 @@ _POOLED = (
     "the method decides by optimal transport over local features; its measures are of pooled "
     "features"
 )
+_TWO_IMAGES = "the method has two image features, and uses both on base classes and one on new ones"
 _TRANSPORT_RULE = "it decides by optimal transport over several features, and these are pooled"
 _CACHE_RULE = (
     "it decides by a cache of training features, too, with weights that no file of the run holds"
@@ -235,15 +236,13 @@ ROWS = (
     Method(
         "MMRL", _WRITTEN + ", tokens from block 5", "class token's and tokens' (0.7, 0.3)",
         trainers=r"mmrl", sections=log_keys.MMRL, needs=(asked.DATASET,), rule="by task",
-        caution="the method has two image features, and uses both on base classes and one on new "
-        "ones", settled_by=("image_feature",),
+        caution=_TWO_IMAGES, settled_by=("image_feature",),
     ),
     Method(
         "MMRL++", _WRITTEN + ", tokens from block 5", "class token's and tokens' (0.7, 0.3)",
         trainers=r"mmrl(pp|\+\+|plus.*)", sections=log_keys.MMRLPP, needs=(asked.DATASET,),
         rule="by task", settled_by=("image_feature",),
-        caution="the method has two image features, and uses both on base classes and one on new "
-        "ones",
+        caution=_TWO_IMAGES,
     ),
     Method(
         "TextRefiner", "CoOp's, refined by a memory", caveat="the method keeps their lengths",
@@ -327,20 +326,6 @@ ROWS = (
 METHODS = tuple(row for row in ROWS if row.text)  # those that a learner reads
 TUNED_HERE = frozenset(row.name for row in ROWS if row.tuned)
 _BY_NAME = {row.name: row for row in ROWS}
-NOT_LEARNERS: dict[str, str] = {
-    "CLIP backbone": "a CLIP backbone, not a prompt learner; give it as --backbone",
-    "feature file": "stored features, not a checkpoint; `ncscope analyze` takes them as .npz or "
-    ".safetensors, saved so by: from safetensors.torch import save_file; "
-    "save_file(torch.load(FILE), 'features.safetensors')",
-    "Nemesis features": "stored features, not a checkpoint",
-    "cached labels": "labels of cached images, not a checkpoint; Tip-Adapter's caches are best_F_* "
-    "and keys_*",
-    "matrix": "a matrix of numbers that nothing tells the method of; cached features? put `image` "
-    "and `label` in one .npz; a cache of Tip-Adapter's is called best_F_*.pt or keys_*.pt, or "
-    "named by --method Tip-Adapter",
-    "bare context": "a bare matrix that looks like CoOp's context: save it as {'ctx': ...}, then "
-    "it is read as CoOp's",
-}
 
 
 def plain_method(method: str) -> str:

@@ -6,9 +6,10 @@ from typing import Any
 
 from torch import Tensor
 
+from ncscope.checkpoint.bare import NOT_LEARNERS
 from ncscope.checkpoint.class_names import ClassNames, recover_class_names
 from ncscope.checkpoint.inspect import Inspection, inspect
-from ncscope.checkpoint.methods import NOT_LEARNERS, plain_method, row_of
+from ncscope.checkpoint.methods import plain_method, row_of
 from ncscope.checkpoint.wrapped import read_tensors
 from ncscope.clip.backbone import Backbone, import_open_clip
 from ncscope.clip.plan import inference_transform

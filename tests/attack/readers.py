@@ -87,7 +87,8 @@ def _write_npz(path: Path) -> None:
     assert made.label is not None
     assert made.text is not None
     rows = {"image": made.image.numpy(), "label": made.label.numpy(), "text": made.text.numpy()}
-    np.savez_compressed(path, **rows, classnames=np.array(made.classnames))
+    rows["classnames"] = np.array(made.classnames)
+    np.savez_compressed(path, **rows)  # pyright: ignore[reportArgumentType]
 
 
 def _features(features: Features) -> None:

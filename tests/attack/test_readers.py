@@ -54,7 +54,7 @@ def test_a_reader_that_lets_something_through_is_found(tmp_path):
 
     kinds, sound = READERS["CSV"].kinds, "abc"
     bad = Reader("x", lambda p: p.write_text(sound), lambda p: p.read_text("ascii"), len, kinds)
-    with pytest.raises(WrongError, match="mutant .*UnicodeDecodeError"):
+    with pytest.raises(WrongError, match=r"mutant .*UnicodeDecodeError"):
         attack(bad, tmp_path, cases=300, seed=0)
     bad = Reader("x", lambda p: p.write_text(sound), lambda p: p.stat().st_size, right, kinds)
     with pytest.raises(WrongError, match="was read: AssertionError"):

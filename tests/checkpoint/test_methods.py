@@ -4,9 +4,10 @@ import re
 
 import pytest
 
+from ncscope.checkpoint.bare import NOT_LEARNERS
 from ncscope.checkpoint.fingerprint import TABLE
 from ncscope.checkpoint.inspect import inspect
-from ncscope.checkpoint.methods import METHODS, NOT_LEARNERS, ROWS, TUNED_HERE, plain_method
+from ncscope.checkpoint.methods import METHODS, ROWS, TUNED_HERE, plain_method
 from ncscope.clip.prompts import ZeroShot
 from ncscope.errors import CheckpointError
 from ncscope.tuning.trainee import PUBLISHED

@@ -317,7 +317,12 @@ def test_a_scale_that_looks_like_a_logarithm_is_said():
 
 
 def test_labels_as_whole_floating_numbers_are_taken(tmp_path):
-    np.savez(tmp_path / "f.npz", image=np.eye(4, dtype=np.float32), label=np.float32([0, 1, 1, -1]))
+    np.savez(
+        tmp_path / "f.npz",
+        image=np.eye(4, dtype=np.float32),
+        label=np.array([0, 1, 1, -1], np.float32),
+    )
     features = read_features(tmp_path / "f.npz")
+    assert features.label is not None
     assert features.label.tolist() == [0, 1, 1, -1]
     assert features.num_classes == 2

@@ -4,8 +4,9 @@ import pytest
 import torch
 from PIL import Image
 
+from ncscope.checkpoint.bare import NOT_LEARNERS
 from ncscope.checkpoint.inspect import inspect
-from ncscope.checkpoint.methods import NOT_LEARNERS, plain_method
+from ncscope.checkpoint.methods import plain_method
 from ncscope.clip.prompts import PromptedClip
 from ncscope.errors import BackboneError, CheckpointError
 from ncscope.zoo import towers
