@@ -224,8 +224,8 @@ ROWS = (
         trainers=r"mma|multimodaladapter", sections=log_keys.MMA, needs=(asked.ADAPTER,),
     ),
     Method(
-        "CLIP-LoRA", _WRITTEN + ", changed weights", "changed weights", trainers=r"cliplora.*",
-        needs=(asked.DATASET,),
+        "CLIP-LoRA", '"a photo of a {}.", changed weights', "changed weights",
+        trainers=r"cliplora.*",
     ),
     Method(
         "PromptKD", "its teacher's (`--teacher`)", "deep tokens, then a head",
