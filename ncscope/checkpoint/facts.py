@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from ncscope.checkpoint.fingerprint import Shapes
+from ncscope.checkpoint.key_table import Shapes
 
 # OpenAI's models: widths D, of the text tower and of the image tower (ViT), patch, image positions
 BACKBONES = {

@@ -75,7 +75,7 @@ _COPIED = "N_CTX CSC CTX_INIT PREC CLASS_TOKEN_POSITION"  # from CoOp, and never
 
 COOP = (
     _section(
-        "COOP CoOpCRT",
+        "COOP CoOpCRT LOCOOP NLPROMPT",
         used="CTX_INIT CLASS_TOKEN_POSITION",
         checked=_COOP,
         irrelevant="PREC W ALPHA",

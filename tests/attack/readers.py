@@ -224,7 +224,7 @@ READERS = {
         "m.safetensors", lambda p: save_file(STATE, p, {"config": '{"a": [1, 2]}'}),
         lambda p: read_checkpoint(p).tensors, _tensors, _of("bytes safetensors")),
     "weights": Reader(
-        "clip.pt", lambda p: torch.save(STATE, p),
+        "clip.pt", lambda p: torch.save({f"visual.{k}": v for k, v in STATE.items()}, p),
         lambda p: read_weights(p, trust=False, published=(), cache_dir=None).tensors,
         _tensors, _of("bytes zip")),
     "features, npz": Reader(

@@ -5,8 +5,8 @@ import re
 import pytest
 
 from ncscope.checkpoint.bare import NOT_LEARNERS
-from ncscope.checkpoint.fingerprint import TABLE
 from ncscope.checkpoint.inspect import inspect
+from ncscope.checkpoint.key_table import TABLE
 from ncscope.checkpoint.methods import METHODS, ROWS, TUNED_HERE, plain_method
 from ncscope.clip.prompts import ZeroShot
 from ncscope.errors import CheckpointError

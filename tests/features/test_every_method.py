@@ -53,4 +53,4 @@ def test_a_run_becomes_features_a_file_and_numbers(method, place, tmp_path):
     assert torch.equal(again.image, features.image)  # pyright: ignore[reportArgumentType]
     record = measure(again, bootstrap=0).record
     assert json.dumps(record, allow_nan=False)
-    assert (record["summary"]["delta_mid"]["raw"] is None) == (method == "PromptKD")
+    assert (record["summary"]["delta_mid"]["raw"] is None) == (method in ("PromptKD", "HiCroPL"))

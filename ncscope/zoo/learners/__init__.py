@@ -5,7 +5,7 @@ from functools import partial
 
 from torch import Tensor
 
-from ncscope.checkpoint.fingerprint import TABLE
+from ncscope.checkpoint.key_table import TABLE
 from ncscope.checkpoint.methods import METHODS, TUNED_HERE, plain_method
 from ncscope.clip.backbone import Backbone
 from ncscope.zoo.learners.adapters import load_clip_adapter, load_taskres, load_tip_adapter
