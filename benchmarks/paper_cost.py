@@ -15,6 +15,7 @@ import argparse
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
+from ncscope.features.sources import name_of_data
 from ncscope.grids.spec import Option, read_spec, ready_names, spec_path
 from ncscope.tuning.losses import WITH_FROZEN_IMAGES
 from ncscope.tuning.recipe import recipe_of
@@ -75,7 +76,9 @@ def shown_images(options: Mapping[str, Option], classes: int) -> int:
 
 def cost(options: Mapping[str, Option], speed: Speed) -> Cost:
     """Of one run, evaluations before and after training among it."""
-    recipe = recipe_of(str(options["method"]), str(options["recipe"]))
+    recipe = recipe_of(
+        str(options["method"]), str(options["recipe"]), data_name=name_of_data(str(options["data"]))
+    )
     classes, test = DATA[str(options["data"]).split(":")[0]]
     if options.get("split", "base") != "all":
         classes = -(-classes // 2)
@@ -91,7 +94,7 @@ def cost(options: Mapping[str, Option], speed: Speed) -> Cost:
             forward += drawn * views
     else:
         forward, backward = drawn * views + test, 0
-    steps = recipe.epochs * -(-drawn // recipe.batch_size)
+    steps = recipe.epochs * max(drawn // recipe.batch_size, 1)
     tokens = 1 + recipe.ctx + OWN_TOKENS * classes
     texts = steps * 2 * tokens * TOKEN
     if options["method"] == "cocoop":  # text features of every image

@@ -1,31 +1,22 @@
 """`ncscope tune`: trains a prompt learner, with or without NPT's terms."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from ncscope.tuning.recipe import AUTHORS, AUTHORS_CROSS, METHODS
+from ncscope.tuning.recipe import METHODS, taken
+from ncscope.tuning.recipe_table import help_table
 from ncscope_cli import options
 from ncscope_cli.tune_progress import tune_progress
 from ncscope_cli.tune_table import accuracy_table
 
-_COLUMNS = ("lr", "batch_size", "epochs", "optimizer", "ctx", "ctx_vision", "depth", "views")
-
-
-def recipe_table() -> str:
-    """The authors' recipes, a line a method; then where `authors-cross` differs."""
-    rows = [["method", "lr", "batch", "epochs", "optimizer", "ctx", "image ctx", "depth", "views"]]
-    others = {f"{k}, cross": v for k, v in AUTHORS_CROSS.items() if v != AUTHORS[k]}
-    for name, recipe in {**AUTHORS, **others}.items():
-        rows.append([name, *(str(getattr(recipe, column)) for column in _COLUMNS)])
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    lines = ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)) for row in rows]
-    return "\n".join(line.rstrip() for line in lines)
-
-
-_TITLE = "The authors' recipes, which unset options take (SGD momentum 0.9, cosine):"
-EPILOG = f"\b\n{_TITLE}\n{recipe_table()}"
+_TITLE = """The recipes, which unset options take (SGD momentum 0.9, weight decay 0.0005, a cosine
+after an epoch at 1e-5; a new crop of each picture every epoch). * is that of --recipe authors;
+values in brackets depend on the data set or the shots. All values, and where each is published:
+docs/recipes.md."""
+EPILOG = f"\b\n{_TITLE}\n{help_table()}"
 
 
 def tune(
@@ -57,8 +48,9 @@ def tune(
     recipe: Annotated[
         str,
         typer.Option(
-            metavar="authors|authors-cross|toy",
-            help="Where unset options come from; cross: trained on all of ImageNet for others.",
+            metavar="authors|authors-fewshot|authors-cross|toy|NAME",
+            help="Where unset options come from: the authors' for base-to-new, for few shots of "
+            "all classes, for other data sets after ImageNet; or one of those below.",
         ),
     ] = "authors",
     epochs: Annotated[int | None, typer.Option(min=1)] = None,
@@ -83,6 +75,25 @@ def tune(
     depth: Annotated[int | None, typer.Option(min=1, help="Blocks with own prompts.")] = None,
     csc: Annotated[bool, typer.Option("--csc", help="A context for every class (CoOp).")] = False,
     class_token_position: options.ClassTokenPosition = None,
+    prograd_lambda: Annotated[
+        float | None, typer.Option(help="Share of the opposing gradient ProGrad takes out.")
+    ] = None,
+    knowledge_weight: Annotated[
+        float | None, typer.Option(help="Of KgCoOp's and TCP's term.")
+    ] = None,
+    scl_text: Annotated[float | None, typer.Option(help="Of PromptSRC's text term.")] = None,
+    scl_image: Annotated[float | None, typer.Option(help="Of PromptSRC's image term.")] = None,
+    scl_logits: Annotated[float | None, typer.Option(help="Of PromptSRC's logits term.")] = None,
+    gpa_mean: Annotated[
+        float | None, typer.Option(help="Mean, in epochs, of PromptSRC's averaging.")
+    ] = None,
+    gpa_std: Annotated[
+        float | None, typer.Option(help="Deviation, in epochs, of PromptSRC's averaging.")
+    ] = None,
+    residual_scale: Annotated[float | None, typer.Option(help="Of TaskRes.")] = None,
+    adapter_ratio: Annotated[
+        float | None, typer.Option(help="The adapter's share in CLIP-Adapter's mixture.")
+    ] = None,
     loss: Annotated[
         str, typer.Option(metavar="ce|balanced|logit-adjusted|balanced-softmax")
     ] = "ce",
@@ -132,6 +143,14 @@ def tune(
     ] = "test",
     accumulate: Annotated[int, typer.Option(min=1, help="Parts to compute a batch in.")] = 1,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
+    extend: Annotated[
+        bool,
+        typer.Option(
+            "--extend",
+            help="With --resume, go on to more --epochs than the run was begun for; those added "
+            "take the rates of a cosine of the new length.",
+        ),
+    ] = False,
     wandb: Annotated[
         str | None, typer.Option(metavar="PROJECT", help="Log to Weights & Biases, if installed.")
     ] = None,
@@ -154,6 +173,9 @@ def tune(
     """Train a prompt learner on few shots; test base and new classes before and after."""
     import ncscope  # here, so that --help does not wait for torch
 
+    if not quiet and method in METHODS and os.environ.get("RANK", "0") == "0":
+        found = taken(method, recipe)
+        typer.echo(f"ncscope: recipe {found.name}: {found.source}", err=True)
     with tune_progress(quiet=quiet) as listener:
         tuned = ncscope.tune(
             method,
@@ -177,6 +199,15 @@ def tune(
             depth=depth,
             csc=csc,
             class_token_position=class_token_position,
+            prograd_lambda=prograd_lambda,
+            knowledge_weight=knowledge_weight,
+            scl_text=scl_text,
+            scl_image=scl_image,
+            scl_logits=scl_logits,
+            gpa_mean=gpa_mean,
+            gpa_std=gpa_std,
+            residual_scale=residual_scale,
+            adapter_ratio=adapter_ratio,
             loss=loss,
             adjustment=adjustment,
             sampler=sampler,
@@ -195,6 +226,7 @@ def tune(
             accumulate=accumulate,
             test_part=test_part,
             resume=resume,
+            extend=extend,
             board=tensorboard,
             wandb=wandb,
             compile=compile,

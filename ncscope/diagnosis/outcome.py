@@ -15,7 +15,9 @@ SETTINGS = (
     "views", "accumulate", "precision", "ctx", "ctx_vision", "ctx_init", "depth", "csc",
     "class_token_position", "sampler", "loss", "adjustment", "regulariser", "lcd_weight",
     "lcd_form", "mid_weight", "mid_form", "centred", "relative_weights", "cpt_weights",
-    "cpt_clusters", "anchor", "test_part", "few_shot",
+    "cpt_clusters", "anchor", "test_part", "few_shot", "prograd_lambda", "knowledge_weight",
+    "scl_text", "scl_image", "scl_logits", "gpa_mean", "gpa_std", "residual_scale",
+    "adapter_ratio",
 )  # fmt: skip
 _KNOWN_DATA = re.compile(r"([A-Za-z0-9][\w.@-]+):.+")
 _SEED_FOLDER = re.compile(r"seed[-_]?(\d+)")

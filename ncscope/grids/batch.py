@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from ncscope.errors import NcscopeError
 from ncscope.grids.children import end_with_sweep, terminated_as_interrupted
-from ncscope.grids.lock import acquire, is_open
 from ncscope.grids.run import State, has_state, is_done, lock_of, log_of, set_aside
 from ncscope.grids.spec import Option, Planned
+from ncscope.tuning.lock import acquire, is_open
 from ncscope.tuning.recipe import JOINED, MOST_JOINED, RECIPES
 
 if TYPE_CHECKING:
@@ -54,7 +54,9 @@ def tasks_of(runs: Sequence[Planned]) -> list[list[Planned]]:
 def _joins(options: Any) -> bool:
     if options["method"] not in JOINED:
         return False
-    recipe = RECIPES[options.get("recipe", "authors")][options["method"]]
+    recipe = RECIPES[options.get("recipe", "authors")].get(options["method"])
+    if recipe is None:  # another method's: by itself, the run says so
+        return False
     all_images = options.get("batch_size", recipe.batch_size) == 0
     return all_images and all(options.get(key, value) == value for key, value in _PLAIN.items())
 

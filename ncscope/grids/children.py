@@ -19,7 +19,7 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from ncscope.grids.lock import began, is_alive
+from ncscope.tuning.lock import began, is_alive
 
 _VARIABLE = "NCSCOPE_SWEEP"
 _EVERY = 1.0  # seconds

@@ -15,8 +15,8 @@ from typing import Literal
 
 from ncscope.errors import DataError
 from ncscope.grids.children import Children, of_this_sweep
-from ncscope.grids.lock import acquire, is_held, is_open, open_alone
 from ncscope.grids.spec import Planned
+from ncscope.tuning.lock import acquire, is_held, is_open, open_alone
 
 State = Literal["done", "was done", "elsewhere", "failed"]
 _VISIBLE = "CUDA_VISIBLE_DEVICES"

@@ -45,6 +45,9 @@ OPTIONS: dict[str, type] = {
     "log_every": int, "target": list, "accumulate": int, "backbone": str, "pretrained": str,
     "template": str, "device": str, "precision": str, "workers": int, "trust_backbone": bool,
     "test_part": str, "anchor": str, "cpt_clusters": int, "few_shot": str,
+    "prograd_lambda": float, "knowledge_weight": float, "scl_text": float, "scl_image": float,
+    "scl_logits": float, "gpa_mean": float, "gpa_std": float, "residual_scale": float,
+    "adapter_ratio": float,
 }  # fmt: skip
 FOLDER = Path(__file__).with_name("specs")
 _OF_TABLES = ("weights", "variants")
@@ -52,7 +55,9 @@ _KINDS = {str: "a text", int: "a whole number", float: "a number", bool: "true o
           list: "a list of texts"}  # fmt: skip
 _FROM_1 = ("epochs", "accumulate", "ctx", "ctx_vision", "depth", "cpt_clusters")
 _FROM_0 = (
-    "shots", "batch_size", "eval_every", "log_every", "workers", "lcd_weight", "mid_weight"
+    "shots", "batch_size", "eval_every", "log_every", "workers", "lcd_weight", "mid_weight",
+    "prograd_lambda", "knowledge_weight", "scl_text", "scl_image", "scl_logits", "gpa_mean",
+    "gpa_std", "residual_scale", "adapter_ratio",
 )  # fmt: skip
 _IN_NAMES = ("lcd_weight", "mid_weight")
 _ABOUT = ("makes", "time", "then")

@@ -20,7 +20,6 @@ from typing import Any
 from ncscope.errors import DataError, NcscopeError
 from ncscope.grids.batch import tasks_of
 from ncscope.grids.children import Children, StoppedError
-from ncscope.grids.lock import BEAT, STALE
 from ncscope.grids.run import (
     COMMAND,
     State,
@@ -36,6 +35,7 @@ from ncscope.grids.run import (
     visible_gpus,
 )
 from ncscope.grids.spec import Planned, read_spec, spec_path
+from ncscope.tuning.lock import BEAT, STALE
 
 Task = Sequence[Planned]  # runs that train together, or one
 

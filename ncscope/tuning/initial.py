@@ -14,7 +14,7 @@ from ncscope.clip.backbone import Backbone
 from ncscope.clip.image_tower import check_image_tower
 from ncscope.clip.text_tower import text_tower
 from ncscope.errors import DataError
-from ncscope.tuning.recipe import Recipe
+from ncscope.tuning.values import Recipe
 
 _STD = 0.02  # of all prompts drawn at random
 _TEXT = "text_encoder.transformer.resblocks.{}.VPT_shallow"
@@ -31,7 +31,7 @@ def initial_tensors(
         seed: of everything drawn at random.
 
     Raises:
-        DataError: a context longer than its initial words.
+        DataError: a context longer than its initial words, or, padded, shorter.
         BackboneError: image prompts, but the backbone has no vision transformer.
     """
     return _INITIAL[method](_Start(backbone, recipe, num_classes=num_classes, seed=seed))
@@ -59,18 +59,23 @@ class _Start:
         }
 
     def context(self) -> Tensor:
-        """(n, W): the token vectors of the initial words, or random."""
-        if not self.recipe.words:
-            return self.normal(self.recipe.ctx, self.width)
-        ids = self.backbone.tokenizer([" ".join(self.recipe.words)])[0]
+        """(n, W): the token vectors of the initial words, or random; padded as ProGrad does."""
+        recipe, words = self.recipe, self.recipe.words
+        if not words:
+            return self.normal(recipe.ctx, self.width)
+        ids = self.backbone.tokenizer([" ".join(words)])[0]
         table = text_tower(self.backbone.model).embedding
         count = int(ids.argmax()) - 1
-        if self.recipe.ctx > count:
+        taken = min(recipe.ctx, len(words)) if recipe.ctx_pad else recipe.ctx
+        if taken > count or (recipe.ctx_pad and recipe.ctx < len(words)):
+            more = f"{len(words)} or more" if recipe.ctx_pad else "as many words"
             raise DataError(
-                f"`ctx` is {self.recipe.ctx}, but the initial words {self.recipe.ctx_init!r} are "
-                f"{count} tokens; give as many words, or no words for a random context"
+                f"`ctx` is {recipe.ctx}, but the initial words {recipe.ctx_init!r} are "
+                f"{len(words)} words and {count} tokens; give {more}, or no words for a random "
+                f"context"
             )
-        return table[ids[1 : 1 + self.recipe.ctx].to(table.device)].detach().float().cpu().clone()
+        rows = table[ids[1 : 1 + taken].to(table.device)].detach().float().cpu()
+        return torch.cat([torch.zeros(recipe.ctx - taken, self.width), rows])
 
     def deep(self, pattern: str, count: int, width: int) -> dict[str, Tensor]:
         """Prompts of the blocks 1..depth-1 of one tower."""

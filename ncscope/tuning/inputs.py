@@ -25,7 +25,13 @@ _PIXELS_KEPT = 4 * 2**30  # bytes of pixels that are held in memory; more are de
 
 
 def epoch_batches(
-    labels: Tensor, *, batch_size: int, seed: int, epoch: int, sampler: str = "plain"
+    labels: Tensor,
+    *,
+    batch_size: int,
+    seed: int,
+    epoch: int,
+    sampler: str = "plain",
+    drop_last: bool = False,
 ) -> list[Tensor]:
     """The image numbers of each batch, on the CPU.
 
@@ -33,6 +39,8 @@ def epoch_batches(
         batch_size: B; 0 is all images at once, in their order.
         sampler: `plain` shows every image once an epoch, the last batch with what is left over;
             `balanced` draws as many with replacement, every class equally often on average.
+        drop_last: leave out the last batch where it is smaller than the others, as Dassl does: in
+            this epoch these images are not seen. Fewer images than a batch has stay one batch.
 
     Raises:
         DataError: an unknown sampler.
@@ -49,7 +57,8 @@ def epoch_batches(
         sizes = torch.bincount(labels.cpu())
         weights = (1 / sizes.clamp_min(1).double())[labels.cpu()]
         order = torch.multinomial(weights, count, replacement=True, generator=generator)
-    return list(order.split(batch_size or count))
+    batches = list(order.split(batch_size or count))
+    return batches[:-1] if drop_last and len(batches[-1]) < batch_size <= count else batches
 
 
 class Inputs(Protocol):

@@ -1,6 +1,7 @@
 """Cross-entropy, what people use against class imbalance in its place, and what some methods add.
 
-B images, K classes, D embedding width. Weights of the methods' own terms are the authors'.
+B images, K classes, D embedding width. Weights of the methods' own terms are the recipe's: 8 in
+KgCoOp (arXiv:2303.13283) and TCP (arXiv:2311.18231), 25, 10 and 1 in PromptSRC (arXiv:2307.06948).
 """
 
 from collections.abc import Sequence
@@ -10,12 +11,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ncscope.errors import DataError
+from ncscope.tuning.values import Recipe
 
 LOSSES = ("ce", "balanced", "logit-adjusted", "balanced-softmax")
 WITH_FROZEN_TEXT = ("kgcoop", "tcp", "prograd", "promptsrc")
 WITH_FROZEN_IMAGES = ("promptsrc",)
-_KNOWLEDGE = 8.0  # KgCoOp (arXiv:2303.13283) and TCP (arXiv:2311.18231)
-_TEXT, _IMAGE = 25.0, 10.0  # PromptSRC (arXiv:2307.06948)
+_AUTHORS = Recipe(0.002, 32, 1)  # for its weights
 
 
 def classification_loss(
@@ -52,6 +53,7 @@ def own_terms(
     scale: Tensor,
     frozen_text: Tensor | None,
     frozen_image: Tensor | None,
+    recipe: Recipe = _AUTHORS,
 ) -> dict[str, tuple[float, Tensor]]:
     """Weight and value of the method's own terms.
 
@@ -63,12 +65,13 @@ def own_terms(
     Args:
         frozen_text: (K, D) of the written prompts.
         frozen_image: (B, D) of the image tower without prompts.
+        recipe: its weights of these terms; others than KgCoOp's, TCP's and PromptSRC's have none.
     """
     if frozen_text is None:
         return {}
     learned, written = F.normalize(text, dim=-1), F.normalize(frozen_text, dim=-1).to(text)
     if method in ("kgcoop", "tcp"):
-        return {"knowledge": (_KNOWLEDGE, 1 - (learned * written).sum(dim=-1).mean())}
+        return {"knowledge": (recipe.knowledge_weight, 1 - (learned * written).sum(dim=-1).mean())}
     if method == "prograd":
         logits, zero_shot = logits_of(image, text, scale), logits_of(image, frozen_text, scale)
         return {"general": (1.0, _kl(logits, zero_shot) / len(logits))}
@@ -78,9 +81,9 @@ def own_terms(
     logits, frozen = logits_of(image, text, scale), logits_of(frozen_image, frozen_text, scale)
     apart = (F.normalize(image, dim=-1) - F.normalize(frozen_image, dim=-1).to(image)).abs()
     return {
-        "scl_text": (_TEXT, (learned - written).abs().mean()),
-        "scl_image": (_IMAGE, apart.mean()),
-        "scl_logits": (1.0, _kl(logits, frozen) / logits.numel()),
+        "scl_text": (recipe.scl_text, (learned - written).abs().mean()),
+        "scl_image": (recipe.scl_image, apart.mean()),
+        "scl_logits": (recipe.scl_logits, _kl(logits, frozen) / logits.numel()),
     }
 
 
@@ -116,8 +119,8 @@ def without_conflict(
 def epoch_weights(epochs: int, mean: float = 15.0, std: float = 1.0) -> list[float]:
     """PromptSRC's Gaussian weights of the states after epochs 1..n, which sum to 1.
 
-    The authors' mean and deviation are of 20 epochs; other lengths are scaled.
+    Mean and deviation are in epochs, however many there are. Weights are taken relative to the
+    largest one, so that a mean far behind the last epoch leaves that epoch, not 0 / 0.
     """
-    at = [(epoch + 1) * 20 / epochs for epoch in range(epochs)]
-    weights = torch.exp(-0.5 * ((torch.tensor(at, dtype=torch.float64) - mean) / std).square())
-    return (weights / weights.sum()).tolist()
+    at = torch.arange(1, epochs + 1, dtype=torch.float64)
+    return (-0.5 * ((at - mean) / std).square()).softmax(dim=0).tolist()

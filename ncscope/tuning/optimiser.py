@@ -46,12 +46,14 @@ def combined(
     *,
     relative: bool,
     prograd: bool,
+    strength: float = 1.0,
 ) -> list[Tensor]:
     """What the leaves are moved along, from the terms' own gradients and their norms.
 
     Args:
         relative: a regulariser's weight states its gradient's norm over that of cross-entropy's.
         prograd: the term `general` only takes away what of cross-entropy's gradient opposes it.
+        strength: the share of that which ProGrad takes away.
     """
     one = norms["ce"].new_ones(())
     factors = {name: weight * one for name, weight in weights.items()}
@@ -60,7 +62,7 @@ def combined(
             if name in factors:
                 factors[name] = factors[name] * relative_factor(norms["ce"], norms[name])
     if prograd:
-        each = {**each, "ce": without_conflict(each["ce"], each["general"])}
+        each = {**each, "ce": without_conflict(each["ce"], each["general"], strength=strength)}
         factors["general"] = 0 * one
     return [
         torch.stack([factors[name] * each[name][i] for name in each]).sum(dim=0)
@@ -88,9 +90,9 @@ def new_optimiser(recipe: Recipe, leaves: list[Tensor]) -> Optimizer:
     if recipe.optimizer == "sgd":
         return SGD(leaves, lr=recipe.lr, momentum=recipe.momentum, weight_decay=decay)
     if recipe.optimizer == "adam":
-        return Adam(leaves, lr=recipe.lr, weight_decay=decay)
+        return Adam(leaves, lr=recipe.lr, eps=recipe.adam_eps, weight_decay=decay)
     if recipe.optimizer == "adamw":
-        return AdamW(leaves, lr=recipe.lr, weight_decay=decay)
+        return AdamW(leaves, lr=recipe.lr, eps=recipe.adam_eps, weight_decay=decay)
     raise DataError(f"`optimizer` is {recipe.optimizer!r}; expected one of {', '.join(OPTIMIZERS)}")
 
 

@@ -8,9 +8,17 @@ from ncscope.tuning.inputs import SAMPLERS, parsed_views
 from ncscope.tuning.losses import LOSSES
 from ncscope.tuning.objective import Objective
 from ncscope.tuning.optimiser import OPTIMIZERS
-from ncscope.tuning.recipe import TAKEN_BY, Recipe, check_applies
+from ncscope.tuning.recipe import TAKEN_BY, WEIGHED_BY, check_applies
+from ncscope.tuning.values import Recipe
 
 _RECIPE = {field.name for field in fields(Recipe)}
+# The least and the most of options of single methods where these are not 0 and any number
+_RANGES = {"prograd_lambda": (0.0, 1.0), "adapter_ratio": (0.0, 1.0)}
+_SAID = {
+    "prograd_lambda": "0 to 1",
+    "adapter_ratio": "0 to 1",
+    "gpa_std": "a number of epochs above 0",
+}
 
 
 @dataclass(frozen=True)
@@ -36,6 +44,15 @@ class TuneOptions:
     depth: int | None = None
     csc: bool = False
     class_token_position: str | None = None
+    prograd_lambda: float | None = None
+    knowledge_weight: float | None = None
+    scl_text: float | None = None
+    scl_image: float | None = None
+    scl_logits: float | None = None
+    gpa_mean: float | None = None
+    gpa_std: float | None = None
+    residual_scale: float | None = None
+    adapter_ratio: float | None = None
     loss: str = "ce"
     adjustment: float = 1.0
     sampler: str = "plain"
@@ -77,8 +94,26 @@ class TuneOptions:
             raise DataError(f"`optimizer` is {self.optimizer!r}; expected one of {known}")
         if self.views is not None:
             parsed_views(self.views)
-        check_applies(self.method, {name: getattr(self, name) for name in TAKEN_BY})
+        check_applies(self.method, self.of_method)
+        self._check_weights()
         self.objective()
+
+    def _check_weights(self) -> None:
+        for name, value in self.of_method.items():
+            if not isinstance(value, float | int) or name in ("ctx", "ctx_vision", "depth", "csc"):
+                continue
+            least, most = _RANGES.get(name, (0.0, float("inf")))
+            if (
+                not least <= value <= most
+                or value == float("inf")
+                or (name == "gpa_std" and value == 0)
+            ):
+                raise DataError(f"`{name}` is {value}; expected {_SAID.get(name, '0 or more')}")
+
+    @property
+    def of_method(self) -> dict[str, Any]:
+        """The options that some methods have and others do not, by name."""
+        return {name: getattr(self, name) for name in (*TAKEN_BY, *WEIGHED_BY)}
 
     def objective(self) -> Objective:
         """The regularisers that are asked for."""
@@ -104,8 +139,9 @@ class TuneOptions:
         if "ctx_init" in said:
             words = said["ctx_init"].replace("_", " ").split()
             said["ctx_init"] = " ".join(words) or None
-            said.setdefault("ctx", len(words) or recipe.ctx)
-        elif self.ctx is not None and recipe.ctx_init and self.ctx > len(recipe.ctx_init.split()):
+            if not recipe.ctx_pad:
+                said.setdefault("ctx", len(words) or recipe.ctx)
+        elif self.ctx is not None and not recipe.ctx_pad and self.ctx > len(recipe.words):
             said["ctx_init"] = None  # more context than words to begin with
         return replace(recipe, **said, csc=self.csc or recipe.csc)
 

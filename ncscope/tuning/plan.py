@@ -1,7 +1,6 @@
 """From the options of a tuning run to its data, its learner and its schedule."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -9,27 +8,40 @@ from torch import Tensor
 
 import ncscope.metrics as metrics
 from ncscope.clip.backbone import Backbone
-from ncscope.clip.prompts import DEFAULT_TEMPLATE, ZeroShot
+from ncscope.clip.prompts import DEFAULT_TEMPLATE
 from ncscope.data.draw import Draw
 from ncscope.data.images import ImageSet
-from ncscope.errors import BackboneError
+from ncscope.errors import BackboneError, DataError
 from ncscope.features.processes import Spread, own_device
-from ncscope.features.sources import default_templates, open_backbone, toy_defaults
+from ncscope.features.sources import (
+    default_templates,
+    is_toy,
+    name_of_data,
+    open_backbone,
+    toy_defaults,
+)
 from ncscope.tuning.data import Machine, Parts, draw_and_test, open_tests
 from ncscope.tuning.evaluate import TestSplit
 from ncscope.tuning.initial import depth_limit
 from ncscope.tuning.inputs import FeatureInputs, PixelInputs, feature_inputs, pixel_inputs
 from ncscope.tuning.losses import WITH_FROZEN_IMAGES, WITH_FROZEN_TEXT
 from ncscope.tuning.options import TuneOptions
-from ncscope.tuning.recipe import METHODS, Recipe, recipe_of
+from ncscope.tuning.recipe import METHODS, RECIPES, WEIGHED_BY, Taken, check_applies, taken
 from ncscope.tuning.step import Frozen, Setting
 from ncscope.tuning.trainee import Trainee, loaded_trainee, new_trainee
+from ncscope.tuning.values import Recipe
+from ncscope.tuning.wording import Wording, frozen_text, wording_of
 from ncscope.zoo.settings import LearnerOptions
+
+_BY_DATA = ("kgcoop", "prograd", "tcp", "taskres", "clip-adapter")  # frozen prompts by data set
 
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """A run that is ready to be trained."""
+    """A run that is ready to be trained.
+
+    `recipe_name` is the recipe's own name, `notes` what is to be said of it.
+    """
 
     setting: Setting
     recipe: Recipe
@@ -37,6 +49,8 @@ class Plan:
     splits: tuple[TestSplit, ...]
     template: str
     backbone: Backbone
+    recipe_name: str = "toy"
+    notes: tuple[str, ...] = ()
 
 
 def make_plan(
@@ -58,7 +72,8 @@ def make_plan(
     draw, test = draw_and_test(options, given or {})
     names = draw.images.classnames
     backbone, template = _backbone(options, machine, spread)
-    trainee, recipe = _trainee(options, backbone, names, template, learner)
+    found = _Found(options, machine, draw, backbone, template)
+    trainee, recipe, wording, known = found.trainee(learner)
     frozen_tower = trainee.learner().from_backbone is not None
     inputs = _inputs(trainee, draw.images, recipe, options, machine, spread, frozen=frozen_tower)
     if machine.compiled:
@@ -69,7 +84,7 @@ def make_plan(
         objective=options.objective(),
         counts=torch.tensor(draw.counts, device=backbone.device),
         classnames=names,
-        frozen=_frozen(trainee, draw.images, template, options, machine, recipe, spread),
+        frozen=_frozen(trainee, draw.images, wording, options, machine, recipe, spread),
         loss=options.loss,
         adjustment=options.adjustment,
         accumulate=options.accumulate,
@@ -78,7 +93,8 @@ def make_plan(
     )
     tests = open_tests(test, options, backbone, machine, frozen=frozen_tower, spread=spread)
     kept = [s for s in tests if trainee.takes_new_classes or s.images.classnames == names]
-    return Plan(setting, recipe, draw, tuple(kept), template, backbone)
+    notes = (*known.notes, *_own_notes(options, machine, recipe, draw, known))
+    return Plan(setting, recipe, draw, tuple(kept), template, backbone, known.name, notes)
 
 
 def _backbone(options: TuneOptions, machine: Machine, spread: Spread) -> tuple[Backbone, str]:
@@ -103,24 +119,79 @@ def _backbone(options: TuneOptions, machine: Machine, spread: Spread) -> tuple[B
     return backbone, templates[0] if templates else DEFAULT_TEMPLATE
 
 
-def _trainee(
-    options: TuneOptions,
-    backbone: Backbone,
-    names: Sequence[str],
-    template: str,
-    learner: LearnerOptions,
-) -> tuple[Trainee, Recipe]:
-    if options.method not in METHODS:
-        trainee = loaded_trainee(
-            options.method, backbone, names, options=learner, template=template
+@dataclass(frozen=True, eq=False)
+class _Found:
+    """What is open already, from which the trainee is made."""
+
+    options: TuneOptions
+    machine: Machine
+    draw: Draw
+    backbone: Backbone
+    template: str
+
+    def trainee(self, learner: LearnerOptions) -> tuple[Trainee, Recipe, Wording, Taken]:
+        """The trainee, its recipe, what its authors write, and the published recipe taken."""
+        options, backbone, names = self.options, self.backbone, self.draw.images.classnames
+        if options.method not in METHODS:
+            trainee = loaded_trainee(
+                options.method, backbone, names, options=learner, template=self.template
+            )
+            check_applies(trainee.method, {name: getattr(options, name) for name in WEIGHED_BY})
+            known, wording = self._taken(trainee.method), self._wording(trainee.method)
+            recipe = options.over(known.recipe)
+            return replace(trainee, recipe=recipe), recipe, wording, known
+        method = options.method
+        known, wording = self._taken(method), self._wording(method)
+        recipe = known.recipe
+        if recipe.ctx_pad and wording.init is not None:
+            recipe = replace(recipe, ctx_init=wording.init)
+        recipe = options.over(recipe)
+        trainee = new_trainee(
+            method, backbone, names,
+            recipe=recipe, template=self.template, wording=wording, seed=options.seed,
+        )  # fmt: skip
+        return trainee, recipe, wording, known
+
+    def _taken(self, method: str) -> Taken:
+        options = self.options
+        limit = depth_limit(self.backbone) if options.method in METHODS else None
+        return taken(
+            method, options.recipe,
+            data_name=name_of_data(options.data), shots=self.draw.shots, depth_limit=limit,
+        )  # fmt: skip
+
+    def _wording(self, method: str) -> Wording:
+        options = self.options
+        own = self.machine.template is not None or is_toy(options.data) or options.recipe == "toy"
+        return wording_of(
+            method, data_name=name_of_data(options.data), template=self.template, given=own
         )
-        return trainee, options.over(recipe_of(trainee.method, options.recipe))
-    recipe = recipe_of(options.method, options.recipe, depth_limit=depth_limit(backbone))
-    recipe = options.over(recipe)
-    trainee = new_trainee(
-        options.method, backbone, names, recipe=recipe, template=template, seed=options.seed
-    )
-    return trainee, recipe
+
+
+def _own_notes(
+    options: TuneOptions, machine: Machine, recipe: Recipe, draw: Draw, known: Taken
+) -> list[str]:
+    """What of a run is not its authors', though its recipe is."""
+    notes = []
+    if known.name == "toy":
+        return notes
+    if machine.template is not None:
+        notes.append(f"--template {machine.template!r} is taken for the authors' frozen prompts")
+    elif name_of_data(options.data) is None and options.method in _BY_DATA:
+        notes.append(
+            f"{draw.images.name} is no data set that {options.method}'s authors have prompts for: "
+            f"{DEFAULT_TEMPLATE!r} is taken; --template says otherwise"
+        )
+    if recipe.csc and recipe.words:
+        notes.append(
+            "every class has its own copy of the initial words; the authors' code takes one "
+            "context for all classes where words are given. --ctx-init '' draws it at random"
+        )
+    if options.split == "all" and known.name.endswith("-b2n"):
+        name = known.name.removesuffix("b2n") + "fewshot"
+        other = f"; {name} is for few shots of all classes" if name in RECIPES else ""
+        notes.append(f"recipe {known.name} is for base-to-new, and --split is all{other}")
+    return notes
 
 
 def _inputs(
@@ -150,7 +221,7 @@ def _inputs(
 def _frozen(
     trainee: Trainee,
     images: ImageSet,
-    template: str,
+    wording: Wording,
     options: TuneOptions,
     machine: Machine,
     recipe: Recipe,
@@ -161,19 +232,34 @@ def _frozen(
     cpt = objective.regulariser == "cpt"
     text: Tensor | None = None
     if cpt or method in WITH_FROZEN_TEXT:
-        rows = ZeroShot(trainee.backbone, (template,)).text_features(images.classnames)
-        text = rows.clone().float()
+        text = frozen_text(trainee.backbone, images.classnames, wording)
     near = None
     if method in WITH_FROZEN_IMAGES:
         near = _inputs(trainee, images, recipe, options, machine, spread, frozen=True)
     clusters = anchor = None
     if cpt and text is not None:
         clusters = metrics.cpt_clusters(text, objective.cpt_clusters, seed=options.seed)
+        check_clusters(clusters, objective.cpt_clusters)
     if objective.anchor == "fixed":
         size, width = len(images.classnames), trainee.backbone.width
         device = trainee.backbone.device
         anchor = metrics.simplex_etf(size, width, seed=options.seed, device=device).float()
     return Frozen(text, near, clusters, anchor)
+
+
+def check_clusters(clusters: Tensor, wanted: int) -> None:
+    """Refuse clusters of (K,) classes that are one class each: CPT's L_TETF has no pair in them.
+
+    Raises:
+        DataError: says how many clusters leave a pair for certain.
+    """
+    classes, found = len(clusters), len(clusters.unique())
+    if found == classes and wanted > 1:
+        raise DataError(
+            f"`cpt_clusters` is {wanted}, and each of the {classes} classes is a cluster of its "
+            f"own: L_TETF would be 0 and train nothing; expected fewer clusters than classes, "
+            f"{classes - 1} at most"
+        )
 
 
 def _compile_towers(backbone: Backbone) -> None:

@@ -1,8 +1,8 @@
-"""How each method is trained: the authors' recipes, and one for the embedded toy.
+"""Recipes by name: the authors' of each method and protocol, and one for the embedded toy.
 
-Authors' values are those of their published configurations for ViT-B/16, 16 shots, base-to-new or
-cross-dataset (and domain generalisation); all of them use momentum 0.9, weight decay 0.0005, a
-cosine schedule and one epoch at 1e-5 first.
+`authors` is what a method's authors train for base-to-new (TaskRes: few-shot; CLIP-Adapter: nothing
+is published), `authors-fewshot` and `authors-cross` what they train for those; a name such as
+`coop-fewshot` says which recipe it is. The values and their sources: `published.py`.
 """
 
 import math
@@ -10,11 +10,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from ncscope.errors import DataError
+from ncscope.tuning.published import (
+    BASE_TO_NEW,
+    CROSS,
+    FEW_SHOT,
+    PUBLISHED_RECIPES,
+    Published,
+)
+from ncscope.tuning.values import Recipe
 
 # Methods of which many runs can train in one pass, and how many at most, which bounds memory.
 JOINED = ("coop", "kgcoop")
 MOST_JOINED = 64
-_EACH = "online"
 _WRITTEN = ("coop", "kgcoop", "prograd")
 _WITH_DEPTH = ("ivlp", "maple", "promptsrc")
 _TEXT = (*_WRITTEN, "cocoop", "tcp", *_WITH_DEPTH)
@@ -26,67 +33,57 @@ TAKEN_BY: dict[str, tuple[str, ...]] = {
     "depth": ("vpt", *_WITH_DEPTH),
     "csc": _WRITTEN,
     "class_token_position": _WRITTEN,
+    "residual_scale": ("taskres",),
+    "adapter_ratio": ("clip-adapter",),
+}
+# Options of what a method adds to cross-entropy, or of how its epochs are averaged
+WEIGHED_BY: dict[str, tuple[str, ...]] = {
+    "prograd_lambda": ("prograd",),
+    "knowledge_weight": ("kgcoop", "tcp"),
+    "scl_text": ("promptsrc",),
+    "scl_image": ("promptsrc",),
+    "scl_logits": ("promptsrc",),
+    "gpa_mean": ("promptsrc",),
+    "gpa_std": ("promptsrc",),
 }
 
-
-@dataclass(frozen=True)
-class Recipe:
-    """What training depends on beside data, seed and objective.
-
-    `batch_size` 0 is all images at once. `views` is the number of augmented versions of a picture
-    that are kept (1: the centre crop), or `online` for a new one every epoch, the authors' way.
-    `ctx` counts text tokens, `ctx_vision` image tokens; `depth` counts blocks with prompts of their
-    own. `ctx_init` None draws the context at random. `gpa` is of PromptSRC: mean and deviation, in
-    epochs of 20, of the Gaussian that weighs the states of its epochs.
-    """
-
-    lr: float
-    batch_size: int
-    epochs: int
-    optimizer: str = "sgd"
-    ctx: int = 4
-    ctx_vision: int = 0
-    ctx_init: str | None = "a photo of a"
-    depth: int = 1
-    csc: bool = False
-    class_token_position: str = "end"
-    views: int | str = 4
-    momentum: float = 0.9
-    weight_decay: float = 5e-4
-    warmup_epochs: int = 1
-    warmup_lr: float = 1e-5
-    gpa: tuple[float, float] = (15.0, 1.0)
-
-    @property
-    def words(self) -> list[str]:
-        """The words that the context begins as; none where it is drawn at random."""
-        return (self.ctx_init or "").replace("_", " ").split()
-
-
-AUTHORS: dict[str, Recipe] = {
-    "coop": Recipe(0.002, 32, 50, ctx=16, ctx_init=None),
-    "cocoop": Recipe(0.002, 1, 10),
-    "kgcoop": Recipe(0.002, 128, 100),
-    "prograd": Recipe(0.002, 32, 100, ctx=16, ctx_init=None),
-    "vpt": Recipe(0.0025, 4, 5, ctx=0, ctx_vision=8, ctx_init=None, depth=12, views=_EACH),
-    "ivlp": Recipe(0.0025, 4, 5, ctx=2, ctx_vision=2, depth=9, views=_EACH),
-    "maple": Recipe(0.0035, 4, 5, ctx=2, depth=9, views=_EACH),
-    "promptsrc": Recipe(0.0025, 4, 20, ctx=4, ctx_vision=4, depth=9, views=_EACH),
-    "tcp": Recipe(0.002, 32, 50, "adam"),
-    "taskres": Recipe(0.002, 256, 100, "adam", ctx=0, ctx_init=None),
-    "clip-adapter": Recipe(1e-5, 32, 200, ctx=0, ctx_init=None),
+# Which published recipe a method's authors' is, by protocol
+_AUTHORS = {
+    "coop": "coop-b2n",
+    "cocoop": "cocoop-b2n",
+    "kgcoop": "kgcoop-b2n",
+    "prograd": "prograd-b2n",
+    "vpt": "vpt-b2n",
+    "ivlp": "ivlp-maple",
+    "maple": "maple-b2n",
+    "promptsrc": "promptsrc-b2n",
+    "tcp": "tcp-b2n",
+    "taskres": "taskres-fewshot",
+    "clip-adapter": "clip-adapter-ours",
 }
-
-# Trained on all classes for other data sets: MaPLe's and PromptSRC's authors say other values.
-AUTHORS_CROSS = {
-    **AUTHORS,
-    "maple": replace(AUTHORS["maple"], lr=0.0026, epochs=2, depth=3),
-    "promptsrc": replace(AUTHORS["promptsrc"], depth=3, gpa=(6.0, 10.0)),
+_FEW_SHOT = {
+    **_AUTHORS,
+    "coop": "coop-fewshot",
+    "kgcoop": "kgcoop-fewshot",
+    "prograd": "prograd-fewshot",
+    "promptsrc": "promptsrc-fewshot",
 }
+_CROSS = {
+    **_AUTHORS,
+    "coop": "coop-cross",
+    "kgcoop": "kgcoop-fewshot",
+    "prograd": "prograd-cross",
+    "maple": "maple-cross",
+    "promptsrc": "promptsrc-cross",
+}
+IN_FORCE = {"authors": _AUTHORS, "authors-fewshot": _FEW_SHOT, "authors-cross": _CROSS}
+MEANT = {"authors": BASE_TO_NEW, "authors-fewshot": FEW_SHOT, "authors-cross": CROSS}
+METHODS = tuple(_AUTHORS)
+AUTHORS = {method: PUBLISHED_RECIPES[name].recipe for method, name in _AUTHORS.items()}
 
 # Measured on the toy's tuning images: its camera shift takes larger steps than CLIP's domains do.
-_FULL = Recipe(0.05, 0, 120, views=1, warmup_epochs=0)  # all images at once
-_DEEP = Recipe(0.01, 32, 15, ctx=2, depth=6, views=1, warmup_epochs=0)
+_FULL = Recipe(0.05, 0, 120, views=1, drop_last=False, warmup_epochs=0)  # all images at once
+_DEEP = Recipe(0.01, 32, 15, ctx=2, depth=6, views=1, drop_last=False, warmup_epochs=0)
 _TABLE = replace(_FULL, lr=0.002, optimizer="adam", ctx=0, ctx_init=None)
 TOY: dict[str, Recipe] = {
     "coop": _FULL,
@@ -96,33 +93,98 @@ TOY: dict[str, Recipe] = {
     "vpt": replace(_DEEP, ctx=0, ctx_vision=4, ctx_init=None),
     "ivlp": replace(_DEEP, ctx_vision=2),
     "maple": _DEEP,
-    "promptsrc": replace(_DEEP, ctx=4, ctx_vision=4),
+    "promptsrc": replace(_DEEP, ctx=4, ctx_vision=4, gpa_mean=11.25, gpa_std=0.75),
     "tcp": replace(_FULL, lr=0.002, optimizer="adam"),
     "taskres": _TABLE,
     "clip-adapter": _TABLE,
 }
 
-RECIPES = {"authors": AUTHORS, "authors-cross": AUTHORS_CROSS, "toy": TOY}
-METHODS = tuple(AUTHORS)
+RECIPES: dict[str, dict[str, Recipe]] = {
+    **{
+        name: {method: PUBLISHED_RECIPES[one].recipe for method, one in named.items()}
+        for name, named in IN_FORCE.items()
+    },
+    "toy": TOY,
+    **{name: {one.method: one.recipe} for name, one in PUBLISHED_RECIPES.items()},
+}
 
 
-def recipe_of(method: str, name: str = "authors", *, depth_limit: int | None = None) -> Recipe:
-    """The recipe of a method by name: `authors` (base-to-new), `authors-cross` or `toy`.
+@dataclass(frozen=True)
+class Taken:
+    """A recipe with its own name, and what there is to say of its being used."""
+
+    name: str
+    recipe: Recipe
+    source: str
+    notes: tuple[str, ...] = ()
+
+
+def recipe_of(
+    method: str,
+    name: str = "authors",
+    *,
+    data_name: str | None = None,
+    shots: int | None = 16,
+    depth_limit: int | None = None,
+) -> Recipe:
+    """The recipe of a method by name: one of `RECIPES`.
 
     Args:
+        data_name: a known data set, on which some authors change values.
+        shots: images of a class at most, None for all: some authors train longer on more.
         depth_limit: blocks of the smaller tower; prompts deeper than that are cut to it.
 
     Raises:
-        DataError: an unknown method or recipe.
+        DataError: an unknown method or recipe, or another method's.
     """
+    return taken(method, name, data_name=data_name, shots=shots, depth_limit=depth_limit).recipe
+
+
+def taken(
+    method: str,
+    name: str = "authors",
+    *,
+    data_name: str | None = None,
+    shots: int | None = 16,
+    depth_limit: int | None = None,
+) -> Taken:
+    """As `recipe_of`, with the recipe's own name and where it departs from what was asked for."""
     if method not in METHODS:
         raise DataError(f"`method` is {method!r}; expected one of {', '.join(METHODS)}")
     if name not in RECIPES:
         raise DataError(f"`recipe` is {name!r}; expected one of {', '.join(RECIPES)}")
-    recipe = RECIPES[name][method]
+    if method not in RECIPES[name]:
+        own = [known for known, recipes in RECIPES.items() if method in recipes]
+        raise DataError(
+            f"`recipe` is {name!r}, of {PUBLISHED_RECIPES[name].method}; expected one of {method}: "
+            f"{', '.join(own)}"
+        )
+    own_name = IN_FORCE[name][method] if name in IN_FORCE else name
+    found, recipe, notes = PUBLISHED_RECIPES.get(own_name), RECIPES[name][method], ()
+    if found is not None:
+        for change in found.changes:
+            if change.applies(data_name, shots):
+                recipe = replace(recipe, **change.values)
+        notes = _notes(own_name, found, meant=MEANT.get(name), shots=shots)
     if depth_limit is not None and recipe.depth > depth_limit:
-        return replace(recipe, depth=depth_limit)
-    return recipe
+        less = f"prompts in {depth_limit} blocks, all that there are, and its authors have"
+        notes = (*notes, f"recipe {own_name}: {less} {recipe.depth}")
+        recipe = replace(recipe, depth=depth_limit)
+    return Taken(own_name, recipe, found.source if found else "this project's", notes)
+
+
+def _notes(name: str, found: Published, *, meant: str | None, shots: int | None) -> tuple[str, ...]:
+    """What of a published recipe is not what was asked for, or is not certain."""
+    said = list(found.notes)
+    if not found.protocols:
+        said.append(f"nothing is published ({found.source})")
+    elif meant is not None and meant not in found.protocols:
+        said.append(f"no recipe for {meant} is published; this one is for {found.protocols[0]}")
+    if found.protocols and shots not in found.shots:
+        known = ", ".join(map(str, found.shots))
+        had = "all images" if shots is None else f"{shots} shots"
+        said.append(f"published for {known} shots, and this run has {had}")
+    return tuple(f"recipe {name}: {one}" for one in said)
 
 
 def learning_rate(recipe: Recipe, epoch: int) -> float:
@@ -140,18 +202,21 @@ def check_applies(method: str, said: Mapping[str, object]) -> None:
     """Refuse an option that the method does not have.
 
     Args:
-        method: its name, or a checkpoint, whose prompts are as they are.
+        method: its name, or a checkpoint, whose prompts are as they are; what its method weighs is
+            checked when it is known.
         said: options by name; None and False are not said.
 
     Raises:
         DataError: names the option and the methods that have it.
     """
-    for name, methods in TAKEN_BY.items():
-        if said.get(name) in (None, False) or method in methods:
+    for name, methods in {**TAKEN_BY, **WEIGHED_BY}.items():
+        value = said.get(name)
+        if value is None or value is False or method in methods:  # a weight of 0 is said
             continue
-        if method not in METHODS:
+        if method in METHODS:
+            raise DataError(f"`{name}` has no effect on {method}; it is for {', '.join(methods)}")
+        if name in TAKEN_BY:
             raise DataError(
                 f"`{name}` has no effect on {method!r}: no method has this name, and a "
                 f"checkpoint's prompts are as they are"
             )
-        raise DataError(f"`{name}` has no effect on {method}; it is for {', '.join(methods)}")

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from ncscope.features.bundle import Features
+from ncscope.features.sources import name_of_data
 from ncscope.page.report import Report
 from ncscope.tuning.data import Machine, target_splits
 from ncscope.tuning.evaluate import TestSplit
+from ncscope.tuning.extend import KEY, history, said
 from ncscope.tuning.options import TuneOptions, config_of
 from ncscope.tuning.plan import Plan
 from ncscope.tuning.record import Measured, data_warnings, measure_splits, tune_record
@@ -65,6 +67,8 @@ class Started:
     folder: Path | None
     bootstrap: int | None
     began: float
+    notes: tuple[str, ...] = ()
+    extend: bool = False
 
     def run(
         self,
@@ -89,6 +93,7 @@ class Started:
             config=self.config,
             listener=listener,
             resume=resume,
+            extend=self.extend,
         )
 
 
@@ -101,16 +106,22 @@ def start(
     folder: Path | None = None,
     bootstrap: int | None = 0,
     resume: bool = False,
+    extend: bool = False,
 ) -> Started:
     """Measure a run before its training, and write its configuration.
 
     Raises:
-        CheckpointError: with `resume`, the folder holds a run of another configuration.
+        CheckpointError: with `resume`, the folder holds a run of another configuration; with
+            `extend`, one of as many epochs or more.
     """
     began = time.monotonic()
     config = _config(chosen, plan)
-    if resume and folder is not None:
-        check_resumable(folder, config)
+    notes = plan.notes
+    state = check_resumable(folder, config, extend=extend) if resume and folder else None
+    if state is not None:
+        past = history(state.config, plan.recipe.epochs, state.epoch)
+        config |= {KEY: past} if past else {}
+        notes = (*notes, *said(past, plan.recipe))
     trainee = plan.setting.trainee
     others = target_splits(
         chosen, targets, plan.backbone, machine, trainee, spread=plan.setting.spread
@@ -119,7 +130,9 @@ def start(
     before = measure_splits(trainee.learner(), splits, plan, stage="before", bootstrap=bootstrap)
     if folder is not None and plan.setting.spread.first:
         _write_json(config, folder / "config.json")
-    return Started(chosen, plan, config, splits, before, folder, bootstrap, began)
+    return Started(
+        chosen, plan, config, splits, before, folder, bootstrap, began, notes, extend
+    )  # fmt: skip
 
 
 def _config(chosen: TuneOptions, plan: Plan) -> dict[str, Any]:
@@ -127,6 +140,7 @@ def _config(chosen: TuneOptions, plan: Plan) -> dict[str, Any]:
     found = {
         "method": plan.setting.trainee.method,
         "source": chosen.method,
+        "recipe_in_force": plan.recipe_name,
         "template": plan.template,
         "backbone": plan.backbone.description["name"],
         "backbone_digest": plan.backbone.digest,
@@ -167,7 +181,7 @@ def finish(started: Started, trained: Trained, *, sharing: int = 1) -> Tuned:
         report=Report((*(m.run for m in after), *(m.run for m in started.before))),
         folder=folder,
         first=plan.setting.spread.first,
-        warnings=data_warnings(plan, started.splits),
+        warnings=(*started.notes, *data_warnings(plan, started.splits)),
     )
     if folder is not None and tuned.first:
         trained.trajectory.write(folder / "trajectory.safetensors")
@@ -185,7 +199,7 @@ def _write(
     write_dassl_log(
         trainee,
         folder,
-        data=chosen.data,
+        data=name_of_data(chosen.data) or chosen.data,  # the authors' loaders go by the name
         split=chosen.split,
         shots=plan.draw.shots,
         seed=chosen.seed,

@@ -14,7 +14,7 @@ from torch import Tensor
 from ncscope.checkpoint.inspect import inspect
 from ncscope.checkpoint.methods import sections_of
 from ncscope.errors import DataError
-from ncscope.tuning.trainee import PUBLISHED, RESIDUAL_SCALE, Trainee
+from ncscope.tuning.trainee import PUBLISHED, Trainee
 from ncscope.writing import replacing, write_text
 
 Right = tuple[str, int, int]  # a class: its name, images that are right, all its images
@@ -142,7 +142,8 @@ def _config(
         "CLASS_TOKEN_POSITION": settings.class_token_position,
         "CTX_INIT": None if context is None or not settings.words else _stand_in(trainee, context),
         "PREC": "fp32",
-        "RESIDUAL_SCALE": RESIDUAL_SCALE if trainee.method == "taskres" else None,
+        "RESIDUAL_SCALE": settings.residual_scale if trainee.method == "taskres" else None,
+        "ADAPTER_SCALE": settings.adapter_scale if trainee.method == "clip-adapter" else None,
     }
     return [
         "DATASET:",

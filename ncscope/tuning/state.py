@@ -18,6 +18,7 @@ from torch import Tensor
 from ncscope.errors import CheckpointError
 from ncscope.opening import require_regular
 from ncscope.tuning.evaluate import Pair, TestSplit
+from ncscope.tuning.extend import KEY, average_factor, check_longer
 from ncscope.tuning.log import Log
 from ncscope.tuning.losses import epoch_weights
 from ncscope.tuning.optimiser import new_optimiser, optimiser_tensors, restore_optimiser
@@ -30,7 +31,7 @@ Listener = Callable[[dict[str, Any]], object]
 NAME = "state.safetensors"
 _FORMAT = "ncscope tuning state 2"
 _BEFORE = ("ncscope tuning state 1",)  # whose centred terms and parts of a batch were others
-_MAY_CHANGE = ("data", "processes")  # of a configuration, in a run that goes on
+_MAY_CHANGE = ("data", "processes", KEY)  # of a configuration, in a run that goes on
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +55,7 @@ class Run:
     config: dict[str, Any] = field(default_factory=dict)
     listener: Listener | None = None  # called with every event of the log
     resume: bool = False
+    extend: bool = False  # resumed, for more epochs than it was begun for
 
 
 class Ongoing:
@@ -79,7 +81,7 @@ class Ongoing:
         state = None
         if self.run.resume and path is not None and path.exists():
             state = read_state(path)
-            check_same(state, self.run.config, path)
+            check_same(state, self.run.config, path, extend=self.run.extend)
             try:
                 self._restore(state)
             except (KeyError, ValueError, TypeError, IndexError, RuntimeError) as error:
@@ -101,8 +103,13 @@ class Ongoing:
             self.npt.load_state_dict(npt)
         self.trajectory.restore(state.tensors)
         if self.weights is not None:
+            before = int(state.config.get("epochs", self.run.recipe.epochs))
+            factor = 1.0
+            if before != self.run.recipe.epochs:
+                factor = average_factor(before, self.run.recipe)
             self.average = [
-                state.tensors[f"average.{i}"].to(leaf.device) for i, leaf in enumerate(self.leaves)
+                factor * state.tensors[f"average.{i}"].to(leaf.device)
+                for i, leaf in enumerate(self.leaves)
             ]
         self.epoch, self.step = state.epoch, state.step
 
@@ -191,32 +198,46 @@ def _count(known: dict[str, Any], key: str) -> int:
     return value
 
 
-def check_resumable(folder: Path, config: dict[str, Any]) -> None:
-    """Refuse a configuration that is not the one of the run in a folder, if there is one.
+def check_resumable(
+    folder: Path, config: dict[str, Any], *, extend: bool = False
+) -> "State | None":
+    """The state of the run in a folder, if there is one; refuse another configuration than its own.
 
     Raises:
         CheckpointError: names what differs, or the state is damaged.
     """
     path = folder / NAME
-    if path.exists():
-        check_same(read_state(path), config, path)
+    if not path.exists():
+        return None
+    state = read_state(path)
+    check_same(state, config, path, extend=extend)
+    return state
 
 
-def check_same(state: State, config: dict[str, Any], path: Path) -> None:
+def check_same(state: State, config: dict[str, Any], path: Path, *, extend: bool = False) -> None:
     """Refuse to go on with a run of another configuration.
 
     Where the data lie and how many processes train may have changed: `images`, the digest of the
     training images, says whether they are the same, and the result does not depend on the number.
+
+    Args:
+        extend: more epochs than the run was begun for are wanted.
 
     Raises:
         CheckpointError: names what differs.
     """
     wanted = json.loads(json.dumps(config))
     keys = dict.fromkeys([*wanted, *state.config])  # options first, what follows from them last
-    other = [k for k in keys if k not in _MAY_CHANGE and wanted.get(k) != state.config.get(k)]
+    allowed = (*_MAY_CHANGE, "epochs") if extend else _MAY_CHANGE
+    other = [k for k in keys if k not in allowed and wanted.get(k) != state.config.get(k)]
+    if extend and not other and wanted.get("epochs") != state.config.get("epochs"):
+        check_longer(state.config, wanted, path)
     if other:
         key = other[0]
+        how = "resume with the same options, or give another --out"
+        if other == ["epochs"]:
+            how += ", or --extend to train a run for more epochs than it was begun for"
         raise CheckpointError(
             f"{path}: the run there has {key} = {state.config.get(key)!r}, now it is "
-            f"{wanted.get(key)!r}; resume with the same options, or give another --out"
+            f"{wanted.get(key)!r}; {how}"
         )

@@ -118,6 +118,7 @@ def step_gradients(
         norms,
         relative=setting.objective.relative,
         prograd=setting.trainee.method == "prograd",
+        strength=setting.trainee.recipe.prograd_lambda,
     )
     return whole, values, norms
 
@@ -294,6 +295,7 @@ def loss_terms(
             scale=scale,
             frozen_text=frozen.text,
             frozen_image=near,
+            recipe=setting.trainee.recipe,
         ),
     }
     if asked.regulariser != "cpt":

@@ -5,6 +5,7 @@ task and one frozen model. Every run has its own loss and gradient, and ends whe
 ended alone, up to rounding.
 """
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from ncscope.errors import DataError
 from ncscope.features.processes import ALONE
 from ncscope.tuning.data import Machine
 from ncscope.tuning.inputs import epoch_batches
+from ncscope.tuning.lock import sole_owner
 from ncscope.tuning.log import Log
 from ncscope.tuning.npt import NPTLoss
 from ncscope.tuning.optimiser import new_optimiser, take_step
@@ -45,6 +47,19 @@ def tune_together(
     Runs that can be joined must have one recipe and one class list; those of several tasks are
     called for task by task.
     """
+    with contextlib.ExitStack() as held:
+        for folder in folders:
+            if folder is not None:
+                held.enter_context(sole_owner(folder))
+        return _together(chosen, folders, machine, targets)
+
+
+def _together(
+    chosen: Sequence[TuneOptions],
+    folders: Sequence[Path | None],
+    machine: Machine,
+    targets: Sequence[str],
+) -> list[Tuned]:
     plans = [
         make_plan(options, machine, spread=ALONE, learner=LearnerOptions()) for options in chosen
     ]

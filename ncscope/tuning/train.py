@@ -81,6 +81,7 @@ def _one_epoch(training: Ongoing) -> None:
         seed=run.seed,
         epoch=training.epoch,
         sampler=run.sampler,
+        drop_last=run.recipe.drop_last,
     )
     total = len(batches) * run.recipe.epochs
     for rows in batches:

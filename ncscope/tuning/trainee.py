@@ -15,14 +15,15 @@ from torch import Tensor
 
 from ncscope.checkpoint.methods import plain_method
 from ncscope.clip.backbone import Backbone
-from ncscope.clip.prompts import DEFAULT_TEMPLATE, ZeroShot
+from ncscope.clip.prompts import DEFAULT_TEMPLATE
 from ncscope.errors import CheckpointError, DataError
 from ncscope.tuning.initial import initial_tensors
-from ncscope.tuning.recipe import METHODS, Recipe
+from ncscope.tuning.recipe import METHODS
+from ncscope.tuning.values import Recipe
+from ncscope.tuning.wording import Wording, frozen_text, left_over, wording_of
 from ncscope.zoo.learners import LEARNERS
 from ncscope.zoo.learners.learner import Learner, folded
 from ncscope.zoo.load import read_learner
-from ncscope.zoo.resolve import parts, tail
 from ncscope.zoo.settings import LearnerOptions, Settings
 
 # As the zoo names what the command line calls so
@@ -39,7 +40,7 @@ PUBLISHED = {
     "taskres": "TaskRes",
     "clip-adapter": "CLIP-Adapter",
 }
-RESIDUAL_SCALE = 0.5  # TaskRes, the authors' usual value
+_AUTHORS = Recipe(0.002, 32, 1)  # for the weights of the methods' own terms
 _FIXED_WORDS = ("maple", "ivlp", "promptsrc")  # words of the initial prompt beyond the context stay
 _TRAINED = re.compile(
     r"(prompt_learner\.)?(ctx|proj\..*|compound_prompts_text\..*|compound_prompt_projections\..*"
@@ -51,7 +52,8 @@ _TRAINED = re.compile(
 class Trainee:
     """A method's tensors on a backbone. `trained` are leaves with gradients; `fixed` never change.
 
-    `settings` is what the zoo's loader wants to know beside the tensors.
+    `settings` is what the zoo's loader wants to know beside the tensors, `recipe` has the weights
+    of the method's own terms.
     """
 
     method: str  # as on the command line
@@ -59,6 +61,7 @@ class Trainee:
     settings: Settings
     trained: dict[str, Tensor]
     fixed: dict[str, Tensor] = field(default_factory=dict)
+    recipe: Recipe = _AUTHORS
 
     def learner(self) -> Learner:
         """The learner of the present values; gradients flow through its features to `trained`."""
@@ -79,6 +82,7 @@ def new_trainee(
     *,
     recipe: Recipe,
     template: str = DEFAULT_TEMPLATE,
+    wording: Wording | None = None,
     seed: int = 1,
 ) -> Trainee:
     """A method at the beginning of its training.
@@ -86,39 +90,46 @@ def new_trainee(
     Args:
         classnames: the K training classes.
         template: of the data set, for written prompts and frozen text features.
+        wording: what the method's authors write on it; None takes the template.
         seed: of everything drawn at random.
     """
-    before, after = parts(template)
-    words = before.split() if method == "tcp" else recipe.words
-    rest = tail(words, recipe.ctx) if method in (*_FIXED_WORDS, "tcp") else ""
+    wording = wording or wording_of(method, template=template, given=True)
     settings = Settings(
         where=f"{method} in training",
         method=PUBLISHED[method],
         classnames=tuple(classnames),
-        words=rest,
-        after=after if method == "tcp" else ".",
+        words=_fixed_words(method, backbone, recipe) if wording.words is None else wording.words,
+        after=wording.after,
         class_token_position=recipe.class_token_position,
         condition="per-image" if method == "cocoop" else None,
-        templates=(template,),
-        residual_scale=RESIDUAL_SCALE if method == "taskres" else None,
+        templates=wording.frozen[:1] if method == "tcp" else (template,),
+        residual_scale=recipe.residual_scale if method == "taskres" else None,
+        adapter_scale=recipe.adapter_ratio if method == "clip-adapter" else None,
     )
     drawn = initial_tensors(method, backbone, num_classes=len(classnames), recipe=recipe, seed=seed)
+    fixed = {}
+    if method == "taskres":
+        fixed = {"base_text_features": frozen_text(backbone, classnames, wording)}
     return Trainee(
         method,
         backbone,
         settings,
         trained=_as_leaves(drawn, backbone.device),
-        fixed=_fixed(method, backbone, classnames, template),
+        fixed=fixed,
+        recipe=recipe,
     )
 
 
-def _fixed(
-    method: str, backbone: Backbone, classnames: Sequence[str], template: str
-) -> dict[str, Tensor]:
-    if method != "taskres":
-        return {}
-    rows = ZeroShot(backbone, (template,)).text_features(list(classnames))
-    return {"base_text_features": torch.nn.functional.normalize(rows, dim=-1).clone()}
+def _fixed_words(method: str, backbone: Backbone, recipe: Recipe) -> str:
+    """Of the initial words what is not learned and stays before the class name.
+
+    Where a context is shorter than the words, some authors keep the others; all keep the tokens
+    that are more than there are words.
+    """
+    count = min(recipe.ctx, len(recipe.words)) if recipe.ctx_pad else recipe.ctx
+    if not recipe.words or (count < len(recipe.words) and method not in _FIXED_WORDS):
+        return ""
+    return left_over(backbone, recipe.words, count)
 
 
 def loaded_trainee(

@@ -1,13 +1,15 @@
 """Tunes a prompt learner, with or without NPT's terms, and measures it before and after."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from ncscope.clip.backbone import Backbone
 from ncscope.errors import DataError
 from ncscope.features.cache import cache_folder
-from ncscope.features.processes import join, leave
+from ncscope.features.processes import Spread, exchanged, join, leave
 from ncscope.tuning.data import Data, Machine, named_data
+from ncscope.tuning.lock import sole_owner
 from ncscope.tuning.log import tensorboard, weights_and_biases
 from ncscope.tuning.options import TuneOptions
 from ncscope.tuning.plan import make_plan
@@ -41,6 +43,15 @@ def tune(
     depth: int | None = None,
     csc: bool = False,
     class_token_position: str | None = None,
+    prograd_lambda: float | None = None,
+    knowledge_weight: float | None = None,
+    scl_text: float | None = None,
+    scl_image: float | None = None,
+    scl_logits: float | None = None,
+    gpa_mean: float | None = None,
+    gpa_std: float | None = None,
+    residual_scale: float | None = None,
+    adapter_ratio: float | None = None,
     loss: str = "ce",
     adjustment: float = 1.0,
     sampler: str = "plain",
@@ -60,6 +71,7 @@ def tune(
     log_every: int = 10,
     targets: Sequence[str] = (),
     resume: bool = False,
+    extend: bool = False,
     backbone: str | Path | Backbone = "auto",
     pretrained: str | None = None,
     template: str | None = None,
@@ -89,10 +101,13 @@ def tune(
         shots, tau, seed, class_order: as for `ncscope.data.draw.draw_training`.
         few_shot: a list of images drawn already, as of `ncscope.data.fewshot_file`, in place of
             `shots`; `tau` and `split` cut it as they cut a draw.
-        recipe: `authors`, `authors-cross` (to other data sets and domains) or `toy`, measured
+        recipe: `authors` (base-to-new), `authors-fewshot`, `authors-cross` (to other data sets and
+            domains), one of the authors' by its own name as in docs/recipes.md, or `toy`, measured
             for the embedded toy. What is None below takes the recipe's value.
         epochs, batch_size, lr, optimizer, views, ctx, ctx_vision, ctx_init, depth, csc,
-            class_token_position: see `ncscope.tuning.recipe.Recipe`.
+            class_token_position, prograd_lambda, knowledge_weight, scl_text, scl_image,
+            scl_logits, gpa_mean, gpa_std, residual_scale, adapter_ratio: see
+            `ncscope.tuning.values.Recipe`.
         loss, adjustment: see `ncscope.tuning.losses`; sampler: `plain` or `balanced`.
         regulariser, lcd_weight, lcd_form, mid_weight, mid_form, centred, relative_weights,
             cpt_weights, cpt_clusters, anchor: see `ncscope.tuning.objective.Objective`.
@@ -101,6 +116,8 @@ def tune(
         eval_every, log_every: steps between evaluations and between logged steps; 0 is never.
         targets: more data sets to test on, with all their classes, after training.
         resume: go on from the last state in `out`.
+        extend: with `resume`, to more epochs than the run was begun for; the epochs that are added
+            take the learning rates of a run of the new length.
         compile: compile the towers' blocks; board: write TensorBoard's files into `out`;
             wandb: a project of Weights & Biases to log to, where that is installed.
         bootstrap: replicates for the intervals of the report.
@@ -133,6 +150,15 @@ def tune(
         depth=depth,
         csc=csc,
         class_token_position=class_token_position,
+        prograd_lambda=prograd_lambda,
+        knowledge_weight=knowledge_weight,
+        scl_text=scl_text,
+        scl_image=scl_image,
+        scl_logits=scl_logits,
+        gpa_mean=gpa_mean,
+        gpa_std=gpa_std,
+        residual_scale=residual_scale,
+        adapter_ratio=adapter_ratio,
         loss=loss,
         adjustment=adjustment,
         sampler=sampler,
@@ -161,35 +187,60 @@ def tune(
         compiled=compile,
     )
     folder = None if out is None else Path(out)
+    if extend and not resume:
+        raise DataError("`extend` needs `resume`: it goes on with the run in `out`")
     _check_folder(folder, resume=resume)
     spread = join(device)
     try:
-        learner = options or LearnerOptions()
-        plan = make_plan(chosen, machine, spread=spread, learner=learner, given=given)
-        started = start(
-            chosen,
-            plan,
-            machine,
-            targets=targets,
-            folder=folder,
-            bootstrap=bootstrap,
-            resume=resume,
-        )
-        project = wandb if spread.first else None
-        with (
-            tensorboard(folder, wanted=board and spread.first) as writer,
-            weights_and_biases(project, started.config) as sender,
-        ):
-            run = started.run(
-                eval_every=eval_every,
-                log_every=log_every,
-                listener=_all(writer, sender, listener),
+        with _sole_owner(folder, spread):
+            _check_folder(folder, resume=resume)  # since then another may have done the run
+            learner = options or LearnerOptions()
+            plan = make_plan(chosen, machine, spread=spread, learner=learner, given=given)
+            started = start(
+                chosen,
+                plan,
+                machine,
+                targets=targets,
+                folder=folder,
+                bootstrap=bootstrap,
                 resume=resume,
+                extend=extend,
             )
-            trained = train(run)
-        return finish(started, trained)
+            project = wandb if spread.first else None
+            with (
+                tensorboard(folder, wanted=board and spread.first) as writer,
+                weights_and_biases(project, started.config) as sender,
+            ):
+                run = started.run(
+                    eval_every=eval_every,
+                    log_every=log_every,
+                    listener=_all(writer, sender, listener),
+                    resume=resume,
+                )
+                trained = train(run)
+            return finish(started, trained)
     finally:
         leave(spread)
+
+
+@contextmanager
+def _sole_owner(folder: Path | None, spread: Spread) -> Iterator[None]:
+    """Have the folder alone; of several processes the first one has it for all.
+
+    Raises:
+        DataError: another process, or set of them, has it.
+    """
+    with ExitStack() as held:
+        refusal: DataError | None = None
+        if folder is not None and spread.first:
+            try:
+                held.enter_context(sole_owner(folder))
+            except DataError as error:
+                refusal = error
+        said = exchanged(refusal and str(refusal), spread)[0]
+        if said is not None:
+            raise refusal or DataError(said)
+        yield
 
 
 def _check_folder(folder: Path | None, *, resume: bool) -> None:

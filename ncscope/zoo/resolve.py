@@ -37,7 +37,7 @@ _USERS = {
     "condition": ("CoCoOp", "CoCoOp_ATP", "CoCoOp_AnchorOPT"),
     "image_feature": ("MMRL", "MMRL++"),
     "residual_scale": ("TaskRes",),
-    "adapter_scale": ("MMA", "LwEIB"),
+    "adapter_scale": ("MMA", "LwEIB", "CLIP-Adapter"),
     "teacher": ("PromptKD",),
     "teacher_backbone": ("PromptKD",),
     "base": ("DPC", "AnchorOPT", "CoCoOp_AnchorOPT", "TextRefiner"),

@@ -25,7 +25,7 @@ class LearnerOptions:
         template: the prompt of methods without a learned one; several are averaged.
         transform: current (shorter edge resized, centre cropped) or squash (before October 2021).
         residual_scale: of TaskRes.
-        adapter_scale: of MMA.
+        adapter_scale: of MMA; CLIP-Adapter's share, 0.2 in its authors' code.
         teacher: checkpoint or learner that has PromptKD's text side.
         method: read the file as this method's, whatever its keys and its log say.
         teacher_backbone: the CLIP the teacher was trained on: a file, a folder, or a name, whose

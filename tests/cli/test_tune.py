@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ncscope.checkpoint.inspect import inspect
-from ncscope.tuning.recipe import AUTHORS
+from ncscope.tuning.published import PUBLISHED_RECIPES
 from ncscope_cli.main import main
 from tests.pictures import save_pictures
 
@@ -101,9 +101,11 @@ def test_help_shows_every_authors_recipe_and_starts_without_torch():
     done = subprocess.run(
         [sys.executable, "-c", paths + code], capture_output=True, text=True, check=True
     )
-    for name, recipe in AUTHORS.items():
-        wanted = rf"^ *{name} +{recipe.lr} +{recipe.batch_size} +{recipe.epochs} "
+    for name, found in PUBLISHED_RECIPES.items():
+        r = found.recipe
+        wanted = rf"^ *{name}\*? +\[?{r.lr}\]? +{r.batch_size} +\[?{r.epochs}\]? "
         assert re.search(wanted, done.stdout, re.MULTILINE), name
+    assert "docs/recipes.md" in done.stdout
 
 
 def test_the_authors_recipe_is_taken_and_written_down(data, tmp_path, monkeypatch, capsys):

@@ -18,10 +18,10 @@ import ncscope
 from ncscope.comparison.compare import compare
 from ncscope.grids import sweep as sweeping
 from ncscope.grids.batch import do_batch
-from ncscope.grids.lock import acquire
 from ncscope.grids.spec import read_spec
 from ncscope.grids.sweep import sweep
 from ncscope.tuning import together as library
+from ncscope.tuning.lock import acquire
 from tests.grids.grids import until
 
 ROOT = Path(__file__).parents[2]

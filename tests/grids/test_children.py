@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from ncscope.grids.lock import is_open
 from ncscope.grids.run import command_on, log_of
 from ncscope.grids.spec import read_spec
 from ncscope.grids.sweep import sweep
+from ncscope.tuning.lock import is_open
 from tests.grids.grids import until
 
 ROOT = Path(__file__).parents[2]

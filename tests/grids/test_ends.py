@@ -15,10 +15,10 @@ import pytest
 
 from ncscope.grids import sweep as sweeping
 from ncscope.grids.children import Children, StoppedError
-from ncscope.grids.lock import is_alive, is_open
 from ncscope.grids.run import how_it_ended, is_done, log_of
 from ncscope.grids.spec import read_spec
 from ncscope.grids.sweep import Worker, sweep
+from ncscope.tuning.lock import is_alive, is_open
 from tests.grids.grids import until
 
 ROOT = Path(__file__).parents[2]

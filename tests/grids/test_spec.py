@@ -52,7 +52,7 @@ def test_the_options_are_those_of_the_command():
     from ncscope_cli.main import app
 
     taken = {p.name for p in get_command(app).commands["tune"].params}
-    not_of_a_grid = {"out", "resume", "quiet", "tensorboard", "wandb", "compile", "cache"}
+    not_of_a_grid = {"out", "resume", "extend", "quiet", "tensorboard", "wandb", "compile", "cache"}
     assert taken - not_of_a_grid == set(OPTIONS)
 
 
@@ -89,7 +89,7 @@ def test_the_options_are_those_of_the_command():
         ("lr=0.0", r"grid\.lr must be above 0; found 0\.0"),
         ("views=0", r"grid\.views must be a number of 1 or more, or online; found 0"),
         ('split="a\\u0000b"', r"grid\.split must be a text without a NUL character; found "),
-        ('recipe="mine"', r"grid\.recipe must be one of authors, authors-cross, toy; found"),
+        ('recipe="mine"', r"grid\.recipe must be one of authors, authors-f.*coop-cross.*; found"),
         ('[about]\nwhy="x"', r"about\.why must be a text, and one of makes, time, then"),
     ],
 )

@@ -15,6 +15,7 @@ from ncscope.tuning.losses import (
     own_terms,
     without_conflict,
 )
+from ncscope.tuning.values import Recipe
 
 GENERATOR = torch.Generator().manual_seed(4)
 IMAGE, NEAR = torch.randn(2, 5, 8, generator=GENERATOR, dtype=torch.float64)
@@ -96,11 +97,31 @@ def test_no_general_gradient_changes_nothing():
     torch.testing.assert_close(without_conflict(learning, [torch.zeros(2)]), learning)
 
 
-def test_promptsrcs_weights_are_a_gaussian_over_20_epochs():
-    bell = [math.exp(-((epoch - 15) ** 2) / 2) for epoch in range(1, 21)]
-    assert epoch_weights(20) == pytest.approx([value / sum(bell) for value in bell])
-    assert sum(epoch_weights(7)) == pytest.approx(1)
+def test_promptsrcs_weights_are_a_gaussian_in_epochs_however_many_there_are():
+    for epochs, mean, std in ((20, 15, 1), (50, 30, 30), (50, 45, 5), (7, 6, 10)):
+        bell = [math.exp(-(((epoch - mean) / std) ** 2) / 2) for epoch in range(1, epochs + 1)]
+        wanted = [value / sum(bell) for value in bell]
+        assert epoch_weights(epochs, mean, std) == pytest.approx(wanted)
+    # numbers of the authors' settings
+    assert epoch_weights(20)[14] == pytest.approx(0.398942, abs=1e-6)
+    assert epoch_weights(20, 6, 10)[0] == pytest.approx(0.055402, abs=1e-6)
+    assert epoch_weights(50, 45, 5)[49] == pytest.approx(0.055964, abs=1e-6)
+    assert epoch_weights(5)[4] == pytest.approx(0.999972, abs=1e-6)
+
+
+def test_a_mean_far_behind_the_last_epoch_leaves_that_epoch():
+    assert epoch_weights(5, 600.0) == pytest.approx([0, 0, 0, 0, 1], abs=1e-12)
     assert epoch_weights(1) == [1]
+
+
+def test_weights_of_the_methods_terms_are_the_recipes():
+    recipe = Recipe(0.1, 1, 1, knowledge_weight=3.0, scl_text=4.0, scl_image=5.0, scl_logits=6.0)
+    for method, wanted in (("kgcoop", [3.0]), ("tcp", [3.0]), ("promptsrc", [4.0, 5.0, 6.0])):
+        found = own_terms(
+            *(method, IMAGE, TEXT), scale=SCALE, frozen_text=WRITTEN, frozen_image=NEAR,
+            recipe=recipe,
+        )  # fmt: skip
+        assert [weight for weight, _ in found.values()] == wanted
 
 
 LOGITS = torch.randn(12, 4, generator=torch.Generator().manual_seed(1), dtype=torch.float64)

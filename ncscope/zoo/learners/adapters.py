@@ -19,7 +19,7 @@ from ncscope.zoo.learners.learner import Learner, Sides, build, rows_of
 from ncscope.zoo.learners.parts import as_used, plain_text, take, templates_of
 from ncscope.zoo.settings import Settings
 
-_SHARE = 0.2  # of the adapter's output, fixed in the authors' code
+_SHARE = 0.2  # of the adapter's output, fixed in the authors' code; a run here may say another
 _WHY = "its text features are a table of the classes it was trained on"
 
 
@@ -27,8 +27,9 @@ def load_clip_adapter(
     tensors: Mapping[str, Tensor], backbone: Backbone, settings: Settings
 ) -> Learner:
     """A learner with adapted image features and the zero-shot text features of its data set."""
-    adapted, parts = bottleneck(tensors, "", backbone, settings, share=_SHARE)
-    facts = {"templates": list(templates_of(settings, TEMPLATES)), "adapter_share": _SHARE}
+    share = _SHARE if settings.adapter_scale is None else settings.adapter_scale
+    adapted, parts = bottleneck(tensors, "", backbone, settings, share=share)
+    facts = {"templates": list(templates_of(settings, TEMPLATES)), "adapter_share": share}
     text = plain_text(backbone, settings, TEMPLATES)
     return build(backbone, settings, Sides(text, adapter=adapted, image_parts=parts, facts=facts))
 

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from ncscope.errors import DataError
-from ncscope.grids import lock
-from ncscope.grids.lock import acquire, is_held, machine
+from ncscope.tuning import lock
+from ncscope.tuning.lock import acquire, is_held, machine
 
 ROOT = Path(__file__).parents[2]
 
@@ -65,7 +65,7 @@ def test_a_lock_is_touched_while_it_is_held(tmp_path):
 
 def test_of_many_that_take_over_one_has_it(tmp_path):
     path = lock_of(tmp_path / "lock", pid=dead_pid())
-    code = ("import sys, time, pathlib; from ncscope.grids.lock import acquire;"
+    code = ("import sys, time, pathlib; from ncscope.tuning.lock import acquire;"
             "held = acquire(pathlib.Path(sys.argv[1]));"
             "print(held is not None); time.sleep(1.5)")  # fmt: skip
     words = [sys.executable, "-c", code, str(path)]

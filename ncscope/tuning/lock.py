@@ -10,6 +10,7 @@ every process that inherited it. Some file servers have none: there nothing is l
 guard is left to chance.
 """
 
+import _thread
 import contextlib
 import fcntl
 import functools
@@ -181,11 +182,63 @@ def _guard(path: Path) -> Path:
 
 @contextlib.contextmanager
 def alone(path: Path) -> Iterator[None]:
-    """One process at a time, for moments; the file is made where there is none, and stays."""
-    with path.open("ab") as file:
-        with contextlib.suppress(OSError):
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+    """One process at a time, for moments; the file is made where there is none, and goes again.
+
+    Who waited for a file that is gone by then has nothing: it begins again with the one there is.
+    """
+    while True:
+        with path.open("ab") as file:
+            with contextlib.suppress(OSError):
+                fcntl.flock(file, fcntl.LOCK_EX)
+            if not _is_there(file, path):
+                continue
+            try:
+                yield
+            finally:
+                path.unlink(missing_ok=True)
+            return
+
+
+def _is_there(file: BinaryIO, path: Path) -> bool:
+    """Whether the open file is the one of that name."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except OSError:
+        return False
+
+
+@contextlib.contextmanager
+def sole_owner(folder: Path) -> Iterator[None]:
+    """Have a run's folder for as long as it is written to.
+
+    A run that a sweep does is under the sweep's lock as well, which it takes over after `STALE`
+    seconds of silence: this one is free a little earlier.
+
+    Raises:
+        DataError: another living process has it, or has taken it over since.
+    """
+    lock = acquire(folder / "run.lock", stale=STALE - 2 * BEAT)
+    if lock is None:
+        raise DataError(
+            f"{folder}: another process is training into it; expected a folder that nobody writes "
+            f"to: wait for it to end, or name another --out"
+        )
+    lost: list[bool] = []
+
+    def end() -> None:
+        lost.append(True)
+        _thread.interrupt_main()
+
+    lock.when_lost(end)
+    with lock:
+        try:
+            yield
+        except KeyboardInterrupt:
+            if not lost:
+                raise
+            raise DataError(
+                f"{folder}: another process has taken the run over while this one gave no sign"
+            ) from None
 
 
 def open_alone(path: Path) -> BinaryIO | None:
