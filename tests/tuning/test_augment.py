@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
-from ncscope.tuning.augment import PixelSource, augment_for, crop_box
+from ncscope.tuning.augment import Augment, PixelSource, augment_for, crop_box
 from tests.tuning import cases
 
 IMAGE = cases.Painted()(0)
@@ -73,3 +74,17 @@ def test_a_plain_source_is_the_backbones_own_preprocessing(backbone):
     images = cases.painted()
     source = PixelSource(backbone, images, seed=1, plain=True)
     assert torch.equal(source(3, 7), backbone.preprocess(images.load(3)))
+
+
+def test_pixels_beside_the_crop_have_no_part_in_it():
+    """torchvision cuts out first and resizes then: beside the box anything may lie."""
+    draw = np.random.default_rng(0)
+    inside = draw.integers(0, 256, (60, 80, 3), dtype=np.uint8)
+    box = crop_box(80, 60, np.random.default_rng((1, 2, 3)))
+    left, top, right, bottom = (int(side) for side in box)
+    outside = np.zeros_like(inside)
+    outside[top:bottom, left:right] = inside[top:bottom, left:right]
+    augment = Augment(32, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+    one, two = (augment(Image.fromarray(pixels), (1, 2, 3)) for pixels in (inside, outside))
+    assert (right - left, bottom - top) != (80, 60)
+    assert torch.equal(one, two)

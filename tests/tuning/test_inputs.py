@@ -151,3 +151,26 @@ def test_balanced_batches_show_every_class_equally_often():
 def test_an_unknown_sampler_lists_the_known_ones():
     with pytest.raises(DataError, match=r"`sampler` is 'fair'; expected one of plain, balanced"):
         epoch_batches(LABELS, batch_size=4, seed=1, epoch=0, sampler="fair")
+
+
+def test_dassls_drop_last_leaves_out_what_fills_no_batch_where_there_are_enough():
+    def sizes(count, batch_size):
+        labels = torch.zeros(count, dtype=torch.int64)
+        options = {"batch_size": batch_size, "seed": 1, "epoch": 0, "drop_last": True}
+        return [len(rows) for rows in epoch_batches(labels, **options)]
+
+    assert sizes(10, 4) == [4, 4]
+    assert sizes(8, 4) == [4, 4]
+    assert sizes(3, 4) == [3]  # fewer than one batch: one step with all
+    assert sizes(4, 4) == [4]
+    assert sizes(5, 0) == [5]
+    # other images are left out in every epoch
+    labels = torch.zeros(9, dtype=torch.int64)
+    seen = [
+        set(
+            torch.cat(epoch_batches(labels, batch_size=4, seed=1, epoch=e, drop_last=True)).tolist()
+        )
+        for e in range(6)
+    ]
+    assert all(len(rows) == 8 for rows in seen)
+    assert len(set.union(*seen)) == 9

@@ -173,3 +173,55 @@ def test_a_folder_that_can_hold_no_lock_is_refused(tmp_path):
         DataError, match=r"locks/run: no lock can be made \(.*\); expected a folder"
     ):
         acquire(tmp_path / "locks" / "run")
+
+
+def test_a_folder_has_one_owner_at_a_time_and_nothing_is_left_in_it(tmp_path):
+    folder = tmp_path / "run"
+    with lock.sole_owner(folder):
+        with (
+            pytest.raises(DataError, match=r"run: another process is training into it; expected"),
+            lock.sole_owner(folder),
+        ):
+            pass
+        assert is_held(folder / "run.lock")
+    assert list(folder.iterdir()) == []
+    with lock.sole_owner(folder):  # given back
+        pass
+
+
+def test_an_owner_that_lost_its_folder_ends_with_the_reason(tmp_path, monkeypatch):
+    monkeypatch.setattr(lock, "BEAT", 0.02)
+    monkeypatch.setattr(lock.acquire, "__kwdefaults__", {"beat": 0.02, "stale": 120.0})
+
+    def sleep_while_another_takes_it():
+        with lock.sole_owner(tmp_path / "run"):
+            lock_of(tmp_path / "run" / "run.lock", token="another")
+            deadline = time.monotonic() + 20
+            while time.monotonic() < deadline:
+                time.sleep(0.05)
+
+    with pytest.raises(DataError, match="another process has taken the run over while this one"):
+        sleep_while_another_takes_it()
+
+
+def test_two_runs_on_one_folder_the_second_is_refused_and_the_first_is_whole(tmp_path):
+    import ncscope
+
+    seen = []
+
+    def second(event):
+        if not seen:
+            seen.append(event)
+            with pytest.raises(DataError, match="another process is training into it"):
+                ncscope.tune(
+                    "coop", data="toy:textures", recipe="toy", shots=1, epochs=1, cache="off",
+                    out=tmp_path / "run", resume=True,
+                )  # fmt: skip
+
+    tuned = ncscope.tune(
+        "coop", data="toy:textures", recipe="toy", shots=1, epochs=1, cache="off",
+        out=tmp_path / "run", listener=second,
+    )  # fmt: skip
+    assert seen
+    assert json.loads((tmp_path / "run/metrics.json").read_text())["tune"] == tuned.record
+    assert not list((tmp_path / "run").glob("*lock*"))
