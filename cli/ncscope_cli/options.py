@@ -60,7 +60,9 @@ Pretrained = Annotated[
 TrustBackbone = Annotated[
     bool,
     typer.Option(
-        "--trust-backbone", help="Open a TorchScript archive of unknown origin; it may run code."
+        "--trust-backbone",
+        help="Open a TorchScript archive of unknown origin, or a folder that names what to fetch; "
+        "it may run code.",
     ),
 ]
 ClassTokenPosition = Annotated[

@@ -106,7 +106,8 @@ def load_backbone(
         device: auto, cpu, cuda, cuda:N or mps.
         precision: of image features. fp32; on CUDA also bf16 or fp16 by autocast; on the CPU also
             bf16, the image tower in bfloat16 throughout. Text features are always fp32.
-        trust_backbone: open a TorchScript archive that is not a published one; it may run code.
+        trust_backbone: open a TorchScript archive that is not a published one, and take what a
+            folder's configuration names, from a hub too; either may run code.
         random_seed: of `random` weights; None is 0.
         cache_dir: where the tensors of a TorchScript archive are kept; None keeps none.
 

@@ -45,10 +45,8 @@ def read_provenance(text: str) -> tuple[dict[str, Any], str | None]:
         problem = _problem(found, 0)
     except (ValueError, RecursionError):
         found, problem = None, "is no JSON"
-    if problem is None and not isinstance(found, dict):
-        problem = "is no JSON object"
-    if not isinstance(found, dict) or problem is not None:
-        return {}, f"its provenance {problem} and was passed over"
+    if problem is not None or not isinstance(found, dict):
+        return {}, f"its provenance {problem or 'is no JSON object'} and was passed over"
     other = [key for key, (_, fits) in _KINDS.items() if key in found and not fits(found[key])]
     kept = {key: value for key, value in found.items() if key not in other}
     if not other:

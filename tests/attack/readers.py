@@ -86,9 +86,13 @@ def _write_npz(path: Path) -> None:
     assert made.image is not None
     assert made.label is not None
     assert made.text is not None
-    rows = {"image": made.image.numpy(), "label": made.label.numpy(), "text": made.text.numpy()}
-    rows["classnames"] = np.array(made.classnames)
-    np.savez_compressed(path, **rows)  # pyright: ignore[reportArgumentType]
+    np.savez_compressed(
+        path,
+        image=made.image.numpy(),
+        label=made.label.numpy(),
+        text=made.text.numpy(),
+        classnames=np.array(made.classnames),
+    )
 
 
 def _features(features: Features) -> None:

@@ -17,11 +17,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from tests import learner_states
-from tests.dassl_files import save_dassl
 from tests.pictures import save_pictures
-from tests.tiny_clip import save_folder
-from tests.zoo.learners import case
 
 pytestmark = pytest.mark.attack
 ROOT = Path(__file__).parents[2]
@@ -45,11 +41,6 @@ workers = 0
 def place(tmp_path_factory):
     root = tmp_path_factory.mktemp("kills")
     save_pictures(root / "pictures", train=2, test=2)
-    save_folder(root / "clip", config=case.CONFIG)
-    names = tuple(sorted(folder.name for folder in (root / "pictures" / "test").iterdir()))
-    sizes = learner_states.Sizes(classes=len(names))
-    (root / "names.txt").write_text("\n".join(names))
-    save_dassl(root / "model.pth.tar", learner_states.coop(sizes))
     (root / "grid.toml").write_text(GRID)
     return root
 
@@ -120,11 +111,13 @@ def test_what_was_killed_and_run_again_ends_as_if_nothing_had_happened(place, ve
     undisturbed = [*words, "--out", out.format(out=f"{verb}-whole")]
     taken = whole(place, undisturbed)
     wanted = result(place / made.format(out=f"{verb}-whole"))
+    assert wanted
     generator = random.Random(verb)
-    for moment in range(int(os.environ.get("NCSCOPE_KILLS", MOMENTS))):
+    moments = int(os.environ.get("NCSCOPE_KILLS", MOMENTS))
+    for moment in range(moments):
         name = f"{verb}-{moment}"
         again = [*words, "--out", out.format(out=name)]
-        killed(place, again, taken * (moment + generator.random()) / MOMENTS)
+        killed(place, again, taken * (moment + generator.random()) / moments)
         whole(place, again)
         assert result(place / made.format(out=name)) == wanted, f"killed at moment {moment}"
         left = [p.name for p in (place / name).rglob(".*") if p.is_file() and not p.stat().st_size]
