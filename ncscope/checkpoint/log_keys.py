@@ -244,6 +244,7 @@ TASKRES = (
         dead=_COPIED,
     ),
 )
+CLIP_ADAPTER = (_section("CLIPADAPTER", used="ADAPTER_SCALE"),)  # of runs here: theirs is fixed
 MMA = (
     _section(
         "MMADAPTER",

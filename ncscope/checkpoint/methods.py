@@ -209,6 +209,7 @@ ROWS = (
     ),
     Method(
         "CLIP-Adapter", _WRITTEN, "CLIP's and an adapter's", trainers=r"(origin)?clipadapter.*",
+        sections=log_keys.CLIP_ADAPTER,
         needs=(asked.DATASET,), tuned=True,
     ),
     Method(

@@ -128,12 +128,20 @@ def tcp(world: World, leaves: Leaves, rows: Tensor) -> Tensor:
     return loss + knowledge(world, text, world.plain())
 
 
+def halved(prompt: Tensor) -> Tensor:
+    """Of half precision, as these towers take all prompts but the first text ones."""
+    kept = prompt.detach()
+    return prompt + (kept.half().float() - kept)
+
+
 def deep(leaves: Leaves, pattern: str) -> list[Tensor]:
-    return [leaves[key] for i in range(1, 99) if (key := pattern.format(i)) in leaves]
+    return [halved(leaves[key]) for i in range(1, 99) if (key := pattern.format(i)) in leaves]
 
 
 def vpt_image(world: World, leaves: Leaves, rows: Tensor) -> Tensor:
-    return world.image(rows, leaves["image_encoder.VPT"], replace_image(deep(leaves, _IMAGE)))
+    return world.image(
+        rows, halved(leaves["image_encoder.VPT"]), replace_image(deep(leaves, _IMAGE))
+    )
 
 
 def vpt(world: World, leaves: Leaves, rows: Tensor) -> Tensor:
@@ -177,9 +185,11 @@ def maple(world: World, leaves: Leaves, rows: Tensor) -> Tensor:
         return rows @ own[f"{name}.weight"].T + own[f"{name}.bias"]
 
     texts = world.stand_ins(2, "of a")
-    text = world.prompts(texts, own["ctx"], replace_text(prompts))
-    shown = [projected(f"compound_prompt_projections.{i}", p) for i, p in enumerate(prompts)]
-    image = world.image(rows, projected("proj", own["ctx"]), replace_image(shown))
+    text = world.prompts(texts, own["ctx"], replace_text([halved(p) for p in prompts]))
+    shown = [
+        halved(projected(f"compound_prompt_projections.{i}", p)) for i, p in enumerate(prompts)
+    ]
+    image = world.image(rows, halved(projected("proj", own["ctx"])), replace_image(shown))
     return cross_entropy(world.logits(image, text), world.labels[rows])
 
 
@@ -260,6 +270,9 @@ def trained(
     mean, deviation = gaussian
     weights = [math.exp(-(((e - mean) / deviation) ** 2) / 2) for e in range(1, epochs + 1)]
     return {
-        key: sum(w / sum(weights) * state[key] for w, state in zip(weights, states, strict=True))
+        key: sum(
+            (w / sum(weights) * state[key] for w, state in zip(weights, states, strict=True)),
+            torch.zeros(()),
+        )
         for key in leaves
     }

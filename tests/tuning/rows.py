@@ -59,6 +59,7 @@ class Table:
     trained: dict[str, Tensor]
     by_image: bool = False
     method: str = "coop"
+    recipe: None = None  # which gives nothing that CoOp's loss takes
 
     def learner(self) -> Any:
         image, text = self.trained.values()

@@ -84,7 +84,7 @@ def test_promptsrcs_average_of_an_extended_run_weighs_all_epochs_for_the_new_len
     tuned = run("promptsrc", data, tmp_path / "run", 3, resume=True, extend=True, **gpa)
     weights = epoch_weights(3, 2.0, 1.5)
     wanted = [
-        sum(w * one[i] for w, one in zip(weights, states, strict=True))
+        sum((w * one[i] for w, one in zip(weights, states, strict=True)), torch.zeros(()))
         for i in range(len(states[0]))
     ]
     got = list(load_file(tmp_path / "run/checkpoint.safetensors").items())
