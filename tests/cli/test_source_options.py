@@ -124,7 +124,7 @@ OPTIONS = {
     "--condition": ("none", "CoCoOp, CoCoOp_ATP and CoCoOp_AnchorOPT"),
     "--image-feature": ("class", "MMRL and MMRL++"),
     "--residual-scale": ("0.5", "TaskRes"),
-    "--adapter-scale": ("0.5", "MMA and LwEIB"),
+    "--adapter-scale": ("0.5", "MMA, LwEIB and CLIP-Adapter"),
     "--base": ("CoOp", "DPC, AnchorOPT, CoCoOp_AnchorOPT and TextRefiner"),
 }
 
