@@ -83,7 +83,7 @@ COOP = (
 )
 PROGRAD = (
     _section(
-        "PROGRAD COOP",
+        "COOP",
         used="CTX_INIT CLASS_TOKEN_POSITION",
         checked=_COOP,
         irrelevant="PREC ALPHA W",
@@ -271,7 +271,7 @@ PROMPTKD = (
         irrelevant="KD_WEIGHT TEMPERATURE CE_WEIGHT PROJECT_LAYER PREC",
         dead="PROMPT_DEPTH_TEXT",
     ),
-    _section(used="MODAL", whole=False),
+    _section(irrelevant="MODAL", whole=False),
 )
 _TASK = _section(used="TASK", inside="", whole=False)
 MMRL = (
@@ -306,9 +306,9 @@ DPC_PROMPTKD = (*PROMPTKD, _SPLE)
 HICROPL = (
     _section(
         "HICROPL",
-        used="CTX_INIT TEACHER_NAME",
+        used="CTX_INIT",
         checked=_LENGTH,
-        irrelevant="CROSS_LAYER PROMPT_DEPTH LAMBD PREC",
+        irrelevant="CROSS_LAYER PROMPT_DEPTH LAMBD PREC TEACHER_NAME",
     ),
 )
 CANDLE = (

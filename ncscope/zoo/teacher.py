@@ -8,6 +8,7 @@ so where they are in it they are used.
 from collections.abc import Callable
 from pathlib import Path
 
+from ncscope.checkpoint.facts import BACKBONES
 from ncscope.checkpoint.inspect import Inspection, inspect
 from ncscope.clip.backbone import Backbone, load_backbone
 from ncscope.clip.prompts import PromptedClip
@@ -60,17 +61,41 @@ def teacher_doubts(seen: Inspection, teacher: object) -> list[str]:
     """Warnings where the teacher is not the one that the student's log describes."""
     if not isinstance(teacher, str | Path):
         return []
-    facts, found = inspect(teacher).facts, list[str]()
+    its = inspect(teacher)
+    facts, found = its.facts, _other_words(seen, its)
     named = logged_teacher(seen)
-    if named and facts.backbones and named not in facts.backbones:
+    if named in BACKBONES and facts.text_width is not None and named not in facts.backbones:
         found.append(
             f"log.txt names the teacher's backbone {named}; the shapes of {teacher} fit "
-            f"{', '.join(facts.backbones)}"
+            f"{', '.join(facts.backbones) or 'another one'}"
         )
     if named and facts.text_depth not in (None, _DEPTH):
         found.append(
             f"the teacher's text prompts are of {facts.text_depth} blocks; the authors build it "
             f"with {_DEPTH} whatever the file holds, so the student was taught by other features"
+        )
+    return found
+
+
+def _other_words(seen: Inspection, teacher: Inspection) -> list[str]:
+    """Warnings where the student was taught by prompts of other words than the teacher's own.
+
+    The authors write the teacher's prompts by the student's N_CTX_TEXT and CTX_INIT.
+    """
+    log, found = seen.log, list[str]()
+    length = log.context_length if log else None
+    own = teacher.facts.context_length
+    if None not in (length, own) and length != own:
+        found.append(
+            f"N_CTX_TEXT is {length} in the student's log.txt; the teacher's context has {own} "
+            f"tokens: it is not the one that the student was taught by"
+        )
+    told = teacher.log.context_words if teacher.log else None
+    words = log.context_words if log else None
+    if words and told and words.split() != told.split():
+        found.append(
+            f"CTX_INIT is {words!r} in the student's log.txt and {told!r} in the teacher's: the "
+            f"student was taught by prompts of its own words, and the teacher's are used"
         )
     return found
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from ncscope.checkpoint.class_names import ClassNames
 from ncscope.checkpoint.inspect import Inspection
+from ncscope.checkpoint.log_sections import first_value, own_entries
 from ncscope.clip.prompts import TEMPLATES, known_data
 from ncscope.errors import CheckpointError
 
@@ -29,7 +30,8 @@ def mma_words(names: ClassNames | None, logged: Mapping[str, str]) -> str:
 
 def prograd_words(logged: Mapping[str, str], data: str | None) -> str:
     """The word that ProGrad leaves between context and name on a data set."""
-    used = logged.get("TRAINER.COOP.CTX_INIT", "") not in ("", "False", "None")
+    initial = first_value(own_entries(logged, "ProGrad"), "CTX_INIT")
+    used = initial not in (None, "False", "None")
     return _PROGRAD_LEFT.get(known_data(data) or "", "") if used else ""
 
 

@@ -20,14 +20,15 @@ from ncscope.checkpoint.class_names import tidy
 from ncscope.clip.backbone import Backbone
 from ncscope.clip.image_tower import check_image_tower
 from ncscope.clip.text_tower import TextTower, text_tower
-from ncscope.errors import CheckpointError
-from ncscope.zoo.learners.learner import Learner, Sides, build, rows_of
+from ncscope.errors import CheckpointError, shown
+from ncscope.zoo.learners.learner import Learner, Sides, build, folded, rows_of
 from ncscope.zoo.learners.logged import needed_number
 from ncscope.zoo.learners.parts import as_used, check_depth, take
 from ncscope.zoo.settings import Settings
 
 Convs = Mapping[int, tuple[Tensor, Tensor]]  # of each block, before attention and in the MLP
 _SCALE = "TRAINER.LWEIB.ADAPTER_SCALE"
+_WORDS = "TRAINER.LWEIB.TEXT_CTX_INIT"
 _WHY = "class features are means over written descriptions, and the file has its own classes' only"
 _PROMPTS_AT_ONCE = 64  # bounds memory
 
@@ -49,7 +50,7 @@ def load_lweib(tensors: Mapping[str, Tensor], backbone: Backbone, settings: Sett
     text_convs = _convs(tensors, "text", width, backbone, settings)
     image_convs = _convs(tensors, "visual", vision, backbone, settings)
     ids = _descriptions(tensors, tower, settings)
-    settings = _named(ids, backbone, settings)
+    settings, warnings = _named(ids, backbone, settings)
 
     def text(names: list[str]) -> Tensor:
         rows = rows_of(names, settings, count=len(ids), what=_WHY)
@@ -67,7 +68,7 @@ def load_lweib(tensors: Mapping[str, Tensor], backbone: Backbone, settings: Sett
         "adapted_blocks": sorted(text_convs),
         "descriptions": ids.shape[1],
     }
-    sides = Sides(text, image, {**parts, "scale": torch.tensor(scale)}, facts)
+    sides = Sides(text, image, {**parts, "scale": torch.tensor(scale)}, facts, warnings=warnings)
     return build(backbone, settings, sides)
 
 
@@ -84,22 +85,37 @@ def _descriptions(tensors: Mapping[str, Tensor], tower: TextTower, settings: Set
     return ids
 
 
-def _named(ids: Tensor, backbone: Backbone, settings: Settings) -> Settings:
-    """The settings with the names that stand before the first comma of each class's prompts."""
+def _named(ids: Tensor, backbone: Backbone, settings: Settings) -> tuple[Settings, list[str]]:
+    """The settings with the file's own class names where none are given; and warnings."""
     decode: Any = getattr(backbone.tokenizer, "decode", None)
-    if settings.classnames is not None or decode is None:
-        return settings
-    words = settings.logged.get("TRAINER.LWEIB.TEXT_CTX_INIT", "a photo of a")
+    if decode is None:
+        return settings, []
+    words = " ".join(settings.logged.get(_WORDS, "a photo of a").strip("'\"").split())
     first, comma = backbone.tokenizer([words, ","]).tolist()
-    start = first.index(max(first))
+    names = _names(ids[:, 0].tolist(), first[: first.index(max(first))], comma[1], decode)
+    if names is None:
+        said = f"the file's prompts are not {words!r}, a name and a comma, as {_WORDS} or the "
+        return settings, [f"{said}authors' default says: class names are not read off them"]
+    if settings.classnames is None:
+        return replace(settings, classnames=names), []
+    given = tuple(map(folded, settings.classnames))
+    if given == tuple(map(folded, names)):
+        return settings, []
+    return settings, [f"the class list given is not the file's, which begins {shown(names)}"]
+
+
+def _names(
+    prompts: list[list[int]], start: list[int], comma: int, decode: Any
+) -> tuple[str, ...] | None:
+    """What stands between `start` and the first comma of each prompt; None where one has none."""
     names = []
-    for row in ids[:, 0].tolist():
+    for row in prompts:
         own = row[: row.index(max(row))]
-        stop = own.index(comma[1]) if comma[1] in own else len(own)
-        if own[:start] != first[:start] or stop == start:
-            return settings
-        names.append(tidy(decode(own[start:stop])))
-    return replace(settings, classnames=tuple(names))
+        stop = own.index(comma) if comma in own else len(own)
+        if own[: len(start)] != start or stop == len(start):
+            return None
+        names.append(tidy(decode(own[len(start) : stop])))
+    return tuple(names)
 
 
 def _convs(

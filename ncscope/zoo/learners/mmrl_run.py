@@ -51,7 +51,7 @@ def blocks_of(settings: Settings, count: int) -> tuple[int, ...]:
         CheckpointError: nobody says them, or not `count` rising numbers.
     """
     name = _named(settings, "REP_LAYERS")
-    text = said(settings, *_both("REP_LAYERS"))
+    text = said(settings, name)
     if text is None:
         what = f"which {count} blocks have representation tokens"
         raise unsaid(settings, what, name, "6,7,...")
@@ -71,8 +71,8 @@ def beta_of(settings: Settings) -> tuple[float, tuple[str, ...]]:
     if settings.method != "MMRL++":
         return 1.0, ()
     name = _named(settings, "BETA")
-    given = said_number(settings, *_both("BETA"))
-    by_caller = any(settings.origins.get(each) == "option" for each in _both("BETA"))
+    given = said_number(settings, name)
+    by_caller = settings.origins.get(name) == "option"
     wanted = meant(settings)
     own, crossed = _BETAS.get(wanted or "", (None, None))
     if given is not None and (by_caller or not elsewhere(settings)):
@@ -98,7 +98,7 @@ def beta_of(settings: Settings) -> tuple[float, tuple[str, ...]]:
 
 def share_of(settings: Settings) -> tuple[float, tuple[str, ...]]:
     """The class token's share in the fused feature; a warning where it is the default."""
-    logged = said_number(settings, *_both("ALPHA"))
+    logged = said_number(settings, _named(settings, "ALPHA"))
     if logged is not None:
         return logged, ()
     return _USUAL_SHARE, (
@@ -154,10 +154,6 @@ def _long(kind: str) -> str:
     return "the class token's alone" if kind == "class" else "those of class token and tokens fused"
 
 
-def _both(name: str) -> tuple[str, str]:
-    return f"TRAINER.MMRL.{name}", f"TRAINER.MMRLpp.{name}"
-
-
 def _named(settings: Settings, name: str) -> str:
-    own, plus = _both(name)
-    return plus if settings.method == "MMRL++" else own
+    """The setting's dotted name: every log of the authors' has both methods' sections."""
+    return f"TRAINER.{'MMRLpp' if settings.method == 'MMRL++' else 'MMRL'}.{name}"
