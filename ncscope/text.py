@@ -1,20 +1,28 @@
 """Text from files kept as text, numbers for readers, and the short names of runs.
 
 No class name, path or setting is ever read as markup. Readers that interpret it have a function
-each: the browser (HTML), plotly (its labels take <b>, <a href>, …), the HTML parser inside a
-<script> (`</script>`, `<!--`), Markdown and LaTeX.
+each: the terminal, the spreadsheet, the browser (HTML), plotly (its labels take <b>, <a href>, …),
+the HTML parser inside a <script> (`</script>`, `<!--`), Markdown and LaTeX.
 """
 
+import csv
 import html
+import io
 import json
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 NOTHING = "—"
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_LINES = "\t\n"
+# Those that command a terminal, break a line, or turn the text after them round
+_CONTROL = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufff9-\ufffb]"
+)
 _LONE = re.compile("[\ud800-\udfff]")
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?( ± \d+\.?\d*)?|-")
+_FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
 _MARKDOWN = re.compile(r"([\\`*_\[\]<>|#$~&])")
 _LATEX = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "%": r"\%",
@@ -32,6 +40,38 @@ _LONGEST_NAME = 36
 def clean(text: object) -> str:
     """The text on one line: line breaks and control characters as spaces, and valid Unicode."""
     return _CONTROL.sub(" ", _LONE.sub("\ufffd", str(text)))
+
+
+def visible(text: object, *, lines: bool = False) -> str:
+    """Text for a terminal: control characters and halves of surrogate pairs as their codes.
+
+    `lines` keeps line ends and tabs.
+    """
+
+    def code(found: re.Match[str]) -> str:
+        sign = found[0]
+        return sign if lines and sign in _LINES else sign.encode("unicode_escape").decode("ascii")
+
+    return _LONE.sub(code, _CONTROL.sub(code, str(text)))
+
+
+def in_csv(rows: Iterable[Sequence[object]]) -> str:
+    """Rows for a spreadsheet, where no text is a formula: such a one gets an apostrophe before it.
+
+    Numbers are written in full, None as nothing; text that is a number stays one.
+    """
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerows([_inert(cell) for cell in row] for row in rows)
+    return stream.getvalue()
+
+
+def _inert(cell: object) -> object:
+    if cell is None or isinstance(cell, int | float):
+        return cell
+    words = "\n".join(clean(line) for line in str(cell).split("\n"))
+    is_formula = words.lstrip().startswith(_FORMULA) and not _NUMBER.fullmatch(words)
+    return f"'{words}" if is_formula else words
 
 
 def short(text: object, limit: int | None) -> str:

@@ -1,14 +1,18 @@
 """Whatever a name holds, it stays text: in HTML, in plotly's labels and inside a script."""
 
+import csv
+import io
 import json
 import math
+import unicodedata
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ncscope.text import in_html, in_plot, in_script, number, percent, short
+from ncscope.text import in_csv, in_html, in_plot, in_script, number, percent, short, visible
 
+BIDI = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
 NASTY = "<img src=x onerror=alert(1)>&amp;\"'</script><!--\u2028\u2029\x00\n\ud800"
 
 
@@ -64,3 +68,36 @@ def test_shares_read_as_percentages(share, words):
 
 def test_no_share_is_a_dash():
     assert percent(None) == percent(math.nan) == "—"
+
+
+COMMANDS = "\x1b[2J\x1b]0;title\x07 \x9b31m \u202egnp.exe\u2066 \ud83d\r\x00\x7f"
+
+
+def test_a_terminal_is_shown_control_characters_as_codes_and_loses_nothing():
+    found = visible("cat\n\t" + COMMANDS)
+    assert found.isprintable()
+    assert found.encode("utf-8").decode("unicode_escape") == "cat\n\t" + COMMANDS
+    assert visible("a\tb\nc\r", lines=True) == "a\tb\nc\\r"
+    assert visible("café 猫 δ − 👩‍🚒") == "café 猫 δ − 👩‍🚒"
+
+
+@given(st.text())
+def test_no_text_commands_a_terminal(text):
+    for sign in visible(text, lines=True):
+        assert sign in "\t\n" or unicodedata.category(sign) not in ("Cc", "Cs", "Zl", "Zp")
+        assert unicodedata.bidirectional(sign) not in BIDI
+
+
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t=", "\r=", " =", "＝", "-1+", "=-1"])
+def test_a_spreadsheet_takes_no_text_for_a_formula(start):
+    (cell,) = next(csv.reader(io.StringIO(in_csv([[f"{start}HYPERLINK(1)"]]))))
+    assert cell[0] == "'"
+    assert cell.isprintable()
+
+
+def test_a_spreadsheet_gets_numbers_as_numbers_and_other_text_as_it_is():
+    row = [1, -0.5, None, True, "-0.1234", "+1.23 ± 0.31", "-", "1e-05", 'a "b", c\nd', "é\x1b[0m"]
+    (found,) = csv.reader(io.StringIO(in_csv([row])))
+    assert found == [
+        "1", "-0.5", "", "True", "-0.1234", "+1.23 ± 0.31", "-", "1e-05", 'a "b", c\nd', "é [0m",
+    ]  # fmt: skip

@@ -5,9 +5,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ncscope.text import clean
 from ncscope_cli import options
 from ncscope_cli.processes import processes
 from ncscope_cli.progress import progress_bar
+from ncscope_cli.terminal import answer, say
 
 if TYPE_CHECKING:
     from ncscope.features.bundle import Features
@@ -162,17 +164,17 @@ def analyze(
         written = report.save(
             out, html=html, thumbnails=thumbnails, tables_as=tables or (), images_as=images or ()
         )
-        _say(report, written, quiet=quiet)
+        _tell(report, written, quiet=quiet)
 
 
-def _say(report: "Report", written: list[Path], *, quiet: bool) -> None:
-    typer.echo(report.table())
+def _tell(report: "Report", written: list[Path], *, quiet: bool) -> None:
+    answer(report.table())
     for run in report.runs:
         check = run.record["provenance"].get("self_check")
         if check and check["agrees"]:
-            typer.echo(f"{run.record['source']}: {check['says']}")
+            answer(clean(f"{run.record['source']}: {check['says']}"))
     for run in report.runs:
         for warning in run.record["warnings"]:
-            typer.echo(f"ncscope: {run.record['source']}: {warning}", err=True)
+            say(f"{run.record['source']}: {warning}")
     if not quiet:
-        typer.echo(f"ncscope: wrote {', '.join(str(path) for path in written)}", err=True)
+        say(f"wrote {', '.join(str(path) for path in written)}")

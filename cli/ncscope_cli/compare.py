@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ncscope_cli import options
+from ncscope_cli.terminal import answer, say
 
 if TYPE_CHECKING:
     from ncscope.comparison.compare import Correlations
@@ -106,6 +107,6 @@ def compare(
         seed=seed,
     )
     written = comparison.save(out)
-    typer.echo(comparison.table())
+    answer(comparison.table())
     if not quiet:
-        typer.echo(f"ncscope: {counted(comparison.rows)}; wrote {written}", err=True)
+        say(f"{counted(comparison.rows)}; wrote {written}")

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from ncscope_cli import options
+from ncscope_cli.terminal import answer, say
 
 
 def demo(
@@ -19,18 +20,18 @@ def demo(
     from ncscope.demo import TASK, run_demo, table
     from ncscope.writing import make_folder
 
-    def say(run: str) -> None:
+    def show(run: str) -> None:
         if not quiet:
-            typer.echo(f"ncscope: {TASK}: {run}", err=True)
+            say(f"{TASK}: {run}")
 
     make_folder(out)
-    found = run_demo(out, progress=say)
+    found = run_demo(out, progress=show)
     written = found.report.save(out)
-    typer.echo(f"The toy CLIP on {TASK} (docs/toy.md): accuracies in per cent, 16 shots, one seed.")
-    typer.echo(
+    answer(f"The toy CLIP on {TASK} (docs/toy.md): accuracies in per cent, 16 shots, one seed.")
+    answer(
         "It is a toy: its text cone and modality gap are installed, and nothing here is a claim\n"
         "about CLIP, or that one method is better than another.\n"
     )
-    typer.echo(table(found.rows))
+    answer(table(found.rows))
     if not quiet:
-        typer.echo(f"ncscope: wrote {', '.join(str(path) for path in written)}", err=True)
+        say(f"wrote {', '.join(str(path) for path in written)}")

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from ncscope_cli import options
+from ncscope_cli.terminal import say
 
 
 def export(
@@ -19,4 +20,4 @@ def export(
 
     written = write(run, out, format=format)
     if not quiet:
-        typer.echo(f"ncscope: wrote {written}", err=True)
+        say(f"wrote {written}")

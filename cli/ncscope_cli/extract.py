@@ -8,6 +8,7 @@ import typer
 from ncscope_cli import options
 from ncscope_cli.processes import processes
 from ncscope_cli.progress import progress_bar
+from ncscope_cli.terminal import say
 
 if TYPE_CHECKING:
     from ncscope.features.bundle import Features
@@ -107,7 +108,7 @@ def _write(features: "Features", out: Path, *, quiet: bool) -> None:
 
     ncscope.write_features(features, out)
     for warning in features.warnings:
-        typer.echo(f"warning: {warning}", err=True)
+        say(f"warning: {warning}", name="")
     if not quiet:
         sizes = f"{features.num_samples} images, {features.num_classes} classes"
-        typer.echo(f"wrote {out}: {sizes}, {features.width} wide", err=True)
+        say(f"wrote {out}: {sizes}, {features.width} wide", name="")

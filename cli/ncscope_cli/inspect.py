@@ -8,6 +8,7 @@ import typer
 
 from ncscope_cli import options
 from ncscope_cli.inspect_text import inspection_lines
+from ncscope_cli.terminal import answer
 
 if TYPE_CHECKING:
     from ncscope.checkpoint.inspect import Inspection
@@ -49,10 +50,10 @@ def inspect(
         found = inspect_checkpoint(checkpoint, decode=decode, token_embedding=table, method=method)
     part = _part(found, classnames) if classnames is not None else None
     if as_json:
-        typer.echo(json.dumps({**found.to_json(), "part_of_list": part}, indent=2))
+        answer(json.dumps({**found.to_json(), "part_of_list": part}, indent=2))
         return
     for line in inspection_lines(found, part):
-        typer.echo("".join(letter if letter.isprintable() else "?" for letter in line))
+        answer(line)
 
 
 def _part(found: "Inspection", path: Path) -> str:

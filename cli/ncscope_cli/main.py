@@ -3,12 +3,16 @@
 import contextlib
 import os
 import sys
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
 from ncscope import NcscopeError, __version__
 from ncscope_cli import analyze, compare, demo, export, extract, inspect, sweep, tune
+from ncscope_cli.failure import unexpected
+from ncscope_cli.terminal import answer, filtered, say
+
+INTERRUPTED = 130  # 128 and SIGINT, as shells say it
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -21,7 +25,7 @@ app = typer.Typer(
 
 def _version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"ncscope {__version__}")
+        answer(f"ncscope {__version__}")
         raise typer.Exit
 
 
@@ -46,7 +50,8 @@ app.command("demo")(demo.demo)
 def main() -> None:
     """Run a verb: 0 done, 1 a refusal with one clear line on stderr, 2 wrong usage."""
     try:
-        _run()
+        with filtered():
+            _run()
     except SystemExit as ended:
         if os.environ.get("WORLD_SIZE", "1") == "1":
             raise
@@ -54,17 +59,29 @@ def main() -> None:
 
 
 def _run() -> None:
+    """Run a verb; whatever goes wrong in it is one line."""
     try:
         app()
     except NcscopeError as error:
-        typer.echo(f"ncscope: {error}", err=True)
+        say(error)
         sys.exit(1)
     except KeyboardInterrupt:
-        typer.echo("ncscope: interrupted", err=True)
-        sys.exit(130)
+        _interrupted()
+    except SystemExit as ended:  # typer makes this of an interrupt, and says nothing
+        if ended.code == INTERRUPTED:
+            _interrupted()
+        raise
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(1)
+    except Exception as error:
+        say(unexpected(error))
+        sys.exit(1)
+
+
+def _interrupted() -> NoReturn:
+    say("interrupted")
+    sys.exit(INTERRUPTED)
 
 
 def _leave_at_once(code: str | int | None) -> None:

@@ -10,8 +10,9 @@ def _toy_list(data: str | None) -> str | None:
     """Print the toy tasks for `--data toy:list`, whatever else is missing, and stop."""
     if data == "toy:list":
         from ncscope.toy.tasks import task_lines
+        from ncscope_cli.terminal import answer
 
-        typer.echo("\n".join(task_lines()))
+        answer("\n".join(task_lines()))
         raise typer.Exit
     return data
 

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from ncscope_cli.terminal import say
+
 if TYPE_CHECKING:
     from ncscope.features.processes import Spread
 
@@ -18,7 +20,7 @@ def processes() -> Iterator["Spread"]:
 
     spread = ALONE
     try:
-        with joined(say=lambda error: typer.echo(f"ncscope: {error}", err=True)) as spread:
+        with joined(say=say) as spread:
             yield spread
     except NcscopeError:
         if spread.world == 1:

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from ncscope_cli.terminal import bar
+
 
 @contextmanager
 def progress_bar(what: str, *, quiet: bool) -> Iterator[Callable[[int, int], None] | None]:
@@ -10,12 +12,10 @@ def progress_bar(what: str, *, quiet: bool) -> Iterator[Callable[[int, int], Non
     if quiet:
         yield None
         return
-    from tqdm import tqdm  # here, so that --help does not wait for it
-
-    with tqdm(desc=what, unit="image", disable=None, leave=False) as bar:
+    with bar(what, "image") as shown:
 
         def show(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
+            shown.total = total
+            shown.update(done - shown.n)
 
         yield show

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ncscope_cli import options
+from ncscope_cli.terminal import answer, say
 
 if TYPE_CHECKING:
     from ncscope.grids.sweep import Swept
@@ -76,7 +77,7 @@ def sweep(
     from ncscope.errors import NcscopeError
 
     if list_ready:
-        typer.echo(listing())
+        answer(listing())
         return
     if spec is None or out is None:
         raise typer.BadParameter("SPEC and --out are needed, or --list")
@@ -90,12 +91,12 @@ def sweep(
         submitted = submit(
             spec, out=out, jobs=jobs, share=share, root=root, together=not one_by_one
         )
-        typer.echo(f"submitted {', '.join(job.job_id for job in submitted)}; words in {out}/slurm")
+        answer(f"submitted {', '.join(job.job_id for job in submitted)}; words in {out}/slurm")
         return
     states = _sweep(spec, out, root, jobs=jobs, gpus=gpus, together=not one_by_one, quiet=quiet)
     counts = {state: states.count(state) for state in dict.fromkeys(states)}
     total = len(states)
-    typer.echo(f"{total} runs: {', '.join(f'{n} {state}' for state, n in counts.items())}")
+    answer(f"{total} runs: {', '.join(f'{n} {state}' for state, n in counts.items())}")
     if "failed" in counts:
         raise NcscopeError(
             f"{counts['failed']} of {total} runs failed; their words are in {out / 'logs'}; start "
@@ -122,7 +123,7 @@ def _dry(spec: str, out: Path, root: Path | None) -> None:
 
     for run in read_spec(spec_path(spec), root=root):
         words = [*run.arguments(), "--out", str(out / run.name)]
-        typer.echo(f"ncscope tune {shlex.join(words)}")
+        answer(f"ncscope tune {shlex.join(words)}")
 
 
 def _sweep(
@@ -136,19 +137,18 @@ def _sweep(
     runs = read_spec(spec_path(spec), root=root)  # once: it may be a pipe
     total, ended, lock = len(runs), 0, threading.Lock()
 
-    def say(swept: "Swept") -> None:
+    def show(swept: "Swept") -> None:
         nonlocal ended
         with lock:
             ended += swept.state != "elsewhere"  # it is waited for, and told again
             failed = swept.state == "failed"
             if failed or not quiet:
                 words = f"; {swept.why or f'see {swept.log}'}" if failed else ""
-                typer.echo(f"ncscope: {ended}/{total} {swept.state}: {swept.run.name}{words}",
-                           err=True)  # fmt: skip
+                say(f"{ended}/{total} {swept.state}: {swept.run.name}{words}")
 
     with terminated_as_interrupted():
         found = library.sweep(
             runs, out=out, jobs=jobs, together=together, command=command_on(gpus),
-            progress=say,
+            progress=show,
         )  # fmt: skip
     return [one.state for one in found]

@@ -9,6 +9,7 @@ import typer
 from ncscope.tuning.recipe import METHODS, taken
 from ncscope.tuning.recipe_table import help_table
 from ncscope_cli import options
+from ncscope_cli.terminal import answer, say
 from ncscope_cli.tune_progress import tune_progress
 from ncscope_cli.tune_table import accuracy_table
 
@@ -175,7 +176,7 @@ def tune(
 
     if not quiet and method in METHODS and os.environ.get("RANK", "0") == "0":
         found = taken(method, recipe)
-        typer.echo(f"ncscope: recipe {found.name}: {found.source}", err=True)
+        say(f"recipe {found.name}: {found.source}")
     with tune_progress(quiet=quiet) as listener:
         tuned = ncscope.tune(
             method,
@@ -242,7 +243,7 @@ def tune(
         )
     if tuned.first:
         for warning in tuned.warnings:
-            typer.echo(f"ncscope: {warning}", err=True)
-        typer.echo(accuracy_table(tuned.record, tuned.report.records))
+            say(warning)
+        answer(accuracy_table(tuned.record, tuned.report.records))
         if not quiet:
-            typer.echo(f"ncscope: wrote {out}", err=True)
+            say(f"wrote {out}")

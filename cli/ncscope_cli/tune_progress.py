@@ -1,9 +1,10 @@
 """The progress of a tuning run on stderr: a bar of steps with the parts of the loss."""
 
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
+
+from ncscope_cli.terminal import bar, say_beside
 
 _NOT_PARTS = ("event", "epoch", "step", "steps", "grad", "lr")
 
@@ -14,18 +15,16 @@ def tune_progress(*, quiet: bool) -> Iterator[Callable[[dict[str, Any]], None] |
     if quiet:
         yield None
         return
-    from tqdm import tqdm  # here, so that --help does not wait for it
-
-    with tqdm(desc="tune", unit="step", disable=None, leave=False) as bar:
+    with bar("tune", "step") as shown:
 
         def show(event: dict[str, Any]) -> None:
             if event["event"] == "step":
-                bar.total = event["steps"]
+                shown.total = event["steps"]
                 parts = {k: v for k, v in event.items() if k not in _NOT_PARTS and v is not None}
-                bar.set_postfix({k: f"{v:.3g}" for k, v in parts.items()}, refresh=False)
+                shown.set_postfix({k: f"{v:.3g}" for k, v in parts.items()}, refresh=False)
             else:
-                bar.write(evaluation_line(event), file=sys.stderr)
-            bar.update(event["step"] - bar.n)
+                say_beside(shown, evaluation_line(event))
+            shown.update(event["step"] - shown.n)
 
         yield show
 

@@ -1,13 +1,11 @@
 """A table of results, and its forms: aligned text, Markdown, LaTeX and tidy CSV."""
 
-import csv
-import io
 import textwrap
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from ncscope.text import clean, in_latex, in_markdown
+from ncscope.text import clean, in_csv, in_latex, in_markdown
 
 NONE = "–"
 COLUMNS = (
@@ -112,27 +110,14 @@ def as_csv(tables: Sequence[Table]) -> str:
     is of one; `tau` is empty where it has no one.
     Texts that a spreadsheet would take for a formula get an apostrophe in front.
     """
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(COLUMNS)
+    rows: list[tuple[object, ...]] = [COLUMNS]
     for table in tables:
-        tau = "" if table.tau is None else f"{table.tau:g}"
+        about = (table.title, table.kind, table.data, table.tau)
         for name, cells in table.rows:
             for head, cell in zip(table.heads[1:], cells, strict=True):
-                numbers = [
-                    "" if number is None else repr(number)
-                    for number in (cell.value, cell.deviation, cell.low, cell.high)
-                ]
-                best = "1" if cell.best else ""
-                shown = cell.shown if any(numbers) else _inert(cell.shown)
-                about = [_inert(table.title), table.kind, _inert(table.data), tau]
-                names = [_inert(text) for text in (name, head)]
-                writer.writerow([*about, *names, *numbers, best, shown])
-    return stream.getvalue()
-
-
-def _inert(text: str) -> str:
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
+                numbers = (cell.value, cell.deviation, cell.low, cell.high)
+                rows.append((*about, name, head, *numbers, "1" if cell.best else "", cell.shown))
+    return in_csv(rows)
 
 
 def as_latex(tables: Sequence[Table], notes: Sequence[str] = ()) -> str:

@@ -3,8 +3,6 @@
 K classes.
 """
 
-import csv
-import io
 import json
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -14,18 +12,11 @@ from typing import Any
 from ncscope.diagnosis.classes import COLUMNS, GROUP_ROWS
 from ncscope.diagnosis.summary import GLOSSARY, SUMMARY
 from ncscope.errors import DataError
-from ncscope.text import clean, in_latex, in_markdown, run_names
+from ncscope.text import clean, in_csv, in_latex, in_markdown, run_names
 from ncscope.writing import write_text
 
 Rows = Sequence[Sequence[str]]  # the first row has the heads, the first column names the rows
 _CSV = ("source", "data", "scope", "name", "measure", "value", "low", "high")
-
-
-def as_csv(rows: Rows) -> str:
-    """Comma-separated values."""
-    stream = io.StringIO()
-    csv.writer(stream, lineterminator="\n").writerows([[clean(c) for c in row] for row in rows])
-    return stream.getvalue()
 
 
 def as_markdown(rows: Rows) -> str:
@@ -48,7 +39,7 @@ def as_latex(rows: Rows) -> str:
 
 
 FORMATS: dict[str, Callable[[Rows], str]] = {
-    "csv": as_csv, "md": as_markdown, "tex": as_latex,
+    "csv": in_csv, "md": as_markdown, "tex": as_latex,
 }  # fmt: skip
 
 
@@ -131,13 +122,8 @@ def records_of(record: dict[str, Any]) -> Iterator[tuple[Any, ...]]:
 
 def write_csv(records: list[dict[str, Any]], path: Path) -> Path:
     """Tidy rows of all runs: source, data, scope, name, measure, value, low, high."""
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(_CSV)
-    for record in records:
-        for row in records_of(record):
-            writer.writerow([record["source"], record["data"], *row])
-    return write_text(path, stream.getvalue())
+    rows = [(r["source"], r["data"], *row) for r in records for row in records_of(r)]
+    return write_text(path, in_csv([_CSV, *rows]))
 
 
 def write_json(records: list[dict[str, Any]], path: Path) -> Path:
@@ -148,11 +134,11 @@ def write_json(records: list[dict[str, Any]], path: Path) -> Path:
 
 def _heading(record: dict[str, Any], records: list[dict[str, Any]]) -> str:
     """A short column head: the source's name, with the data's where sources repeat."""
-    source = str(record["source"] or "features")
+    source = clean(record["source"] or "features")
     name = source if source == "zero-shot" else Path(source).name or source
     same = [r for r in records if r["source"] == record["source"]]
     if len(same) > 1 and record["data"]:
-        name = f"{name} on {record['data']}"
+        name = f"{name} on {clean(record['data'])}"
     return name if len(name) <= 28 else "…" + name[-27:]
 
 
