@@ -7,10 +7,33 @@ batch, D embedding width.
 from collections.abc import Sequence
 
 import torch
+import torch.distributed as dist
 from torch import Tensor
 
 from ncscope.features import processes
-from ncscope.features.processes import Spread, everyones
+from ncscope.features.processes import ALONE, Spread, everyones
+
+
+def processes_of_torch() -> Spread:
+    """This process's place in torch's own group, whoever began it; alone without one."""
+    if not (dist.is_available() and dist.is_initialized()):
+        return ALONE
+    return Spread(dist.get_rank(), dist.get_world_size())
+
+
+def gathered_for_mean(rows: Tensor, spread: Spread) -> Tensor:
+    """The rows of all processes, rank after rank, for a trainer that averages their gradients.
+
+    As DistributedDataParallel does: so the gradient to own rows, which no other process has,
+    counts as often as there are processes.
+    """
+    if spread.world == 1:
+        return rows
+    sizes = everyones(torch.tensor([len(rows)], device=rows.device), spread)
+    if rows.requires_grad:
+        rows = rows.view_as(rows)
+        rows.register_hook(lambda gradient: gradient * spread.world)
+    return gathered(rows, [int(size) for size in sizes], spread)
 
 
 def gathered(rows: Tensor, sizes: Sequence[int], spread: Spread) -> Tensor:

@@ -11,10 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from ncscope.errors import ShapeError
+from ncscope.features.processes import ALONE, Spread, added
 from ncscope.metrics.rows import normalise_rows
+from ncscope.tuning.exchange import gathered_for_mean, processes_of_torch, summed
 from ncscope.tuning.objective import Objective, Reference, npt_terms
 from ncscope.tuning.optimiser import Term, norm, relative_factor, term_gradients
-from ncscope.tuning.running import RunningMeans
+from ncscope.tuning.running import RunningMeans, class_means
 
 
 class NPTLoss(nn.Module):
@@ -28,6 +30,12 @@ class NPTLoss(nn.Module):
     images than a batch has. In training mode these run along over the steps, class by class, and
     are buffers: a `state_dict` holds them. In evaluation mode nothing runs along, and the loss is
     the measure of exactly the images given.
+
+    In a trainer of several processes (a `torch.distributed` group) the loss in training mode is
+    that of the images of all, and the mean of the processes' gradients, which
+    DistributedDataParallel takes, is its gradient. Text features that depend on the image
+    (CoCoOp's) have the geometry of their mean direction over the images, as in a report; the mean
+    of their geometries would be another number, and no gradient would bring the reported one down.
 
     Args:
         lcd_weight, lcd_form: L_LC, one of cosine, frobenius, anchored, dispersion, orthogonal.
@@ -60,6 +68,7 @@ class NPTLoss(nn.Module):
         relative: bool = False,
         anchor: Tensor | None = None,
         class_counts: Tensor | None = None,
+        gather: bool = True,
     ) -> None:
         super().__init__()
         self.objective = Objective(
@@ -70,7 +79,7 @@ class NPTLoss(nn.Module):
             centred=centred,
             relative=relative,
         )
-        self.num_classes = num_classes
+        self.num_classes, self.gather = num_classes, gather
         self.running = RunningMeans(class_counts)
         self.register_buffer("anchor", anchor, persistent=False)
         self.terms: dict[str, Tensor] = {}
@@ -99,6 +108,10 @@ class NPTLoss(nn.Module):
             ShapeError: shapes or labels that do not fit; images of one class only, where class
                 means are needed; `relative` without `cross_entropy` and `parameters`.
         """
+        spread = processes_of_torch() if self.gather and self.training else ALONE
+        if self.objective.active:
+            image, label = gathered_for_mean(image, spread), gathered_for_mean(label, spread)
+            text = gathered_for_mean(text, spread) if text.ndim == 3 else text
         terms = self.weighted_terms(image, label, text)
         self.terms = {name: value.detach() for name, (_, value) in terms.items()}
         if self.objective.relative and terms:
@@ -107,7 +120,7 @@ class NPTLoss(nn.Module):
                     "`relative` weights are shares of cross-entropy's gradient norm; give the loss "
                     "`cross_entropy` and `parameters`, the trained tensors"
                 )
-            terms = _relative(terms, cross_entropy, parameters)
+            terms = _relative(terms, cross_entropy, parameters, spread)
         total = image.new_zeros((), dtype=torch.promote_types(image.dtype, torch.float32))
         for weight, value in terms.values():
             total = total + weight * value
@@ -126,12 +139,16 @@ class NPTLoss(nn.Module):
     def begin(self, image: Tensor, label: Tensor, num_classes: int) -> None:
         """Start running means from one pass over the training images: (N, D) features, (N,) labels.
 
-        Without it they start from the first batch, and classes not seen yet are left out.
+        Without it they start from the first batch, and classes not seen yet are left out. Several
+        processes give all images each, or a share each.
         """
         known = label >= 0
-        rows = normalise_rows(image[known])
-        fresh = RunningMeans()
-        self.running.remember(*fresh.with_batch(rows, label[known].long(), num_classes))
+        rows, targets = normalise_rows(image[known]), label[known].long()
+        means, shown = class_means(rows, targets, num_classes)
+        spread = processes_of_torch() if self.gather else ALONE
+        everyone = added(shown, spread)
+        total = added(means * shown.unsqueeze(1), spread)
+        self.running.remember(total / everyone.clamp_min(1).unsqueeze(1), everyone > 0)
 
     def extra_repr(self) -> str:
         """What it minimises, for printing."""
@@ -195,12 +212,12 @@ class NPTLoss(nn.Module):
 
 
 def _relative(
-    terms: dict[str, Term], cross_entropy: Tensor, parameters: Sequence[Tensor]
+    terms: dict[str, Term], cross_entropy: Tensor, parameters: Sequence[Tensor], spread: Spread
 ) -> dict[str, Term]:
     """Terms with values scaled so that a weight states a gradient's norm over cross-entropy's."""
     every = {"ce": (1.0, cross_entropy), **terms}
     each = term_gradients(every, parameters, apart=True)
-    norms = {name: norm(gradients) for name, gradients in each.items()}
+    norms = {name: norm(summed(gradients, spread)) for name, gradients in each.items()}
     return {
         name: (weight, relative_factor(norms["ce"], norms[name]) * value)
         for name, (weight, value) in terms.items()

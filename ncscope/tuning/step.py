@@ -69,6 +69,7 @@ def new_loss(setting: Setting) -> NPTLoss:
         num_classes=len(setting.classnames),
         anchor=setting.frozen.anchor,
         class_counts=setting.counts,
+        gather=False,  # `_together` has
     ).to(setting.counts.device)
 
 

@@ -71,6 +71,46 @@ def test_under_autocast_and_of_half_precision_features_terms_are_computed_in_sin
     torch.testing.assert_close(single, wanted, rtol=0, atol=1e-6)
 
 
+def test_a_plain_loop_under_autocast_trains_with_it_and_goes_on_from_a_state(tmp_path):
+    def begun():
+        torch.manual_seed(0)
+        model = torch.nn.ModuleDict({"tower": torch.nn.Linear(7, 7), "text": torch.nn.Linear(7, 4)})
+        npt = ncscope.NPTLoss(lcd_weight=0.5, mid_weight=0.5, mid_form="frobenius", centred=True)
+        return model, npt, torch.optim.SGD(model.parameters(), lr=0.5)
+
+    def steps(model, npt, optimiser, numbers):
+        for number in numbers:
+            shown = torch.arange(number % 3, 12, 3)
+            with torch.autocast("cpu", dtype=torch.bfloat16):
+                image, text = model["tower"](IMAGE[shown].float() / 9), model["text"].weight
+                logits = torch.nn.functional.linear(image, text)
+                loss = torch.nn.functional.cross_entropy(logits, LABELS[shown])
+                loss = loss + npt(image, LABELS[shown], text)
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+        return npt.terms["lcd"], npt.terms["mid"]
+
+    def whole(model, npt):
+        with torch.no_grad():
+            npt.eval()(model["tower"](IMAGE.float() / 9), LABELS, model["text"].weight)
+        npt.train()
+        return float(npt.terms["lcd"] + npt.terms["mid"])
+
+    model, npt, optimiser = begun()
+    before = whole(model, npt)
+    steps(model, npt, optimiser, range(10))
+    parts = (model, npt, optimiser)
+    torch.save([part.state_dict() for part in parts], tmp_path / "state")
+    last = steps(model, npt, optimiser, range(10, 20))
+    assert whole(model, npt) < 0.8 * before
+    again = begun()
+    states = torch.load(tmp_path / "state", weights_only=True)
+    for part, state in zip(again, states, strict=True):
+        part.load_state_dict(state)
+    assert steps(*again, range(10, 20)) == last
+
+
 def test_unlabelled_images_are_ignored_with_their_text():
     npt = ncscope.NPTLoss(lcd_weight=1.0, mid_weight=1.0, centred=True)
     every = rows.texts_of(IMAGE, TEXT)

@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from ncscope import metrics
 from ncscope.diagnosis.measure import measure as report
 from ncscope.features.bundle import Features
+from ncscope.features.processes import ALONE
 from ncscope.tuning.npt import NPTLoss
 from ncscope.tuning.objective import Objective
 from ncscope.tuning.step import new_loss, step_gradients
@@ -46,6 +47,11 @@ for accumulate in (1, 2):
         value, gradients = test_same_measure.stepped(case, accumulate=accumulate, spread=spread)
         found |= {f"{accumulate} {i} value": value}
         found |= {f"{accumulate} {i} {n}": g for n, g in zip(("image", "text"), gradients)}
+for i, case in enumerate(rows.CASES):
+    for relative in (False, True):
+        value, gradients = test_same_measure.in_a_trainer(case, spread=spread, relative=relative)
+        found |= {f"DDP {relative} {i} value": value}
+        found |= {f"DDP {relative} {i} {n}": g for n, g in zip(("image", "text"), gradients)}
 if spread.first:
     save_file(found, sys.argv[1])
 dist.destroy_process_group()
@@ -72,6 +78,44 @@ def measured(case, tables=None):
     return value.detach(), list(gradients)
 
 
+class Towers(torch.nn.Module):
+    """Somebody's model: a table of rows for images and for text."""
+
+    def __init__(self, image, text):
+        super().__init__()
+        self.image, self.text = torch.nn.Parameter(image), torch.nn.Parameter(text)
+
+    def forward(self, shown, by_image):
+        image, text = self.image[shown], 1 * self.text  # a result, not the parameter itself
+        return image, rows.texts_of(image, text) if by_image else text
+
+
+def in_a_trainer(case, *, spread=ALONE, relative=False):
+    """The public loss and its gradients in a plain loop, under DistributedDataParallel if spread.
+
+    The processes have shares of 5 and of all other images.
+    """
+    towers, labels = Towers(*rows.tables(case.counts)), rows.labels_of(case.counts)
+    model = towers
+    if spread.world > 1:
+        model = torch.nn.parallel.DistributedDataParallel(towers, find_unused_parameters=True)
+    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(4))
+    shown = order.tensor_split([5])[spread.rank] if spread.world > 1 else order
+    image, text = model(shown, case.by_image)
+    weights = {f"{case.term}_weight": 1.0, f"{case.term}_form": case.form}
+    npt = NPTLoss(centred=case.centred, num_classes=4, relative=relative, **weights)
+    more = {}
+    if relative:  # the square of all rows; of images a mean over processes of unequal shares
+        near = image.square().sum() * spread.world
+        near = near + text.square().sum() * (spread.world if case.by_image else 1)
+        more = {"cross_entropy": near, "parameters": list(towers.parameters())}
+    loss = npt(image, labels[shown], text, **more)
+    loss.backward()
+    sides = (towers.image, towers.text)
+    found = [torch.zeros_like(side) if side.grad is None else side.grad for side in sides]
+    return loss.detach() if relative else npt.terms[case.term], found
+
+
 def assert_same(found, wanted, atol=1e-12):
     torch.testing.assert_close(found[0], wanted[0], rtol=0, atol=atol)
     for a, b in zip(found[1], wanted[1], strict=True):
@@ -85,9 +129,13 @@ def test_the_loss_of_all_images_and_its_gradient_are_the_measures(case, accumula
 
 
 @every_case
-def test_in_single_precision_too(case):
+@pytest.mark.parametrize("accumulate", [1, 5])
+def test_in_single_precision_too_even_against_the_measures_in_double(case, accumulate):
     tables = [side.float() for side in rows.tables(case.counts)]
-    assert_same(stepped(case, tables), measured(case, tables), atol=2e-6)
+    value, gradients = stepped(case, tables, accumulate=accumulate)
+    found = value.double(), [gradient.double() for gradient in gradients]
+    assert value.dtype == torch.float32
+    assert_same(found, measured(case, [side.double() for side in tables]), atol=1e-6)
 
 
 @pytest.fixture(scope="module")
@@ -115,6 +163,17 @@ def test_over_two_processes_too(case, accumulate, of_two_processes):
         for name in ("value", "image", "text")
     )
     assert_same((value, [image, text]), measured(case))
+
+
+@every_case
+def test_in_a_trainer_of_ones_own_under_distributed_data_parallel_too(case, of_two_processes):
+    for relative in (False, True):
+        place = f"DDP {relative} {CASES.index(case)}"
+        value, image, text = (of_two_processes[f"{place} {n}"] for n in ("value", "image", "text"))
+        alone = in_a_trainer(case, relative=relative)
+        assert_same((value, [image, text]), alone, atol=1e-12 if not relative else 1e-10)
+        if not relative:
+            assert_same(alone, measured(case))
 
 
 @every_case
