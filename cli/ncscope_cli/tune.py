@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ncscope.tuning.recipe import METHODS, taken
+from ncscope.tuning.recipe import ALL_METHODS, METHODS, ONLY_ON_FEATURES, taken
 from ncscope.tuning.recipe_table import help_table
 from ncscope_cli import options
 from ncscope_cli.terminal import answer, say
@@ -24,7 +24,9 @@ def tune(
     method: Annotated[
         str,
         typer.Argument(
-            metavar="METHOD", help=f"{', '.join(METHODS)}; or a checkpoint to go on from."
+            metavar="METHOD",
+            help=f"{', '.join(METHODS)}; or a checkpoint to go on from. "
+            f"Of features only: {', '.join(ONLY_ON_FEATURES)}.",
         ),
     ],
     data: options.RequiredData,
@@ -94,6 +96,9 @@ def tune(
     residual_scale: Annotated[float | None, typer.Option(help="Of TaskRes.")] = None,
     adapter_ratio: Annotated[
         float | None, typer.Option(help="The adapter's share in CLIP-Adapter's mixture.")
+    ] = None,
+    rank: Annotated[
+        int | None, typer.Option(min=1, help="Of the change that shared-text makes.")
     ] = None,
     loss: Annotated[
         str, typer.Option(metavar="ce|balanced|logit-adjusted|balanced-softmax")
@@ -174,7 +179,7 @@ def tune(
     """Train a prompt learner on few shots; test base and new classes before and after."""
     import ncscope  # here, so that --help does not wait for torch
 
-    if not quiet and method in METHODS and os.environ.get("RANK", "0") == "0":
+    if not quiet and method in ALL_METHODS and os.environ.get("RANK", "0") == "0":
         found = taken(method, recipe)
         say(f"recipe {found.name}: {found.source}")
     with tune_progress(quiet=quiet) as listener:
@@ -209,6 +214,7 @@ def tune(
             gpa_std=gpa_std,
             residual_scale=residual_scale,
             adapter_ratio=adapter_ratio,
+            rank=rank,
             loss=loss,
             adjustment=adjustment,
             sampler=sampler,

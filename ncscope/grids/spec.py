@@ -31,7 +31,7 @@ from typing import Any
 
 from ncscope.errors import DataError
 from ncscope.opening import is_there, read_text
-from ncscope.tuning.recipe import METHODS, RECIPES
+from ncscope.tuning.recipe import ALL_METHODS, RECIPES
 
 Option = str | int | float | bool | list[str]
 # The options of `ncscope tune` that decide its result, and what they take.
@@ -47,13 +47,13 @@ OPTIONS: dict[str, type] = {
     "test_part": str, "anchor": str, "cpt_clusters": int, "few_shot": str,
     "prograd_lambda": float, "knowledge_weight": float, "scl_text": float, "scl_image": float,
     "scl_logits": float, "gpa_mean": float, "gpa_std": float, "residual_scale": float,
-    "adapter_ratio": float,
+    "adapter_ratio": float, "rank": int,
 }  # fmt: skip
 FOLDER = Path(__file__).with_name("specs")
 _OF_TABLES = ("weights", "variants")
 _KINDS = {str: "a text", int: "a whole number", float: "a number", bool: "true or false",
           list: "a list of texts"}  # fmt: skip
-_FROM_1 = ("epochs", "accumulate", "ctx", "ctx_vision", "depth", "cpt_clusters")
+_FROM_1 = ("epochs", "accumulate", "ctx", "ctx_vision", "depth", "rank", "cpt_clusters")
 _FROM_0 = (
     "shots", "batch_size", "eval_every", "log_every", "workers", "lcd_weight", "mid_weight",
     "prograd_lambda", "knowledge_weight", "scl_text", "scl_image", "scl_logits", "gpa_mean",
@@ -267,8 +267,8 @@ def _wanted(key: str, value: Option) -> str:
         return "a number of 1 or more, or online"
     if key == "recipe" and value not in RECIPES:
         return f"one of {', '.join(RECIPES)}"
-    if key == "method" and value not in METHODS and not is_there(str(value)):
-        return f"one of {', '.join(METHODS)}, or a checkpoint"
+    if key == "method" and value not in ALL_METHODS and not is_there(str(value)):
+        return f"one of {', '.join(ALL_METHODS)}, or a checkpoint"
     if isinstance(value, str | list):
         return ""
     if isinstance(value, float) and not math.isfinite(value):

@@ -42,8 +42,12 @@ class _Start:
 
     def __init__(self, backbone: Backbone, recipe: Recipe, *, num_classes: int, seed: int) -> None:
         self.backbone, self.recipe, self.num_classes = backbone, recipe, num_classes
-        self.width = int(text_tower(backbone.model).positions.shape[1])
         self._generator = torch.Generator().manual_seed(seed)
+
+    @property
+    def width(self) -> int:
+        """W."""
+        return int(text_tower(self.backbone.model).positions.shape[1])
 
     def normal(self, *shape: int) -> Tensor:
         """Prompts drawn at random."""

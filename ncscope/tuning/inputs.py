@@ -17,6 +17,7 @@ from ncscope.data.images import ImageSet
 from ncscope.errors import DataError
 from ncscope.features.cache import cache_path, keep, read_cached
 from ncscope.features.forward import ImageFeatures, encode_images
+from ncscope.features.parts import stored_rows
 from ncscope.features.processes import ALONE, Spread, from_one, own_parts, put_together
 from ncscope.tuning.augment import PixelSource, Views, stacked
 
@@ -208,6 +209,9 @@ def cached_image_features(
     Raises:
         DataError: an unreadable image.
     """
+    rows = stored_rows(images)
+    if rows is not None:
+        return ImageFeatures(rows, torch.arange(len(rows)))
     path = cache and cache_path(cache, model=backbone.image_digest, images=images.digest)
     found = read_cached(path, num_images=len(images)) if path else None
     if found is not None and len(found.kept) < len(images):

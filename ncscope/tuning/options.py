@@ -53,6 +53,7 @@ class TuneOptions:
     gpa_std: float | None = None
     residual_scale: float | None = None
     adapter_ratio: float | None = None
+    rank: int | None = None
     loss: str = "ce"
     adjustment: float = 1.0
     sampler: str = "plain"
@@ -75,7 +76,7 @@ class TuneOptions:
     def __post_init__(self) -> None:
         if self.split not in ("base", "new", "all"):
             raise DataError(f"`split` is {self.split!r}; expected base, new or all")
-        for name in ("epochs", "accumulate", "ctx", "ctx_vision", "depth", "cpt_clusters"):
+        for name in ("epochs", "accumulate", "ctx", "ctx_vision", "depth", "rank", "cpt_clusters"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise DataError(f"`{name}` is {value}; expected 1 or more")
@@ -100,7 +101,13 @@ class TuneOptions:
 
     def _check_weights(self) -> None:
         for name, value in self.of_method.items():
-            if not isinstance(value, float | int) or name in ("ctx", "ctx_vision", "depth", "csc"):
+            if not isinstance(value, float | int) or name in (
+                "ctx",
+                "ctx_vision",
+                "depth",
+                "csc",
+                "rank",
+            ):
                 continue
             least, most = _RANGES.get(name, (0.0, float("inf")))
             if (

@@ -7,11 +7,12 @@ import torch
 from torch import Tensor
 
 import ncscope.metrics as metrics
-from ncscope.clip.backbone import Backbone
+from ncscope.clip.backbone import Backbone, choose_device
 from ncscope.clip.prompts import DEFAULT_TEMPLATE
 from ncscope.data.draw import Draw
 from ncscope.data.images import ImageSet
 from ncscope.errors import BackboneError, DataError
+from ncscope.features.parts import holds_features, read_parts
 from ncscope.features.processes import Spread, own_device
 from ncscope.features.sources import (
     default_templates,
@@ -20,15 +21,26 @@ from ncscope.features.sources import (
     open_backbone,
     toy_defaults,
 )
+from ncscope.features.space import AS_NAMED, FeatureSpace, feature_space
 from ncscope.tuning.data import Machine, Parts, draw_and_test, open_tests
 from ncscope.tuning.evaluate import TestSplit
 from ncscope.tuning.initial import depth_limit
 from ncscope.tuning.inputs import FeatureInputs, PixelInputs, feature_inputs, pixel_inputs
 from ncscope.tuning.losses import WITH_FROZEN_IMAGES, WITH_FROZEN_TEXT
 from ncscope.tuning.options import TuneOptions
-from ncscope.tuning.recipe import METHODS, RECIPES, WEIGHED_BY, Taken, check_applies, taken
+from ncscope.tuning.recipe import (
+    ALL_METHODS,
+    METHODS,
+    ON_FEATURES,
+    ONLY_ON_FEATURES,
+    RECIPES,
+    WEIGHED_BY,
+    Taken,
+    check_applies,
+    taken,
+)
 from ncscope.tuning.step import Frozen, Setting
-from ncscope.tuning.trainee import Trainee, loaded_trainee, new_trainee
+from ncscope.tuning.trainee import Trainee, loaded_trainee, new_head, new_trainee
 from ncscope.tuning.values import Recipe
 from ncscope.tuning.wording import Wording, frozen_text, wording_of
 from ncscope.zoo.settings import LearnerOptions
@@ -69,9 +81,15 @@ def make_plan(
     Raises:
         BackboneError, CheckpointError, DataError: whatever is named does not exist or fit.
     """
-    draw, test = draw_and_test(options, given or {})
+    stored = read_parts(options.data) if holds_features(options.data) and not given else None
+    check_kind(options, machine, on_features=stored is not None)
+    draw, test = draw_and_test(options, (given or {}) if stored is None else stored.parts)
     names = draw.images.classnames
-    backbone, template = _backbone(options, machine, spread)
+    if stored is None:
+        backbone, template = _backbone(options, machine, spread)
+    else:
+        place = choose_device(own_device(machine.device, spread))
+        backbone, template = feature_space(options.data, stored, device=place), AS_NAMED
     found = _Found(options, machine, draw, backbone, template)
     trainee, recipe, wording, known = found.trainee(learner)
     frozen_tower = trainee.learner().from_backbone is not None
@@ -94,7 +112,38 @@ def make_plan(
     tests = open_tests(test, options, backbone, machine, frozen=frozen_tower, spread=spread)
     kept = [s for s in tests if trainee.takes_new_classes or s.images.classnames == names]
     notes = (*known.notes, *_own_notes(options, machine, recipe, draw, known))
+    if stored is not None:
+        notes = (*backbone.description["warnings"], *notes)
     return Plan(setting, recipe, draw, tuple(kept), template, backbone, known.name, notes)
+
+
+def check_kind(options: TuneOptions, machine: Machine, *, on_features: bool) -> None:
+    """Refuse a method that needs pictures where there are features, and the other way round.
+
+    Raises:
+        DataError: names what would do; or an option that nothing is done by.
+    """
+    method = options.method
+    if not on_features:
+        if method in ONLY_ON_FEATURES:
+            raise DataError(
+                f"{method} is trained on features, and `data` is {options.data!r}; expected a "
+                f"feature file with image_train, label_train, image_test, label_test and text"
+            )
+        return
+    if method not in ON_FEATURES:
+        raise DataError(
+            f"{method} needs the towers, and `data` is {options.data!r}, features of images; "
+            f"expected one of {', '.join(ON_FEATURES)}, or images as data"
+        )
+    said = {
+        "backbone": str(machine.backbone) != "auto", "pretrained": machine.pretrained is not None,
+        "template": machine.template is not None, "compile": machine.compiled,
+        "few_shot": options.few_shot is not None, "views": options.views not in (None, 1, "1"),
+    }  # fmt: skip
+    for name in said:
+        if said[name]:
+            raise DataError(f"`{name}` has no effect on features, of which `data` is a file")
 
 
 def _backbone(options: TuneOptions, machine: Machine, spread: Spread) -> tuple[Backbone, str]:
@@ -132,7 +181,7 @@ class _Found:
     def trainee(self, learner: LearnerOptions) -> tuple[Trainee, Recipe, Wording, Taken]:
         """The trainee, its recipe, what its authors write, and the published recipe taken."""
         options, backbone, names = self.options, self.backbone, self.draw.images.classnames
-        if options.method not in METHODS:
+        if options.method not in ALL_METHODS:
             trainee = loaded_trainee(
                 options.method, backbone, names, options=learner, template=self.template
             )
@@ -143,6 +192,12 @@ class _Found:
         method = options.method
         known, wording = self._taken(method), self._wording(method)
         recipe = known.recipe
+        if isinstance(backbone, FeatureSpace):
+            recipe = replace(recipe, views=1)
+        if method in ONLY_ON_FEATURES:
+            recipe = options.over(recipe)
+            head = new_head(method, backbone, self.draw.images, recipe=recipe, seed=options.seed)
+            return head, recipe, wording, known
         if recipe.ctx_pad and wording.init is not None:
             recipe = replace(recipe, ctx_init=wording.init)
         recipe = options.over(recipe)
@@ -154,7 +209,8 @@ class _Found:
 
     def _taken(self, method: str) -> Taken:
         options = self.options
-        limit = depth_limit(self.backbone) if options.method in METHODS else None
+        towers = options.method in METHODS and not isinstance(self.backbone, FeatureSpace)
+        limit = depth_limit(self.backbone) if towers else None
         return taken(
             method, options.recipe,
             data_name=name_of_data(options.data), shots=self.draw.shots, depth_limit=limit,
@@ -162,7 +218,8 @@ class _Found:
 
     def _wording(self, method: str) -> Wording:
         options = self.options
-        own = self.machine.template is not None or is_toy(options.data) or options.recipe == "toy"
+        own = self.template == AS_NAMED or self.machine.template is not None
+        own = own or is_toy(options.data) or options.recipe == "toy"
         return wording_of(
             method, data_name=name_of_data(options.data), template=self.template, given=own
         )
@@ -177,6 +234,11 @@ def _own_notes(
         return notes
     if machine.template is not None:
         notes.append(f"--template {machine.template!r} is taken for the authors' frozen prompts")
+    elif holds_features(options.data):
+        if known.recipe.views != 1:
+            notes.append(
+                "features are of one view of each image; the authors crop anew in every epoch"
+            )
     elif name_of_data(options.data) is None and options.method in _BY_DATA:
         notes.append(
             f"{draw.images.name} is no data set that {options.method}'s authors have prompts for: "

@@ -13,6 +13,7 @@ from ncscope.tuning.values import Recipe
 
 BASE_TO_NEW, FEW_SHOT, CROSS = "base-to-new", "few-shot", "cross-data-set"
 _WORDLESS = {"ctx": 0, "ctx_init": None}
+_STORED = {**_WORDLESS, "views": 1, "drop_last": False}
 
 
 @dataclass(frozen=True)
@@ -201,5 +202,13 @@ PUBLISHED_RECIPES: dict[str, Published] = {
         "clip-adapter", (), Recipe(1e-5, 32, 200, **_WORDLESS),
         "none: gaopengcuhk/CLIP-Adapter holds clip_adapter.py (the mixture's 0.2) and no "
         "configuration; these values are this project's",
+    ),
+    "linear-probe-ours": Published(
+        "linear-probe", (), Recipe(0.001, 256, 50, "adam", **_STORED),
+        "none: cosines with directions begun at class means; these values are this project's",
+    ),
+    "shared-text-ours": Published(
+        "shared-text", (), Recipe(0.001, 256, 50, "adam", **_STORED),
+        "none: the method and these values are this project's",
     ),
 }  # fmt: skip

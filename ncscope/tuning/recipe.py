@@ -35,6 +35,7 @@ TAKEN_BY: dict[str, tuple[str, ...]] = {
     "class_token_position": _WRITTEN,
     "residual_scale": ("taskres",),
     "adapter_ratio": ("clip-adapter",),
+    "rank": ("shared-text",),
 }
 # Options of what a method adds to cross-entropy, or of how its epochs are averaged
 WEIGHED_BY: dict[str, tuple[str, ...]] = {
@@ -60,6 +61,8 @@ _AUTHORS = {
     "tcp": "tcp-b2n",
     "taskres": "taskres-fewshot",
     "clip-adapter": "clip-adapter-ours",
+    "linear-probe": "linear-probe-ours",
+    "shared-text": "shared-text-ours",
 }
 _FEW_SHOT = {
     **_AUTHORS,
@@ -78,7 +81,11 @@ _CROSS = {
 }
 IN_FORCE = {"authors": _AUTHORS, "authors-fewshot": _FEW_SHOT, "authors-cross": _CROSS}
 MEANT = {"authors": BASE_TO_NEW, "authors-fewshot": FEW_SHOT, "authors-cross": CROSS}
-METHODS = tuple(_AUTHORS)
+# Methods that work behind the towers: on features that are stored, and some of them on those only
+ONLY_ON_FEATURES = ("linear-probe", "shared-text")
+ON_FEATURES = ("taskres", "clip-adapter", *ONLY_ON_FEATURES)
+METHODS = tuple(method for method in _AUTHORS if method not in ONLY_ON_FEATURES)  # on pictures
+ALL_METHODS = tuple(_AUTHORS)
 AUTHORS = {method: PUBLISHED_RECIPES[name].recipe for method, name in _AUTHORS.items()}
 
 # Measured on the toy's tuning images: its camera shift takes larger steps than CLIP's domains do.
@@ -97,6 +104,8 @@ TOY: dict[str, Recipe] = {
     "tcp": replace(_FULL, lr=0.002, optimizer="adam"),
     "taskres": _TABLE,
     "clip-adapter": _TABLE,
+    "linear-probe": _TABLE,
+    "shared-text": _TABLE,
 }
 
 RECIPES: dict[str, dict[str, Recipe]] = {
@@ -149,8 +158,8 @@ def taken(
     depth_limit: int | None = None,
 ) -> Taken:
     """As `recipe_of`, with the recipe's own name and where it departs from what was asked for."""
-    if method not in METHODS:
-        raise DataError(f"`method` is {method!r}; expected one of {', '.join(METHODS)}")
+    if method not in ALL_METHODS:
+        raise DataError(f"`method` is {method!r}; expected one of {', '.join(ALL_METHODS)}")
     if name not in RECIPES:
         raise DataError(f"`recipe` is {name!r}; expected one of {', '.join(RECIPES)}")
     if method not in RECIPES[name]:
@@ -213,7 +222,7 @@ def check_applies(method: str, said: Mapping[str, object]) -> None:
         value = said.get(name)
         if value is None or value is False or method in methods:  # a weight of 0 is said
             continue
-        if method in METHODS:
+        if method in ALL_METHODS:
             raise DataError(f"`{name}` has no effect on {method}; it is for {', '.join(methods)}")
         if name in TAKEN_BY:
             raise DataError(

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ncscope.tuning.published import PUBLISHED_RECIPES, Published
-from ncscope.tuning.recipe import IN_FORCE, MEANT, METHODS
+from ncscope.tuning.recipe import ALL_METHODS, IN_FORCE, MEANT
 
 _SHORT = {
     "lr": "lr", "batch_size": "batch", "epochs": "epochs", "optimizer": "optimizer", "ctx": "ctx",
@@ -22,6 +22,7 @@ _OWN: dict[str, tuple[str, ...]] = {
     "promptsrc": ("scl_text", "scl_image", "scl_logits", "gpa_mean", "gpa_std"),
     "taskres": ("adam_eps", "residual_scale"),
     "clip-adapter": ("adapter_ratio",),
+    "shared-text": ("rank",),
 }
 
 
@@ -41,7 +42,7 @@ def help_table() -> str:
 
 def document() -> str:
     """Markdown: for every method a table of values, a column a recipe, with sources below."""
-    return "\n\n".join(_method(method) for method in METHODS)
+    return "\n\n".join(_method(method) for method in ALL_METHODS)
 
 
 def _method(method: str) -> str:
@@ -87,7 +88,8 @@ def _begins(found: Published) -> str:
         return "zeros, then the words of its own template"
     if found.recipe.words:
         return f'"{" ".join(found.recipe.words)}"'
-    return "zero" if found.method == "taskres" else "at random"
+    known = {"taskres": "zero", "shared-text": "no change", "linear-probe": "class means"}
+    return known.get(found.method, "at random")
 
 
 def _shown(value: Any) -> str:

@@ -12,6 +12,8 @@ from ncscope.clip.prompts import ZeroShot
 from ncscope.diagnosis.measure import Run, measure
 from ncscope.diagnosis.outcome import SETTINGS
 from ncscope.features.bundle import Features
+from ncscope.features.parts import stored_rows
+from ncscope.features.space import FeatureSpace
 from ncscope.tuning.evaluate import Pair, TestSplit, split_features
 from ncscope.tuning.losses import logits_of
 from ncscope.tuning.options import TuneOptions
@@ -72,7 +74,9 @@ def _measured(
 ) -> Measured:
     image, text = pair
     names = split.images.classnames
-    frozen = ZeroShot(plan.backbone, (split.template or plan.template,)).text_features(names)
+    frozen = None
+    if not isinstance(plan.backbone, FeatureSpace) or plan.backbone.rows is not None:
+        frozen = ZeroShot(plan.backbone, (split.template or plan.template,)).text_features(names)
     description = dict(learner.description)
     features = Features(
         image=image.cpu(),
@@ -80,7 +84,7 @@ def _measured(
         text=text.cpu(),
         classnames=names,
         logit_scale=learner.logit_scale.detach().cpu(),
-        text_frozen=frozen.cpu(),
+        text_frozen=None if frozen is None else frozen.cpu(),
         provenance={
             "source": f"{plan.setting.trainee.method}, {stage} training",
             "data": split.images.name,
@@ -91,7 +95,7 @@ def _measured(
             "content": {"images": split.images.digest},
             "versions": {"ncscope": __version__, "torch": torch.__version__},
         },
-        preview=split.images.load,
+        preview=None if stored_rows(split.images) is not None else split.images.load,
     )
     trained_here = names == plan.setting.classnames
     counts = list(plan.draw.counts) if trained_here else None

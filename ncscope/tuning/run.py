@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ncscope.features.bundle import Features
+from ncscope.features.bundle import Features, write_features
 from ncscope.features.sources import name_of_data
+from ncscope.features.space import FeatureSpace
 from ncscope.page.report import Report
 from ncscope.tuning.data import Machine, target_splits
 from ncscope.tuning.evaluate import TestSplit
@@ -19,6 +20,7 @@ from ncscope.tuning.record import Measured, data_warnings, measure_splits, tune_
 from ncscope.tuning.save import write_checkpoint, write_dassl_log
 from ncscope.tuning.state import Listener, Run, check_resumable
 from ncscope.tuning.train import Trained
+from ncscope.tuning.trainee import PUBLISHED
 from ncscope.writing import write_text
 from ncscope.zoo.learners.learner import Learner
 
@@ -193,8 +195,20 @@ def _write(
     tuned: Tuned, started: Started, after: Sequence[Measured], folder: Path, *, epochs: int
 ) -> None:
     """metrics.json last: where it is, the run is complete."""
-    plan, chosen, trainee = started.plan, started.chosen, started.plan.setting.trainee
+    plan, trainee = started.plan, started.plan.setting.trainee
     write_checkpoint(trainee, folder)
+    if isinstance(plan.backbone, FeatureSpace):
+        for name, features in tuned.features.items():
+            write_features(features, folder / f"features-{name.rpartition(' ')[2]}.npz")
+    if trainee.method in PUBLISHED:
+        _write_log(started, after, folder, epochs=epochs)
+    body = {"format": 1, "runs": tuned.report.records, "tune": tuned.record}
+    _write_json(body, folder / "metrics.json")
+
+
+def _write_log(started: Started, after: Sequence[Measured], folder: Path, *, epochs: int) -> None:
+    """The log that readers of the authors' runs look for."""
+    plan, chosen, trainee = started.plan, started.chosen, started.plan.setting.trainee
     own = next(m for m in after if m.split.images.classnames == plan.setting.classnames)
     write_dassl_log(
         trainee,
@@ -207,8 +221,6 @@ def _write(
         epochs=epochs,
         correct=own.correct,
     )
-    body = {"format": 1, "runs": tuned.report.records, "tune": tuned.record}
-    _write_json(body, folder / "metrics.json")
 
 
 def _write_json(value: Any, path: Path) -> None:

@@ -16,7 +16,10 @@ from torch import Tensor
 from ncscope.checkpoint.methods import plain_method
 from ncscope.clip.backbone import Backbone
 from ncscope.clip.prompts import DEFAULT_TEMPLATE
+from ncscope.data.images import ImageSet
 from ncscope.errors import CheckpointError, DataError
+from ncscope.features.space import AS_NAMED
+from ncscope.tuning.heads import LOADERS, NAMES, initial_head
 from ncscope.tuning.initial import initial_tensors
 from ncscope.tuning.recipe import METHODS
 from ncscope.tuning.values import Recipe
@@ -66,13 +69,16 @@ class Trainee:
     def learner(self) -> Learner:
         """The learner of the present values; gradients flow through its features to `trained`."""
         tensors = {**self.fixed, **self.trained}
-        return LEARNERS[PUBLISHED[self.method]](tensors, self.backbone, self.settings)
+        load = LOADERS.get(self.method) or LEARNERS[PUBLISHED[self.method]]
+        return load(tensors, self.backbone, self.settings)
 
     @property
     def takes_new_classes(self) -> bool:
         """Whether it has text features for classes that it was not trained on."""
         context = self.trained.get("ctx")
-        return self.method != "taskres" and (context is None or context.ndim == 2)
+        if self.method in ("taskres", "linear-probe"):
+            return False
+        return context is None or context.ndim == 2
 
 
 def new_trainee(
@@ -118,6 +124,20 @@ def new_trainee(
         fixed=fixed,
         recipe=recipe,
     )
+
+
+def new_head(
+    method: str, backbone: Backbone, images: ImageSet, *, recipe: Recipe, seed: int = 1
+) -> Trainee:
+    """A method of `ncscope.tuning.heads` at the beginning of its training on stored features."""
+    settings = Settings(
+        where=f"{method} in training",
+        method=NAMES[method],
+        classnames=images.classnames,
+        templates=(AS_NAMED,),
+    )
+    begun = initial_head(method, backbone, images, recipe=recipe, seed=seed)
+    return Trainee(method, backbone, settings, _as_leaves(begun, backbone.device), recipe=recipe)
 
 
 def _fixed_words(method: str, backbone: Backbone, recipe: Recipe) -> str:

@@ -52,6 +52,7 @@ def tune(
     gpa_std: float | None = None,
     residual_scale: float | None = None,
     adapter_ratio: float | None = None,
+    rank: int | None = None,
     loss: str = "ce",
     adjustment: float = 1.0,
     sampler: str = "plain",
@@ -106,7 +107,7 @@ def tune(
             for the embedded toy. What is None below takes the recipe's value.
         epochs, batch_size, lr, optimizer, views, ctx, ctx_vision, ctx_init, depth, csc,
             class_token_position, prograd_lambda, knowledge_weight, scl_text, scl_image,
-            scl_logits, gpa_mean, gpa_std, residual_scale, adapter_ratio: see
+            scl_logits, gpa_mean, gpa_std, residual_scale, adapter_ratio, rank: see
             `ncscope.tuning.values.Recipe`.
         loss, adjustment: see `ncscope.tuning.losses`; sampler: `plain` or `balanced`.
         regulariser, lcd_weight, lcd_form, mid_weight, mid_form, centred, relative_weights,
@@ -159,6 +160,7 @@ def tune(
         gpa_std=gpa_std,
         residual_scale=residual_scale,
         adapter_ratio=adapter_ratio,
+        rank=rank,
         loss=loss,
         adjustment=adjustment,
         sampler=sampler,

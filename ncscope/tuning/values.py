@@ -22,7 +22,7 @@ class Recipe:
     states of PromptSRC's epochs, and `scl_text`, `scl_image`, `scl_logits`, the weights of what it
     adds; `knowledge_weight` of KgCoOp and TCP; `prograd_lambda`, the share of the opposing gradient
     that ProGrad takes out; `residual_scale` of TaskRes; `adapter_ratio`, the adapter's share of
-    CLIP-Adapter's mixture.
+    CLIP-Adapter's mixture; `rank` of the change that `shared-text` makes.
     """
 
     lr: float
@@ -52,6 +52,7 @@ class Recipe:
     prograd_lambda: float = 1.0
     residual_scale: float = 0.5
     adapter_ratio: float = 0.2
+    rank: int = 8
 
     @property
     def words(self) -> list[str]:

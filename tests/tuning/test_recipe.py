@@ -78,6 +78,8 @@ PUBLISHED = {
     "promptsrc-cross": (0.0025, 4, 20, "sgd", 4, 4, 3, True),
     "taskres-fewshot": (0.002, 256, 200, "adam", 0, 0, 1, False),
     "clip-adapter-ours": (1e-5, 32, 200, "sgd", 0, 0, 1, False),
+    "linear-probe-ours": (0.001, 256, 50, "adam", 0, 0, 1, False),
+    "shared-text-ours": (0.001, 256, 50, "adam", 0, 0, 1, False),
 }
 
 

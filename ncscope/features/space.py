@@ -1,0 +1,89 @@
+"""The space that stored features lie in, in the place of the CLIP that made them.
+
+Methods behind the towers ask a backbone for two things: its width and multiplier, and the text
+features of class names. A file of features has both.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from ncscope.clip.backbone import Backbone, state_digest
+from ncscope.data.classes import folded
+from ncscope.errors import DataError
+from ncscope.features.parts import StoredParts
+
+AS_NAMED = "{}"  # the template by which a class is asked for: its own name
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureSpace(Backbone):
+    """A backbone without towers: texts are class names, which have a stored row each."""
+
+    rows: Tensor | None  # (C, D) on the device; None where the file has no text features
+    places: dict[str, int]
+    scale: Tensor
+
+    @property
+    def logit_scale(self) -> Tensor:
+        return self.scale
+
+    def encode_text(self, texts: Sequence[str]) -> Tensor:
+        """(B, D) of class names.
+
+        Raises:
+            DataError: the data hold no text features, or none for such a name.
+        """
+        name = self.description["name"]
+        if self.rows is None:
+            raise DataError(
+                f"{name}: no text features in it, which this method starts from; add `text` "
+                f"(C, D), or text=FILE; linear-probe needs none"
+            )
+        missing = [text for text in texts if folded(text) not in self.places]
+        if missing:
+            raise DataError(f"{name}: no text features for {missing[0]!r}")
+        return self.rows[[self.places[folded(text)] for text in texts]]
+
+
+def feature_space(data: str, stored: StoredParts, *, device: torch.device) -> FeatureSpace:
+    """The space of some stored features, on a device."""
+    places = {folded(name): k for k, name in enumerate(stored.classnames)}
+    scale = stored.logit_scale
+    notes = [] if scale is not None else ["no `logit_scale`: CLIP's 100 is taken"]
+    scale = torch.tensor(100.0) if scale is None else scale.float()
+    text = stored.text
+    kept = {} if text is None else {"text": text}
+    first = next(iter(stored.parts.values()))
+    width = int(first.load.table.shape[1])  # pyright: ignore[reportAttributeAccessIssue]
+    return FeatureSpace(
+        model=None,
+        preprocess=_no_picture,
+        tokenizer=_no_tokens,
+        width=width,
+        context_length=0,
+        image_size=0,
+        digest=state_digest(
+            {"classnames": list(stored.classnames), "logit_scale": float(scale)}, kept
+        ),
+        device=device,
+        precision="fp32",
+        description={
+            "name": f"features of {data}", "weights": "stored features", "preprocess": {},
+            "warnings": [*stored.warnings, *notes],
+        },
+        rows=None if text is None else text.to(device),
+        places=places,
+        scale=scale,
+    )  # fmt: skip
+
+
+def _no_picture(_image: Image.Image) -> Tensor:
+    raise DataError("stored features: no image tower is there to take a picture")
+
+
+def _no_tokens(_texts: list[str]) -> Tensor:
+    raise DataError("stored features: no text tower is there to take a prompt")
