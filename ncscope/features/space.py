@@ -14,7 +14,7 @@ from torch import Tensor
 from ncscope.clip.backbone import Backbone, state_digest
 from ncscope.data.classes import folded
 from ncscope.errors import DataError
-from ncscope.features.parts import StoredParts
+from ncscope.features.parts import StoredParts, stored_rows
 
 AS_NAMED = "{}"  # the template by which a class is asked for: its own name
 
@@ -57,13 +57,13 @@ def feature_space(data: str, stored: StoredParts, *, device: torch.device) -> Fe
     scale = torch.tensor(100.0) if scale is None else scale.float()
     text = stored.text
     kept = {} if text is None else {"text": text}
-    first = next(iter(stored.parts.values()))
-    width = int(first.load.table.shape[1])  # pyright: ignore[reportAttributeAccessIssue]
+    rows = stored_rows(next(iter(stored.parts.values())))
+    assert rows is not None
     return FeatureSpace(
         model=None,
         preprocess=_no_picture,
         tokenizer=_no_tokens,
-        width=width,
+        width=rows.shape[1],
         context_length=0,
         image_size=0,
         digest=state_digest(
