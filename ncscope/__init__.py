@@ -23,6 +23,7 @@ from ncscope.writing import __version__
 if TYPE_CHECKING:
     from ncscope import metrics, plots
     from ncscope.comparison.compare import Comparison, compare
+    from ncscope.diagnosis.interventions import Interventions, intervene
     from ncscope.diagnosis.measure import measure
     from ncscope.features.bundle import Features, read_features, write_features
     from ncscope.features.extract import extract
@@ -36,11 +37,13 @@ _HOMES = {
     "Comparison": "ncscope.comparison.compare",
     "NPTLoss": "ncscope.tuning.npt",
     "Features": "ncscope.features.bundle",
+    "Interventions": "ncscope.diagnosis.interventions",
     "Report": "ncscope.page.report",
     "Tuned": "ncscope.tuning.tune",
     "analyze": "ncscope.page.analyze",
     "compare": "ncscope.comparison.compare",
     "extract": "ncscope.features.extract",
+    "intervene": "ncscope.diagnosis.interventions",
     "measure": "ncscope.diagnosis.measure",
     "read_features": "ncscope.features.bundle",
     "sweep": "ncscope.grids.sweep",
@@ -55,6 +58,7 @@ __all__ = [
     "Comparison",
     "DataError",
     "Features",
+    "Interventions",
     "NPTLoss",
     "NcscopeError",
     "Report",
@@ -64,6 +68,7 @@ __all__ = [
     "analyze",
     "compare",
     "extract",
+    "intervene",
     "measure",
     "metrics",
     "plots",

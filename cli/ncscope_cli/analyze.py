@@ -1,9 +1,10 @@
 """`ncscope analyze`: every measure of one or several sources, side by side."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from ncscope.text import clean
 from ncscope_cli import options
@@ -11,10 +12,24 @@ from ncscope_cli.processes import processes
 from ncscope_cli.progress import progress_bar
 from ncscope_cli.terminal import answer, say
 
+HALF = "half"  # what --intervene without a file means
+_FEATURE_FILES = (".safetensors", ".npz")
+
 if TYPE_CHECKING:
     from ncscope.features.bundle import Features
     from ncscope.features.processes import Spread
     from ncscope.page.report import Report
+
+
+class FileOrNot(TyperCommand):
+    """A command whose --intervene may stand alone, or be followed by a feature file."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        said = []
+        for word, after in zip(args, [*args[1:], ""], strict=True):
+            alone = word == "--intervene" and not after.endswith(_FEATURE_FILES)
+            said.append(f"{word}={HALF}" if alone else word)
+        return super().parse_args(ctx, said)
 
 
 def analyze(
@@ -92,6 +107,16 @@ def analyze(
             metavar="png|svg|pdf", help="Also write every figure; needs ncscope[images], a browser."
         ),
     ] = None,
+    intervene: Annotated[
+        str | None,
+        typer.Option(
+            metavar="[FILE]",
+            help="Also move the features along each measure (close the gap, centre, nearest "
+            "simplex, text := image means, whiten) and judge accuracy and measures after it; "
+            "estimated on the images in FILE (.safetensors, .npz), else on half of each class's "
+            "images, and judged on the others.",
+        ),
+    ] = None,
     quiet: options.Quiet = False,
 ) -> None:
     """Measure neural collapse: a table on stdout, and metrics and a report in a folder.
@@ -158,6 +183,7 @@ def analyze(
             bootstrap=bootstrap,
             seed=0 if seed is None else seed,
             spread=spread,
+            intervene=False if intervene is None else intervene == HALF or intervene,
         )
         if not spread.first:
             return
@@ -168,11 +194,16 @@ def analyze(
 
 
 def _tell(report: "Report", written: list[Path], *, quiet: bool) -> None:
+    from ncscope.diagnosis.what_if import what_if
+
     answer(report.table())
     for run in report.runs:
         check = run.record["provenance"].get("self_check")
         if check and check["agrees"]:
             answer(clean(f"{run.record['source']}: {check['says']}"))
+    for run in report.runs:
+        for sentence in what_if(run.record):
+            answer(clean(f"{run.record['source']}: {sentence}"))
     for run in report.runs:
         for warning in run.record["warnings"]:
             say(f"{run.record['source']}: {warning}")

@@ -37,7 +37,7 @@ def _options(
 ) -> None: ...
 
 
-app.command("analyze")(analyze.analyze)
+app.command("analyze", cls=analyze.FileOrNot)(analyze.analyze)
 app.command("extract")(extract.extract)
 app.command("tune", epilog=tune.EPILOG)(tune.tune)
 app.command("export")(export.export)

@@ -114,6 +114,13 @@ def records_of(record: dict[str, Any]) -> Iterator[tuple[Any, ...]]:
     for group, values in record["groups"].items():
         for name, value in (values or {}).items():
             yield "group", group, name, value, None, None
+    for row in record.get("interventions", ()):
+        change = row.get("change", {})
+        name = f"{row['move']} {row['step']:g}"
+        yield "move", name, "accuracy", row["accuracy"], None, None
+        yield "move", name, "change", *(change.get(key) for key in ("value", "low", "high"))
+        for path in SUMMARY:
+            yield "move", name, path, value_at(row["summary"], path), None, None
     for row in record["per_class"]:
         for name, value in row.items():
             if name not in ("name", "nearest"):

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from ncscope.diagnosis.interventions import intervene as intervened
 from ncscope.diagnosis.measure import Run, measure
 from ncscope.diagnosis.training import read_training
 from ncscope.errors import DataError
@@ -25,6 +26,7 @@ def analyze(
     seed: int = 0,
     progress: Callable[[str], Any] | None = None,
     spread: Spread = ALONE,
+    intervene: bool | Features | str | Path = False,
 ) -> Report:
     """Measure one or several sources side by side.
 
@@ -34,6 +36,8 @@ def analyze(
         pairs: take image i and text i as a class of their own, whatever labels there are.
         normalise, train_counts, bootstrap, seed, spread: as for `measure`.
         progress: called with a line of text as each source is taken up.
+        intervene: also move the features along each measure and judge what that does; a training
+            file or its features to estimate the moves on, else half of each class's images.
 
     Raises:
         DataError: no source, or one that is no feature file and no `extract` was given.
@@ -41,6 +45,7 @@ def analyze(
     """
     if not sources:
         raise DataError("nothing to analyse: give a feature file or a source")
+    train = read_features(intervene) if isinstance(intervene, str | Path) else intervene
     runs = []
     for source in sources:
         if progress is not None and not isinstance(source, Features):
@@ -55,6 +60,8 @@ def analyze(
             seed=seed,
             spread=spread,
         )
+        if train is not False and spread.first:
+            run = _with_interventions(run, None if train is True else train, normalise, seed)
         runs.append(run if isinstance(source, Features) else _with_training(run, source))
     return Report(tuple(runs))
 
@@ -92,3 +99,18 @@ def _with_training(run: Run, source: str | Path) -> Run:
         return run
     warnings = [*run.record["warnings"], *training.notes]
     return replace(run, record={**run.record, "warnings": warnings}, training=training)
+
+
+def _with_interventions(run: Run, train: Features | None, normalise: bool, seed: int) -> Run:
+    """The run with what moving its features does; a run that cannot be moved says why."""
+    record = run.record
+    try:
+        found = intervened(run.features, train, seed=seed, normalise=normalise)
+    except DataError as error:
+        warnings = [*record["warnings"], f"interventions left out: {error}"]
+        return replace(run, record={**record, "interventions": [], "warnings": warnings})
+    notes = [f"interventions: {note}" for note in found.notes]
+    return replace(run, record={
+        **record, "interventions": found.rows, "warnings": [*record["warnings"], *notes],
+        "conventions": {**record["conventions"], "interventions": found.how},
+    })  # fmt: skip

@@ -91,6 +91,20 @@ def test_training_counts_form_groups(feature_file, tmp_path):
     assert groups["head"]["count_max"] == 16
 
 
+def test_moves_are_estimated_on_half_of_the_images_or_on_a_file(feature_file, tmp_path):
+    other = tmp_path / "train.npz"
+    stored = dict(np.load(feature_file))
+    np.savez(other, **stored | {"image": stored["image"] + 0.1})
+    for said, told in ([], "half of"), ([other], "a training file"):
+        words = ("analyze", "--intervene", *said, "--bootstrap", 0, "--no-html", "--out", tmp_path)
+        result = invoke(*words[:2], *said, *words[2 + len(said) :], "--quiet", "--", feature_file)
+        assert result.exit_code == 0, result.output
+        [run] = json.loads((tmp_path / "metrics.json").read_text())["runs"]
+        assert told in run["conventions"]["interventions"]["estimated_on"]
+        assert {row["step"] for row in run["interventions"]} == {0, 0.25, 0.5, 0.75, 1}
+        assert "Closing the modality gap" in result.stdout
+
+
 def test_a_run_without_out_is_wrong_usage(feature_file):
     assert invoke("analyze", feature_file).exit_code == 2
 
