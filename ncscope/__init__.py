@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ncscope.comparison.compare import Comparison, compare
     from ncscope.diagnosis.interventions import Interventions, intervene
     from ncscope.diagnosis.measure import measure
+    from ncscope.diagnosis.streaming import CollapseMetrics
     from ncscope.features.bundle import Features, read_features, write_features
     from ncscope.features.extract import extract
     from ncscope.grids.sweep import sweep
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from ncscope.tuning.tune import Tuned, tune
 
 _HOMES = {
+    "CollapseMetrics": "ncscope.diagnosis.streaming",
     "Comparison": "ncscope.comparison.compare",
     "NPTLoss": "ncscope.tuning.npt",
     "Features": "ncscope.features.bundle",
@@ -55,6 +57,7 @@ _MODULES = ("metrics", "plots")
 __all__ = [
     "BackboneError",
     "CheckpointError",
+    "CollapseMetrics",
     "Comparison",
     "DataError",
     "Features",

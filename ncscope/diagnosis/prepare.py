@@ -134,11 +134,11 @@ def _image(
             absent["image"] = "all labelled image features are zero vectors"
             return None, None
     counts = torch.bincount(label[label >= 0], minlength=features.num_classes)
-    _say_counts(counts, features, absent, notes)
+    say_counts(counts, features, absent, notes)
     return image, label
 
 
-def _say_counts(
+def say_counts(
     counts: Tensor, features: Features, absent: dict[str, str], notes: list[str]
 ) -> None:
     """Note classes (K,) of none or one image; the geometry of one class alone is absent."""

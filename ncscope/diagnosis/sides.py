@@ -14,6 +14,7 @@ from ncscope.diagnosis.prepare import Prepared
 from ncscope.diagnosis.sweeps import sweep
 from ncscope.features.processes import ALONE, Spread
 from ncscope.metrics import ClassMoments, SampleMeasures
+from ncscope.metrics.variability import whitening_if_any
 
 Numbers = dict[str, Tensor]
 FORMS = (("raw", False), ("centred", True))
@@ -54,13 +55,13 @@ def image_side(prepared: Prepared, spread: Spread = ALONE) -> ImageSide | None:
     )
     if prepared.per_image is not None:
         samples = _decided_by_image(moments, samples, prepared, prepared.per_image)
-    return ImageSide(_levelled(moments, samples), samples)
+    return ImageSide(_levelled(moments, samples.white.rank), samples)
 
 
-def _levelled(moments: ClassMoments, samples: SampleMeasures) -> ClassMoments:
-    """Moments whose class means are equal where they differ by rounding alone: a measure of what
-    lies between them would be one of the rounding."""
-    if samples.white.rank:
+def _levelled(moments: ClassMoments, rank: int) -> ClassMoments:
+    """Moments whose class means are equal where they differ by rounding alone, and so are of rank
+    0: a measure of what lies between them would be one of the rounding."""
+    if rank:
         return moments
     means = moments.means.clone()
     means[moments.present] = moments.global_mean
@@ -86,6 +87,20 @@ def numbers_of(prepared: Prepared, side: ImageSide | None) -> Iterator[Numbers]:
     assert prepared.image is not None
     assert prepared.label is not None
     yield {"uniformity/samples": sample_uniformity(prepared.image, prepared.label)}
+
+
+def numbers_of_moments(text: Tensor | None, moments: ClassMoments) -> Numbers:
+    """All that the moments of unit images tell, with (K, D) unit text rows or without.
+
+    It is what `numbers_of` gives, less what looks at single images: NC1, decisions, uniformity.
+    """
+    moments = _levelled(moments, whitening_if_any(moments).rank)
+    found = {} if text is None else text_numbers(text, None)
+    if len(moments.present) < 2:
+        return found
+    found |= _vector_numbers("image", moments.means[moments.present])
+    found["cdnv"] = metrics.cdnv(moments)
+    return found if text is None else found | pair_numbers(text[moments.present], moments)
 
 
 def text_numbers(text: Tensor, frozen: Tensor | None) -> Numbers:

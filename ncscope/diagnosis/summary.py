@@ -44,6 +44,7 @@ SUMMARY: dict[str, tuple[str, tuple[str, ...]]] = {
     "accuracy.class_mean": ("accuracy/class_mean", _PAIR),
     "accuracy.ece": ("accuracy/ece", _PAIR),
 }
+_OF_SAMPLES = ("nc1/default", "nc4")  # and the accuracies: of single images, not of class means
 
 
 @dataclass(frozen=True)
@@ -194,6 +195,8 @@ def _reason(name: str, value: float | None, sides: tuple[str, ...], prepared: Pr
         return "; ".join(missing)
     if "means" in prepared.absent and "image" in sides and not name.startswith("accuracy/"):
         return prepared.absent["means"]
+    if "samples" in prepared.absent and (name.startswith("accuracy/") or name in _OF_SAMPLES):
+        return prepared.absent["samples"]
     if name == "accuracy/ece":
         return "there is no logit scale"
     if name in ("nc1/default", "cdnv") and prepared.most_images < 2:
