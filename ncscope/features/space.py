@@ -26,6 +26,7 @@ class FeatureSpace(Backbone):
     rows: Tensor | None  # (C, D) on the device; None where the file has no text features
     places: dict[str, int]
     scale: Tensor
+    source: str  # of the features, for what is said of them
 
     @property
     def logit_scale(self) -> Tensor:
@@ -37,7 +38,7 @@ class FeatureSpace(Backbone):
         Raises:
             DataError: the data hold no text features, or none for such a name.
         """
-        name = self.description["name"]
+        name = f"features of {self.source}"
         if self.rows is None:
             raise DataError(
                 f"{name}: no text features in it, which this method starts from; add `text` "
@@ -72,12 +73,13 @@ def feature_space(data: str, stored: StoredParts, *, device: torch.device) -> Fe
         device=device,
         precision="fp32",
         description={
-            "name": f"features of {data}", "weights": "stored features", "preprocess": {},
+            "name": "stored features", "weights": data, "preprocess": {},
             "warnings": [*stored.warnings, *notes],
         },
         rows=None if text is None else text.to(device),
         places=places,
         scale=scale,
+        source=data,
     )  # fmt: skip
 
 

@@ -1,4 +1,5 @@
-"""Runs of a grid that train together, in one pass of the text tower, and the process for them.
+"""Runs of a grid that share a process: those that train together, in one pass of the text tower,
+and those on stored features, one after the other, each of which takes less time than a start.
 
 `python -m ncscope.grids.batch FOLDER STALE` takes a line of JSON a task on its input (names and
 options of the runs), answers each with a line of their states, and ends with its input. What
@@ -18,7 +19,7 @@ from ncscope.grids.children import end_with_sweep, terminated_as_interrupted
 from ncscope.grids.run import State, has_state, is_done, lock_of, log_of, set_aside
 from ncscope.grids.spec import Option, Planned
 from ncscope.tuning.lock import acquire, is_open
-from ncscope.tuning.recipe import JOINED, MOST_JOINED, RECIPES
+from ncscope.tuning.recipe import JOINED, MOST_JOINED, ON_FEATURES, RECIPES
 
 if TYPE_CHECKING:
     from ncscope.tuning.options import TuneOptions
@@ -31,24 +32,33 @@ _PLAIN: dict[str, Option] = {
 _MACHINE = ("backbone", "pretrained", "template", "device", "workers", "trust_backbone")
 _OTHERS = (*_MACHINE, "target", "eval_every", "log_every")  # options beside those of `TuneOptions`
 _TASK = ("method", "data", "target", "precision", *_MACHINE)
+_AT_ONCE = 16  # runs on stored features between two words of the process
 
 
 def tasks_of(runs: Sequence[Planned]) -> list[list[Planned]]:
-    """Runs that train one text prompt on one task, all images a step; no run that is alone in it.
+    """Runs that train one text prompt on one task, all images a step, and runs on stored features
+    of one data set; no run that is alone in it.
 
-    A run that is asked for a log is left out, since those of one pass have none.
+    A run that is asked for a log is left out of the first, since those of one pass have none.
     """
     tasks: dict[str, list[Planned]] = {}
     for run in runs:
-        if _joins(run.options):
+        if on_stored_features(run):
+            tasks.setdefault(f"stored {run.options['data']}", []).append(run)
+        elif _joins(run.options):
             key = json.dumps([run.options.get(name) for name in _TASK])
             tasks.setdefault(key, []).append(run)
-    parts = [
-        task[i : i + MOST_JOINED]
-        for task in tasks.values()
-        for i in range(0, len(task), MOST_JOINED)
-    ]
+    parts: list[list[Planned]] = []
+    for key, task in tasks.items():
+        most = _AT_ONCE if key.startswith("stored ") else MOST_JOINED
+        parts += [task[i : i + most] for i in range(0, len(task), most)]
     return [part for part in parts if len(part) > 1]
+
+
+def on_stored_features(run: Planned) -> bool:
+    """Whether its data are feature files, by their names alone: a grid opens none of them."""
+    first = Path(str(run.options["data"]).partition(",")[0])
+    return run.options["method"] in ON_FEATURES and first.suffix in (".npz", ".safetensors")
 
 
 def _joins(options: Any) -> bool:
@@ -63,6 +73,8 @@ def _joins(options: Any) -> bool:
 
 def do_batch(runs: Sequence[Planned], folder: Path, *, stale: float) -> list[State | None]:
     """Do the runs of a task that nobody else does; None for one that must be done by itself."""
+    if on_stored_features(runs[0]):
+        return [_on_features(run, folder, stale) for run in runs]
     from ncscope.tuning.together import tune_together
 
     states: dict[str, State | None] = {}
@@ -89,6 +101,25 @@ def do_batch(runs: Sequence[Planned], folder: Path, *, stale: float) -> list[Sta
             if run.name in mine and is_done(run, folder):
                 states[run.name] = "done"
     return [states[run.name] for run in runs]
+
+
+def _on_features(run: Planned, folder: Path, stale: float) -> State | None:
+    """One run as `ncscope tune` does it; None where a process of its own is to say why not."""
+    from ncscope.tuning.tune import tune
+
+    options: dict[str, Any] = dict(run.options)
+    options["shots"] = options.get("shots", 16) or None
+    options["targets"] = options.pop("target", ())
+    with ExitStack() as held:
+        state = _taken(run, folder, held, stale)
+        if state is not None or has_state(run, folder):
+            return state
+        set_aside(folder / run.name)
+        try:
+            tune(**options, out=folder / run.name)
+        except NcscopeError:
+            return None
+    return "done" if is_done(run, folder) else None
 
 
 def _taken(run: Planned, folder: Path, held: ExitStack, stale: float) -> State | None:

@@ -12,12 +12,13 @@ import sys
 import threading
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import ncscope
 from ncscope.comparison.compare import compare
 from ncscope.grids import sweep as sweeping
-from ncscope.grids.batch import do_batch
+from ncscope.grids.batch import do_batch, tasks_of
 from ncscope.grids.spec import read_spec
 from ncscope.grids.sweep import sweep
 from ncscope.tuning import together as library
@@ -177,3 +178,26 @@ def test_two_processes_on_one_folder_do_every_run_once(spec, tmp_path):
     again = [(tmp_path / "out" / run.name / "metrics.json").stat().st_mtime_ns for run in runs]
     assert written == again
     assert table(tmp_path / "out").count("coop") > 1
+
+
+def test_runs_on_stored_features_share_a_process_and_have_the_numbers_of_runs_alone(tmp_path):
+    made = np.random.default_rng(0)
+    label = np.repeat(np.arange(4), 8)
+    sides = {f"image_{part}": made.normal(size=(32, 8)) for part in ("train", "test")}
+    sides |= {f"label_{part}": label for part in ("train", "test")}
+    np.savez(tmp_path / "f.npz", text=made.normal(size=(4, 8)), **sides)
+    (tmp_path / "spec.toml").write_text(
+        '[grid]\nmethod = ["shared-text", "taskres"]\nseed = [1, 2]\n'
+        '[fixed]\ndata = "{root}/f.npz"\nshots = 4\nepochs = 3\n'
+    )
+    runs, out = read_spec(tmp_path / "spec.toml", root=tmp_path), tmp_path / "out"
+    assert [len(task) for task in tasks_of(runs)] == [4]
+    assert [one.state for one in sweep(runs, out=out)] == ["done"] * 4
+    assert not (out / "logs" / f"{runs[0].name}.txt").exists()  # no process of its own
+    [alone] = sweep(runs[:1], out=tmp_path / "alone", together=False)
+    assert alone.state == "done"
+    both = [numbers(folder / runs[0].name) for folder in (out, tmp_path / "alone")]
+    assert both[0] | {"seconds": 0} == both[1] | {"seconds": 0}
+    (tmp_path / "f.npz").unlink()  # what cannot be done is said by a process of its own
+    later = read_spec(tmp_path / "spec.toml", root=tmp_path / "gone")
+    assert do_batch(later, tmp_path / "late", stale=60) == [None] * 4

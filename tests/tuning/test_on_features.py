@@ -55,7 +55,7 @@ def test_a_run_ends_better_and_its_features_are_measured_alike(file, method, tmp
         assert found.summary["accuracy"]["top1"] == pytest.approx(after[name], abs=1e-6)
     config = json.loads((tmp_path / "o" / "config.json").read_text())
     assert config["views"] == 1
-    assert config["backbone"] == f"features of {file}"
+    assert (config["backbone"], config["weights"]) == ("stored features", file)
 
 
 def test_shared_text_begins_at_the_text_and_moves_the_classes_it_never_saw(file):
