@@ -42,6 +42,11 @@ def clean(text: object) -> str:
     return _CONTROL.sub(" ", _LONE.sub("\ufffd", str(text)))
 
 
+def is_text(words: str) -> bool:
+    """Whether it can be written in UTF-8; a folder's name in another encoding cannot."""
+    return _LONE.search(words) is None
+
+
 def visible(text: object, *, lines: bool = False) -> str:
     """Text for a terminal: control characters and halves of surrogate pairs as their codes.
 

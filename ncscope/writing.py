@@ -1,5 +1,6 @@
 """How files are written here: whole or not at all, and by which version of the package."""
 
+import os
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -26,6 +27,8 @@ def replacing(path: Path) -> Iterator[Path]:
         mode = temporary.stat().st_mode  # what the user's umask allows; safetensors narrows it
         yield temporary
         temporary.chmod(mode)
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())  # its name must not be on the disk before what it holds
         temporary.replace(path)
     except (OSError, SafetensorError) as error:
         reason = getattr(error, "strerror", None) or error
@@ -36,9 +39,13 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> Path:
-    """Write UTF-8 under a temporary name in the same folder, then rename."""
+    """Write UTF-8 under a temporary name in the same folder, then rename.
+
+    A path may hold bytes that are no UTF-8, which Python has as halves of surrogate pairs: they are
+    written as their codes, which in JSON are what they were.
+    """
     with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
     return path
 
 

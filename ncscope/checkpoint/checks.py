@@ -15,6 +15,7 @@ from ncscope.checkpoint.methods import plain_method, row_of
 from ncscope.checkpoint.reading import Checkpoint, first_few
 from ncscope.checkpoint.runlog import RunLog
 from ncscope.checkpoint.trainers import method_of, other_method
+from ncscope.errors import CheckpointError
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,24 @@ def _broken(tensors: Mapping[str, Tensor]) -> list[str]:
         return []
     keys = first_few([f"`{key}`" for key in broken], most=5)
     return [f"NaN or infinite values in {keys}: the training diverged"]
+
+
+def check_finite(checkpoint: Checkpoint) -> None:
+    """Refuse a checkpoint that cannot give features; masks may hold infinities.
+
+    Raises:
+        CheckpointError: names the file, the tensor and how many of its values are none.
+    """
+    for key, tensor in checkpoint.tensors.items():
+        if not tensor.is_floating_point() or "mask" in key or _finite(tensor):
+            continue
+        bad = ~(tensor.float() if tensor.element_size() == 1 else tensor).isfinite()
+        count = int(bad.sum())
+        raise CheckpointError(
+            f"{checkpoint.path}: `{key}` holds NaN or infinity ({count} of {tensor.numel()} "
+            f"values): the training diverged, as it may in fp16; take an earlier epoch or train "
+            f"again"
+        )
 
 
 def _finite(tensor: Tensor) -> bool:

@@ -16,6 +16,7 @@ from torch import Tensor
 from ncscope._checks import HALF, check_finite
 from ncscope.errors import ShapeError
 from ncscope.features.arrays import read_arrays, write_arrays
+from ncscope.text import is_text
 
 LARGE_BYTES = 1 << 30  # images above this stay as they are stored: never copied, read in blocks
 _FLOATS = (*HALF, torch.float32, torch.float64)
@@ -96,6 +97,11 @@ def _check_names(classnames: Sequence[object]) -> None:
     for row, name in enumerate(classnames):
         if not isinstance(name, str):
             raise ShapeError(f"`classnames` must be strings; entry {row} is {name!r}")
+        if not is_text(name):
+            raise ShapeError(
+                f"`classnames` must be Unicode text; entry {row} is {name!a}, which holds half "
+                f"a surrogate pair: name the class, or its folder, in UTF-8"
+            )
 
 
 def _as_rows(name: str, rows: Tensor, *, per_image: bool = False) -> Tensor:

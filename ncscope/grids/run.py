@@ -11,12 +11,13 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import BinaryIO, Literal
 
 from ncscope.errors import DataError
 from ncscope.grids.children import Children, of_this_sweep
 from ncscope.grids.spec import Planned
-from ncscope.tuning.lock import acquire, is_held, is_open, open_alone
+from ncscope.tuning.lock import RunLock, acquire, is_held, is_open, open_alone
+from ncscope.tuning.state_file import is_whole, kept_states
 
 State = Literal["done", "was done", "elsewhere", "failed"]
 _VISIBLE = "CUDA_VISIBLE_DEVICES"
@@ -46,7 +47,7 @@ def lock_of(run: Planned, folder: Path) -> Path:
 
 def has_state(run: Planned, folder: Path) -> bool:
     """Whether there is something to go on from."""
-    return (folder / run.name / "state.safetensors").exists()
+    return bool(kept_states(folder / run.name))
 
 
 def is_elsewhere(run: Planned, folder: Path, *, stale: float) -> bool:
@@ -79,36 +80,55 @@ def do_run(
         log = open_alone(log_of(run, folder))
         if log is None:
             return "elsewhere"
+        surroundings = environment(jobs * processes_of(command), gpus=gpus)
         with log:
-            words = [*command, *run.arguments(), *_going_on(run, folder)]
-            child = children.start(
-                [*words, "--out", str(folder / run.name), "--quiet"],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                env=environment(jobs * processes_of(command), gpus=gpus),
-            )  # fmt: skip
-            lock.when_lost(child.terminate)
-            status = children.wait(child)
+            status = _started(run, folder, log, lock, command, surroundings, children)
+            if status and _lost(run, folder):
+                aside = set_aside(folder / run.name)
+                words = f"ncscope: no state can be read; begun again, what was is in {aside}\n"
+                log.write(words.encode(errors="backslashreplace"))
+                status = _started(run, folder, log, lock, command, surroundings, children)
             if status == 0 and is_done(run, folder):
                 return "done"
             log.write(f"ncscope: the run {how_it_ended(status)}\n".encode())
         return "failed"
 
 
-def _going_on(run: Planned, folder: Path) -> list[str]:
-    """`--resume` where a state was kept."""
-    if has_state(run, folder):
-        return ["--resume"]
-    set_aside(folder / run.name)
-    return []
+def _started(
+    run: Planned, folder: Path, log: BinaryIO, lock: RunLock, command: Sequence[str],
+    surroundings: dict[str, str], children: Children,
+) -> int:  # fmt: skip
+    """The exit status of a process that does the run, or goes on with it where a state was kept."""
+    resume = ["--resume"] if has_state(run, folder) else []
+    if not resume:
+        set_aside(folder / run.name)
+    words = [*command, *run.arguments(), *resume, "--out", str(folder / run.name), "--quiet"]
+    log.flush()
+    child = children.start(
+        words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=surroundings
+    )
+    lock.when_lost(child.terminate)
+    return children.wait(child)
 
 
-def set_aside(folder: Path) -> None:
-    """Move a folder whose run cannot go on out of the way, where it holds a log; none is lost."""
-    if (folder / "log.jsonl").exists():
+def _lost(run: Planned, folder: Path) -> bool:
+    """Whether states were kept, and none of them can be read."""
+    states = kept_states(folder / run.name)
+    return bool(states) and not any(is_whole(path) for path in states)
+
+
+def set_aside(folder: Path) -> Path | None:
+    """Move a folder whose run cannot go on out of the way, where it holds any of it; none is lost.
+
+    Returns where it is now.
+    """
+    if (folder / "log.jsonl").exists() or kept_states(folder):
         count = 1
         while (aside := folder.with_name(f"{folder.name}.unfinished{count}")).exists():
             count += 1
         folder.rename(aside)
+        return aside
+    return None
 
 
 def how_it_ended(status: int) -> str:

@@ -59,10 +59,7 @@ class Report:
             check_kinds(images_as)
         folder = Path(folder)
         make_folder(folder)
-        written = [
-            write_json(self.records, folder / "metrics.json"),
-            write_csv(self.records, folder / "metrics.csv"),
-        ]
+        written = [write_csv(self.records, folder / "metrics.csv")]
         for form, texts in made.items():
             make_folder(folder / "tables")
             for name, text in texts.items():
@@ -76,7 +73,8 @@ class Report:
             from ncscope.figures.export import save_figures
 
             written += save_figures(self.runs, folder / "figures", kind=kind)
-        return written
+        # Last: where it is, the analysis is whole, and `compare` takes it.
+        return [write_json(self.records, folder / "metrics.json"), *written]
 
     def show(self) -> None:
         """Show the page in a notebook, or open it in a browser elsewhere."""

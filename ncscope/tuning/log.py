@@ -29,8 +29,7 @@ class Log:
             path.write_text("", encoding="utf-8")
             return
         os.truncate(path, min(keep_bytes, path.stat().st_size))
-        with path.open(encoding="utf-8") as file:
-            self.events = [json.loads(line) for line in file]
+        self.events = _events(path)
 
     @property
     def size(self) -> int:
@@ -45,6 +44,26 @@ class Log:
             with self.path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(event) + "\n")
                 file.flush()
+
+
+def _events(path: Path) -> list[dict[str, Any]]:
+    """What a log holds.
+
+    Raises:
+        DataError: a line that is no JSON object.
+    """
+    found = []
+    for place, line in enumerate(path.read_bytes().splitlines(), start=1):
+        try:
+            found.append(json.loads(line))
+        except (ValueError, RecursionError):
+            found.append(None)
+        if not isinstance(found[-1], dict):
+            raise DataError(
+                f"{path}: line {place} is damaged; expected a JSON object; remove the run's folder "
+                f"to begin again"
+            )
+    return found
 
 
 def _finite(value: Any) -> Any:

@@ -123,7 +123,7 @@ def start(
     if state is not None:
         past = history(state.config, plan.recipe.epochs, state.epoch)
         config |= {KEY: past} if past else {}
-        notes = (*notes, *said(past, plan.recipe))
+        notes = (*notes, *said(past, plan.recipe), *((state.note,) if state.note else ()))
     trainee = plan.setting.trainee
     others = target_splits(
         chosen, targets, plan.backbone, machine, trainee, spread=plan.setting.spread

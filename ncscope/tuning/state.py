@@ -6,17 +6,16 @@ configuration they belong to. Reading runs no code: safetensors and JSON.
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors import deserialize
+from safetensors.torch import load, save, save_file
 from torch import Tensor
 
 from ncscope.errors import CheckpointError
-from ncscope.opening import require_regular
 from ncscope.tuning.evaluate import Pair, TestSplit
 from ncscope.tuning.extend import KEY, average_factor, check_longer
 from ncscope.tuning.log import Log
@@ -24,11 +23,19 @@ from ncscope.tuning.losses import epoch_weights
 from ncscope.tuning.optimiser import new_optimiser, optimiser_tensors, restore_optimiser
 from ncscope.tuning.recipe import Recipe
 from ncscope.tuning.running import Trajectory
+from ncscope.tuning.state_file import (
+    DAMAGE,
+    LAST,
+    digest,
+    is_whole,
+    keep_before,
+    kept_states,
+    read_whole,
+)
 from ncscope.tuning.step import Setting, new_loss
 from ncscope.writing import replacing
 
 Listener = Callable[[dict[str, Any]], object]
-NAME = "state.safetensors"
 _FORMAT = "ncscope tuning state 2"
 _BEFORE = ("ncscope tuning state 1",)  # whose centred terms and parts of a batch were others
 _MAY_CHANGE = ("data", "processes", KEY)  # of a configuration, in a run that goes on
@@ -77,17 +84,16 @@ class Ongoing:
     def _opened(self) -> Log:
         """The log; with it, the state of a run that goes on."""
         folder = self.run.folder
-        path = None if folder is None else folder / NAME
         state = None
-        if self.run.resume and path is not None and path.exists():
-            state = read_state(path)
-            check_same(state, self.run.config, path, extend=self.run.extend)
+        if self.run.resume and folder is not None:
+            state = check_resumable(folder, self.run.config, extend=self.run.extend)
+        if state is not None:
             try:
                 self._restore(state)
             except (KeyError, ValueError, TypeError, IndexError, RuntimeError) as error:
                 raise CheckpointError(
-                    f"{path}: its tensors are not those of this run ({type(error).__name__}); "
-                    f"remove it to begin again"
+                    f"{state.path}: its tensors are not those of this run "
+                    f"({type(error).__name__}); remove it to begin again"
                 ) from None
         if folder is None or not self.setting.spread.first:
             return Log(None)
@@ -128,7 +134,7 @@ class Ongoing:
             **average,
         }
         state = State(self.epoch, tensors, self.run.config, self.log.size, self.step)
-        write_state(state, folder / NAME)
+        write_state(state, folder / LAST)
 
     def emit(self, event: dict[str, Any]) -> None:
         """Log an event and tell the listener."""
@@ -140,17 +146,25 @@ class Ongoing:
 
 @dataclass(frozen=True, eq=False)
 class State:
-    """`epoch` epochs are done; `config` is the run's own, `log_bytes` the length of its log."""
+    """`epoch` epochs are done; `config` is the run's own, `log_bytes` the length of its log.
+
+    `note` says of a state that it is not the last one, and why.
+    """
 
     epoch: int
     tensors: dict[str, Tensor]
     config: dict[str, Any]
     log_bytes: int = 0
     step: int = 0
+    path: Path | None = None
+    note: str | None = None
 
 
 def write_state(state: State, path: Path) -> None:
-    """Write under a temporary name and rename, so that a kill leaves the old state or the new."""
+    """Write under a temporary name and rename, so that a kill leaves the old state or the new.
+
+    What stood there is kept as the state before.
+    """
     known = {
         "epoch": state.epoch,
         "step": state.step,
@@ -158,8 +172,11 @@ def write_state(state: State, path: Path) -> None:
         "log_bytes": state.log_bytes,
     }
     tensors = {name: value.detach().cpu().contiguous() for name, value in state.tensors.items()}
+    words = {"format": _FORMAT, "state": json.dumps(known)}
+    words["sha256"] = digest(deserialize(save(tensors)))
     with replacing(path) as temporary:
-        save_file(tensors, temporary, {"format": _FORMAT, "state": json.dumps(known)})
+        save_file(tensors, temporary, words)
+        keep_before(path)
 
 
 def read_state(path: Path) -> State:
@@ -169,15 +186,13 @@ def read_state(path: Path) -> State:
         CheckpointError: damaged, of an earlier version, or no state at all.
     """
     try:
-        require_regular(path)
-        with safe_open(path, framework="pt", device="cpu") as file:
-            metadata = file.metadata() or {}
-            tensors = {key: file.get_tensor(key) for key in file.keys()}
+        data, metadata = read_whole(path)
+        tensors = load(data)
         known = json.loads(metadata["state"]) if metadata.get("format") == _FORMAT else None
         if known is not None:
             epoch, step, log_bytes = (_count(known, key) for key in ("epoch", "step", "log_bytes"))
-            return State(epoch, tensors, dict(known["config"]), log_bytes, step)
-    except (SafetensorError, OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+            return State(epoch, tensors, dict(known["config"]), log_bytes, step, path)
+    except DAMAGE as error:
         raise CheckpointError(
             f"{path}: damaged ({type(error).__name__}); remove it to begin again"
         ) from None
@@ -203,15 +218,28 @@ def check_resumable(
 ) -> "State | None":
     """The state of the run in a folder, if there is one; refuse another configuration than its own.
 
+    The one before it, with a note, where the last is damaged or missing.
+
     Raises:
-        CheckpointError: names what differs, or the state is damaged.
+        CheckpointError: names what differs, or no state can be read.
     """
-    path = folder / NAME
-    if not path.exists():
+    paths = kept_states(folder)
+    if not paths:
         return None
-    state = read_state(path)
-    check_same(state, config, path, extend=extend)
-    return state
+    try:
+        state, why = read_state(paths[0]), "missing"
+    except CheckpointError as error:
+        if len(paths) < 2 or not is_whole(paths[1]) or is_whole(paths[0]):
+            raise
+        state, why = read_state(paths[1]), str(error).removeprefix(f"{paths[0]}: ").split(";")[0]
+    check_same(state, config, state.path or paths[0], extend=extend)
+    if state.path == folder / LAST:
+        return state
+    note = (
+        f"{folder / LAST}: {why}; the run goes on from the state before it, after epoch "
+        f"{state.epoch}"
+    )
+    return replace(state, note=note)
 
 
 def check_same(state: State, config: dict[str, Any], path: Path, *, extend: bool = False) -> None:

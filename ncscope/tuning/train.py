@@ -19,7 +19,8 @@ from ncscope.tuning.log import Log
 from ncscope.tuning.optimiser import take_step
 from ncscope.tuning.recipe import learning_rate
 from ncscope.tuning.running import Trajectory
-from ncscope.tuning.state import NAME, Ongoing, Run
+from ncscope.tuning.state import Ongoing, Run
+from ncscope.tuning.state_file import LAST
 from ncscope.tuning.step import begin_means, step_gradients
 
 _SIGNS = ("out of memory", "can't allocate memory")  # a device's, and the CPU allocator's words
@@ -141,7 +142,7 @@ def _evaluate(training: Ongoing, known: Sequence[Pair] = ()) -> None:
 def _check_finite(training: Ongoing) -> None:
     """The state of the epoch before is on disk."""
     folder, done = training.run.folder, training.epoch
-    kept = f"; {folder / NAME} holds the state after epoch {done}" if folder and done else ""
+    kept = f"; {folder / LAST} holds the state after epoch {done}" if folder and done else ""
     check_finite(training.leaves, done + 1, kept=kept)
 
 

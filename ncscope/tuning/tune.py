@@ -15,6 +15,7 @@ from ncscope.tuning.options import TuneOptions
 from ncscope.tuning.plan import make_plan
 from ncscope.tuning.run import Tuned, finish, start
 from ncscope.tuning.state import Listener
+from ncscope.tuning.state_file import kept_states
 from ncscope.tuning.train import train
 from ncscope.writing import make_folder
 from ncscope.zoo.settings import LearnerOptions
@@ -255,7 +256,7 @@ def _check_folder(folder: Path | None, *, resume: bool) -> None:
         if resume:
             raise DataError("`resume` needs `out`, the folder of the run to go on with")
         return
-    if not resume and any((folder / name).exists() for name in ("state.safetensors", "log.jsonl")):
+    if not resume and (kept_states(folder) or (folder / "log.jsonl").exists()):
         raise DataError(f"{folder}: holds a run; go on with it by --resume, or name another --out")
     make_folder(folder)
 

@@ -7,6 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from ncscope.checkpoint.bare import NOT_LEARNERS
+from ncscope.checkpoint.checks import check_finite
 from ncscope.checkpoint.class_names import ClassNames, recover_class_names
 from ncscope.checkpoint.inspect import Inspection, inspect
 from ncscope.checkpoint.methods import plain_method, row_of
@@ -89,6 +90,7 @@ def read_learner(
     options = options or LearnerOptions()
     seen = _seen(source, options.method)
     method = _method(seen)
+    check_finite(seen.checkpoint)
     clip, stored, doubts = choose_backbone(
         seen, backbone, towers=towers, device=device, precision=precision
     )

@@ -86,6 +86,22 @@ def test_what_was_cut_off_goes_on_where_a_state_was_kept_and_is_moved_aside_wher
     assert (out / f"{bare.name}.unfinished1" / "log.jsonl").read_text() == "x"
 
 
+def test_a_run_none_of_whose_states_can_be_read_begins_again_and_says_so(tmp_path, command):
+    cannot = FAKE.replace('if "--method', 'if "--resume" in args or "--method')
+    (tmp_path / "fake.py").write_text(cannot)
+    path, out = spec(tmp_path, '[grid]\nmethod = "coop"\ndata = "d"\n'), tmp_path / "out"
+    (run,) = read_spec(path)
+    (out / run.name).mkdir(parents=True)
+    (out / run.name / "state.safetensors").write_bytes(b"damaged")
+    (out / run.name / "state.before.safetensors").write_bytes(b"damaged too")
+    (swept,) = sweep(path, out=out, together=False, command=command)
+    assert swept.state == "done"
+    assert ["--resume" in line for line in ran(out)] == [True, False]
+    aside = out / f"{run.name}.unfinished1"
+    assert f"no state can be read; begun again, what was is in {aside}" in swept.log.read_text()
+    assert (aside / "state.safetensors").read_bytes() == b"damaged"
+
+
 def test_processes_side_by_side_share_a_grid(tmp_path, command):
     path, out = spec(tmp_path, GRID), tmp_path / "out"
     code = ("import sys; from ncscope.grids.sweep import sweep;"

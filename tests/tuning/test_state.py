@@ -1,14 +1,25 @@
+import errno
 import os
+import resource
+import signal
 
 import pytest
 import torch
 from safetensors.torch import save_file
 
-from ncscope.errors import CheckpointError
+from ncscope.errors import CheckpointError, DataError
 from ncscope.tuning.log import Log
 from ncscope.tuning.optimiser import new_optimiser, optimiser_tensors, restore_optimiser, take_step
 from ncscope.tuning.recipe import Recipe
-from ncscope.tuning.state import _FORMAT, State, check_same, read_state, write_state
+from ncscope.tuning.state import (
+    _FORMAT,
+    State,
+    check_resumable,
+    check_same,
+    read_state,
+    write_state,
+)
+from ncscope.tuning.state_file import BEFORE, LAST, is_whole
 
 CONFIG = {"lr": 0.1, "shots": 16, "cpt_weights": (0.25, 0.15)}
 STATE = State(3, {"a": torch.arange(4.0)}, CONFIG, log_bytes=17, step=9)
@@ -158,3 +169,80 @@ def test_a_state_whose_words_are_none_is_one_line(tmp_path, key, value):
     path = stored(tmp_path / "state.safetensors", known)
     with pytest.raises(CheckpointError, match=r"state\.safetensors: damaged .*; remove it"):
         read_state(path)
+
+
+@pytest.fixture
+def two(tmp_path):
+    """A folder with the states after epochs 3 and 4."""
+    for epoch in (3, 4):
+        write_state(State(epoch, {"a": torch.full((4,), float(epoch))}, {}), tmp_path / LAST)
+    return tmp_path
+
+
+def test_the_state_before_is_kept_and_no_other(two):
+    assert sorted(path.name for path in two.iterdir()) == [BEFORE, LAST]
+    assert [read_state(two / name).epoch for name in (BEFORE, LAST)] == [3, 4]
+    write_state(State(5, {}, {}), two / LAST)
+    assert [read_state(two / name).epoch for name in (BEFORE, LAST)] == [4, 5]
+    assert check_resumable(two, {}).note is None
+
+
+@pytest.mark.parametrize("harm", ["cut", "emptied", "a number changed", "removed"])
+def test_a_damaged_state_falls_back_to_the_one_before_and_says_so(two, harm):
+    path = two / LAST
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1  # in the tensor, of which safetensors has no checksum
+    path.unlink()
+    if harm != "removed":
+        path.write_bytes({"cut": data[:-9], "emptied": b"", "a number changed": data}[harm])
+    assert not is_whole(path)
+    found = check_resumable(two, {})
+    assert (found.epoch, found.tensors["a"].tolist()) == (3, [3.0] * 4)
+    assert found.note.startswith(f"{path}: {'missing' if harm == 'removed' else 'damaged'}")
+    assert found.note.endswith("the run goes on from the state before it, after epoch 3")
+
+
+def test_two_damaged_states_are_refused(two):
+    for name in (LAST, BEFORE):
+        (two / name).write_bytes(b"x")
+    with pytest.raises(CheckpointError, match=rf"{LAST}: damaged .*remove it to begin again"):
+        check_resumable(two, {})
+
+
+def test_a_sound_state_of_another_run_is_not_passed_over(two):
+    with pytest.raises(CheckpointError, match="the run there has lr = None, now it is 1"):
+        check_resumable(two, {"lr": 1})
+
+
+def full(*_):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize("step", ["os.fsync", "pathlib.Path.replace", "pathlib.Path.chmod"])
+def test_a_full_disk_leaves_both_states_and_nothing_else(two, monkeypatch, step):
+    monkeypatch.setattr(step, full)
+    with pytest.raises(DataError, match=rf"{LAST}: cannot be written \(No space left on device\)"):
+        write_state(State(5, {}, {}), two / LAST)
+    assert sorted(path.name for path in two.iterdir()) == [BEFORE, LAST]
+    assert read_state(two / LAST).epoch == 4
+
+
+def test_a_limit_on_files_leaves_the_old_state(two):
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        with pytest.raises(DataError, match=rf"{LAST}: cannot be written"):
+            write_state(State(5, {"a": torch.zeros(1000)}, {}), two / LAST)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert sorted(path.name for path in two.iterdir()) == [BEFORE, LAST]
+    assert read_state(two / LAST).epoch == 4
+
+
+@pytest.mark.parametrize("line", [b'{"a": 1', b"[]", b"\xff", b'{"a": 1' + 5000 * b"0" + b"}"])
+def test_a_log_with_a_damaged_line_is_one_line(tmp_path, line):
+    (tmp_path / "log.jsonl").write_bytes(b"{}\n" + line + b"\n")
+    with pytest.raises(DataError, match=r"log\.jsonl: line 2 is damaged"):
+        Log(tmp_path / "log.jsonl", keep_bytes=10**6)
