@@ -92,6 +92,14 @@ def analyze(
             min=0, metavar="N", help="Replicates for intervals; 0 none; 200 if affordable."
         ),
     ] = None,
+    strict: Annotated[
+        bool,
+        typer.Option(
+            "--strict",
+            help="One bad source of several ends all; if not said, the others are measured, "
+            "metrics.json names those left out, and the exit status is 1.",
+        ),
+    ] = False,
     seed: options.Seed = None,
     html: Annotated[bool, typer.Option(help="Write report.html.")] = True,
     thumbnails: Annotated[
@@ -129,15 +137,24 @@ def analyze(
     from ncscope.features.stored import without_images
     from ncscope.features.third_party import find_learner
     from ncscope.writing import make_folder
+    from ncscope.zoo.load import check_source
     from ncscope.zoo.settings import LearnerOptions
 
-    def extract(source: str, spread: "Spread") -> "Features":
+    def data_for(source: str) -> str:
         if data is None:
             raise ncscope.DataError(without_images(source))
+        return data
+
+    def check(source: str) -> None:
+        data_for(source)
+        if learner is None:
+            check_source(source, method)
+
+    def extract(source: str, spread: "Spread") -> "Features":
         with progress_bar(f"ncscope: {source}", quiet=quiet or not spread.first) as progress:
             return ncscope.extract(
                 source,
-                data=data,
+                data=data_for(source),
                 backbone=backbone,
                 pretrained=pretrained,
                 template=template,
@@ -177,6 +194,9 @@ def analyze(
         report = ncscope.analyze(
             *sources,
             extract=lambda source: extract(source, spread),
+            check=check,
+            strict=strict,
+            left_out=say,
             pairs=pairs,
             normalise=not as_given,
             train_counts=None if train_counts is None else read_train_counts(train_counts),
@@ -191,6 +211,10 @@ def analyze(
             out, html=html, thumbnails=thumbnails, tables_as=tables or (), images_as=images or ()
         )
         _tell(report, written, quiet=quiet)
+        if report.left_out:
+            names = ", ".join(one["source"] for one in report.left_out)
+            say(f"left out {len(report.left_out)} of {len(sources)} sources: {names}")
+            raise typer.Exit(1)
 
 
 def _tell(report: "Report", written: list[Path], *, quiet: bool) -> None:

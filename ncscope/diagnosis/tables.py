@@ -133,9 +133,14 @@ def write_csv(records: list[dict[str, Any]], path: Path) -> Path:
     return write_text(path, in_csv([_CSV, *rows]))
 
 
-def write_json(records: list[dict[str, Any]], path: Path) -> Path:
-    """The metrics.json of these runs."""
-    body = json.dumps({"format": 1, "runs": records}, indent=1, allow_nan=False, ensure_ascii=False)
+def write_json(
+    records: list[dict[str, Any]], path: Path, *, left_out: Sequence[dict[str, str]] = ()
+) -> Path:
+    """The metrics.json of these runs, and of sources that gave none with the reasons."""
+    content: dict[str, Any] = {"format": 1, "runs": records}
+    if left_out:
+        content["left_out"] = list(left_out)
+    body = json.dumps(content, indent=1, allow_nan=False, ensure_ascii=False)
     return write_text(path, body + "\n")
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from ncscope.diagnosis.interventions import intervene as intervened
 from ncscope.diagnosis.measure import Run, measure
 from ncscope.diagnosis.training import read_training
-from ncscope.errors import DataError
+from ncscope.errors import DataError, NcscopeError
 from ncscope.features.bundle import Features, as_pairs, read_features
 from ncscope.features.processes import ALONE, Spread
 from ncscope.page.report import Report
@@ -27,6 +27,9 @@ def analyze(
     progress: Callable[[str], Any] | None = None,
     spread: Spread = ALONE,
     intervene: bool | Features | str | Path = False,
+    strict: bool = True,
+    check: Callable[[str], object] | None = None,
+    left_out: Callable[[str], Any] | None = None,
 ) -> Report:
     """Measure one or several sources side by side.
 
@@ -38,16 +41,22 @@ def analyze(
         progress: called with a line of text as each source is taken up.
         intervene: also move the features along each measure and judge what that does; a training
             file or its features to estimate the moves on, else half of each class's images.
+        strict: one bad source ends all; else those are left out, and `left_out` says why. Several
+            processes are always strict.
+        check: called with each source that `extract` is for, before the first is taken up, to
+            refuse what is known to be bad without its images: `ncscope.zoo.load.check_source`.
+        left_out: called with a line of text as a source is left out.
 
     Raises:
-        DataError: no source, or one that is no feature file and no `extract` was given.
+        DataError: no source, or one that is no feature file and no `extract` was given; or every
+            source is bad.
         ShapeError: features that do not fit together.
     """
     if not sources:
         raise DataError("nothing to analyse: give a feature file or a source")
     train = read_features(intervene) if isinstance(intervene, str | Path) else intervene
-    runs = []
-    for source in sources:
+
+    def measured(source: Features | str | Path) -> Run:
         if progress is not None and not isinstance(source, Features):
             progress(str(source))
         features = _features(source, extract)
@@ -62,8 +71,54 @@ def analyze(
         )
         if train is not False and spread.first:
             run = _with_interventions(run, None if train is True else train, normalise, seed)
-        runs.append(run if isinstance(source, Features) else _with_training(run, source))
-    return Report(tuple(runs))
+        return run if isinstance(source, Features) else _with_training(run, source)
+
+    bad: dict[str, NcscopeError] = {}
+
+    def unless_bad(step: Callable[[Any], Any], source: Features | str | Path) -> Any:
+        try:
+            return step(source)
+        except NcscopeError as error:
+            if strict or spread.world > 1 or len(sources) == 1:
+                raise
+            bad[_name(source)] = error
+            if left_out is not None:
+                left_out(f"{_name(source)} is left out: {error}")
+            return None
+
+    if len(sources) > 1:  # all are looked at before the first takes its minutes
+        for source in sources:
+            unless_bad(lambda source: _check(source, check), source)
+    good = [source for source in sources if _name(source) not in bad]
+    runs = [run for source in good if (run := unless_bad(measured, source)) is not None]
+    if not runs:
+        raise _all_bad(bad)
+    reasons = ({"source": name, "reason": str(error)} for name, error in bad.items())
+    return Report(tuple(runs), tuple(reasons))
+
+
+def _name(source: Features | str | Path) -> str:
+    named = source.provenance.get("source") if isinstance(source, Features) else source
+    return str(named or "features")
+
+
+def _check(source: Features | str | Path, check: Callable[[str], object] | None) -> None:
+    """Refuse a source that is known to be bad before any image is read."""
+    if isinstance(source, Features):
+        return
+    if _is_feature_file(source):
+        read_features(source)
+    elif check is not None:
+        check(str(source))
+
+
+def _all_bad(bad: Mapping[str, NcscopeError]) -> NcscopeError:
+    """What is raised where no source is good: what is wrong with all of them, or with the first."""
+    reasons = {str(error) for error in bad.values()}
+    name, first = next(iter(bad.items()))
+    if len(reasons) == 1:
+        return first
+    return DataError(f"none of {len(bad)} sources can be measured; {name}: {first}")
 
 
 def _features(source: Features | str | Path, extract: Callable[[str], Features] | None) -> Features:

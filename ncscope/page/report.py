@@ -15,9 +15,10 @@ from ncscope.writing import make_folder, write_text
 
 @dataclass(frozen=True, eq=False)
 class Report:
-    """Measured runs, side by side."""
+    """Measured runs, side by side; `left_out` are sources that gave none: `source`, `reason`."""
 
     runs: tuple[Run, ...]
+    left_out: tuple[dict[str, str], ...] = ()
 
     @property
     def summary(self) -> dict[str, Any]:
@@ -74,7 +75,8 @@ class Report:
 
             written += save_figures(self.runs, folder / "figures", kind=kind)
         # Last: where it is, the analysis is whole, and `compare` takes it.
-        return [write_json(self.records, folder / "metrics.json"), *written]
+        last = write_json(self.records, folder / "metrics.json", left_out=self.left_out)
+        return [last, *written]
 
     def show(self) -> None:
         """Show the page in a notebook, or open it in a browser elsewhere."""

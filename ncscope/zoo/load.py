@@ -15,7 +15,8 @@ from ncscope.checkpoint.wrapped import read_tensors
 from ncscope.clip.backbone import Backbone, import_open_clip
 from ncscope.clip.plan import inference_transform
 from ncscope.clip.text_tower import text_tower
-from ncscope.errors import CheckpointError
+from ncscope.errors import CheckpointError, DataError
+from ncscope.opening import is_there
 from ncscope.zoo.decision import accuracy_by_rule, rule_facts
 from ncscope.zoo.learners import LEARNERS, REFUSED
 from ncscope.zoo.learners.learner import Learner
@@ -67,6 +68,28 @@ def load_learner(
     return replace(learner, by_rule=accuracy_by_rule(learner, read.tensors, read.settings))
 
 
+def check_source(source: str | Path, method: str | None = None) -> None:
+    """Refuse what is known to be no source before its backbone and images are read.
+
+    Raises:
+        CheckpointError: no known learner, damaged, or with NaN in it.
+        DataError: nothing is there.
+    """
+    if str(source) == "zero-shot":
+        return
+    if not is_there(source):
+        raise DataError(f"`source` {str(source)!r} is neither zero-shot nor a file or folder")
+    _sound(source, method)
+
+
+def _sound(source: str | Path | Inspection, method: str | None) -> tuple[Inspection, str]:
+    """The inspection and the method of a checkpoint that a learner can be made of."""
+    seen = _seen(source, method)
+    found = _method(seen)
+    check_finite(seen.checkpoint)
+    return seen, found
+
+
 @dataclass(frozen=True, eq=False)
 class ReadLearner:
     """What a learner is made of: a key of LEARNERS, and what its loader takes."""
@@ -88,9 +111,7 @@ def read_learner(
 ) -> ReadLearner:
     """Read all that a learner is made of; arguments and errors as for `load_learner`."""
     options = options or LearnerOptions()
-    seen = _seen(source, options.method)
-    method = _method(seen)
-    check_finite(seen.checkpoint)
+    seen, method = _sound(source, options.method)
     clip, stored, doubts = choose_backbone(
         seen, backbone, towers=towers, device=device, precision=precision
     )

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 import ncscope
-from ncscope.errors import DataError
+from ncscope.errors import DataError, NcscopeError, ShapeError
+from tests.cli.test_terminal import run
 
 
 def features(path, *, seed=0, nan=False):
@@ -73,3 +74,76 @@ def test_metrics_json_is_the_last_that_is_written(report, tmp_path):
     times = {path: path.stat().st_mtime_ns for path in written}
     assert max(times, key=lambda path: times[path]).name == "metrics.json"
     assert json.loads(written[0].read_text(encoding="utf-8"))["format"] == 1
+
+
+@pytest.fixture
+def mixed(tmp_path):
+    """Two good feature files about a bad one, and one that is not there."""
+    return [
+        features(tmp_path / "a.npz"),
+        features(tmp_path / "nan.npz", nan=True),
+        features(tmp_path / "b.npz", seed=1),
+        tmp_path / "missing.npz",
+    ]
+
+
+def analyzed(sources, out, *more):
+    return run("analyze", *sources, "--out", out, "--no-html", "--bootstrap", 0, *more)
+
+
+def test_a_bad_source_among_good_ones_is_left_out_by_name(mixed, tmp_path):
+    code, out, err = analyzed(mixed, tmp_path / "o", "--quiet")
+    found = json.loads((tmp_path / "o/metrics.json").read_text(encoding="utf-8"))
+    assert code == 1
+    assert [r["source"] for r in found["runs"]] == [str(mixed[0]), str(mixed[2])]
+    assert [one["source"] for one in found["left_out"]] == [str(mixed[1]), str(mixed[3])]
+    assert "NaN" in found["left_out"][0]["reason"]
+    lines = err.splitlines()
+    assert lines[0].startswith(f"ncscope: {mixed[1]} is left out: ")
+    assert lines[-1] == f"ncscope: left out 2 of 4 sources: {mixed[1]}, {mixed[3]}"
+    assert "K, N, D" in out
+    alone = ncscope.analyze(mixed[2], bootstrap=0)
+    assert found["runs"][1]["summary"] == alone.records[0]["summary"]
+    assert "left_out" not in json.loads(alone.save(tmp_path / "p", html=False)[0].read_text())
+
+
+def test_strict_lets_one_bad_source_end_all(mixed, tmp_path):
+    code, out, err = analyzed(mixed, tmp_path / "o", "--strict")
+    assert (code, out) == (1, "")
+    assert len(err.splitlines()) == 1
+    assert not (tmp_path / "o/metrics.json").exists()
+    with pytest.raises(ShapeError, match="NaN"):
+        ncscope.analyze(*mixed, bootstrap=0)
+
+
+def test_bad_sources_alone_are_refused(mixed, tmp_path):
+    code, _, err = analyzed([mixed[1], mixed[3]], tmp_path / "o")
+    assert code == 1
+    assert err.splitlines()[-1].startswith("ncscope: none of 2 sources can be measured; ")
+    assert not (tmp_path / "o/metrics.json").exists()
+    code, _, err = analyzed([mixed[1]], tmp_path / "o")
+    assert (code, len(err.splitlines())) == (1, 1)
+
+
+def test_all_sources_are_looked_at_before_one_is_encoded(mixed):
+    order = []
+
+    def check(source):
+        order.append(f"check {source}")
+        if source == "bad":
+            raise NcscopeError("bad")
+
+    def extract(source):
+        order.append(f"extract {source}")
+        if source == "worse":  # what no look shows
+            raise NcscopeError("worse")
+        return ncscope.read_features(mixed[0])
+
+    report = ncscope.analyze(
+        "worse", "x", "bad", "y", extract=extract, check=check, strict=False, bootstrap=0,
+    )  # fmt: skip
+    assert order == [
+        "check worse", "check x", "check bad", "check y", "extract worse", "extract x", "extract y",
+    ]  # fmt: skip
+    assert [one["source"] for one in report.left_out] == ["bad", "worse"]
+    assert len(report.runs) == 2
