@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 import ncscope.metrics as metrics
+from ncscope.diagnosis.neighbours import within_ranks
 from ncscope.diagnosis.prepare import Prepared
 from ncscope.diagnosis.sides import ImageSide
 from ncscope.metrics.accuracy import cut_tie
@@ -51,6 +52,7 @@ COLUMNS: dict[str, Column] = {
     "sample_cosine": Column("image cosine", "text against its images, mean", "higher"),
     "variance": Column("variance", "mean squared distance of its images from their mean", "lower"),
     "nc1": Column("NC1", "the class's own NC1; the mean over classes is the run's", "lower"),
+    "effective_rank": Column("effective rank", "directions its images differ in, fewer than images"),
     "mean_norm": Column("mean norm", "length of the class mean; 1: all its images alike",
                         "higher"),
     "nearest": Column("nearest class", "class whose text is nearest to this one's"),
@@ -71,11 +73,12 @@ def class_rows(
         name: [None] * size
         for name in (
             "accuracy", "ncc_accuracy", "nc4", "cosine", "cosine_centred", "sample_cosine",
-            "variance", "nc1", "mean_norm", "nearest", "nearest_cosine",
+            "variance", "nc1", "effective_rank", "mean_norm", "nearest", "nearest_cosine",
         )
     }  # fmt: skip
     if side is not None:
         columns |= _image_columns(prepared, side)
+        columns["effective_rank"] = listed(within_ranks(prepared))
     if prepared.text is not None:
         columns |= _nearest(prepared.text, prepared.classnames)
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 import ncscope.metrics as metrics
+from ncscope.diagnosis.neighbours import neighbour_numbers
 from ncscope.diagnosis.prepare import Prepared
 from ncscope.diagnosis.sweeps import sweep
 from ncscope.features.processes import ALONE, Spread
@@ -87,6 +88,7 @@ def numbers_of(prepared: Prepared, side: ImageSide | None) -> Iterator[Numbers]:
     assert prepared.image is not None
     assert prepared.label is not None
     yield {"uniformity/samples": sample_uniformity(prepared.image, prepared.label)}
+    yield neighbour_numbers(prepared)
 
 
 def numbers_of_moments(text: Tensor | None, moments: ClassMoments) -> Numbers:
@@ -121,9 +123,29 @@ def text_numbers(text: Tensor, frozen: Tensor | None) -> Numbers:
             found[f"hierarchy_retention/spearman/{form}"] = keep(
                 text, frozen, centred=centred, spearman=True
             )
+    if frozen is not None:
+        found |= drift_numbers(text, frozen)
     found["dispersion/text"] = metrics.dispersion(text)
     found["orthogonality/text"] = metrics.orthogonality(text)
     return found
+
+
+def drift_numbers(text: Tensor, frozen: Tensor) -> Numbers:
+    """How far (K, D) text has gone from the same classes' frozen one, and where to.
+
+    `drift/text/centre` is the angle in degrees between the two centres, `spread` the ratio of the
+    mean squared distances from them: 1 unchanged, below 1 narrower than before.
+    """
+    angles = metrics.drift_angles(text, frozen)
+    centres = metrics.drift_angles(text.mean(dim=0).expand(2, -1), frozen.mean(dim=0).expand(2, -1))
+    return {
+        "drift/text/angle": angles.mean(),
+        "drift/text/angle_max": angles.max(),
+        "drift/text/outside": metrics.drift_outside(text, frozen),
+        "drift/text/centre": centres[0],
+        "drift/text/spread": metrics.centre_and_spread(text)[1]
+        / metrics.centre_and_spread(frozen)[1],
+    }
 
 
 def _vector_numbers(side: str, rows: Tensor) -> Numbers:
@@ -149,6 +171,13 @@ def _vector_numbers(side: str, rows: Tensor) -> Numbers:
             rows, centred=centred
         )
         found[f"effective_rank/{side}/{form}"] = metrics.effective_rank(rows, centred=centred)
+        found[f"nearest_cosine/{side}/{form}"] = metrics.nearest_cosine(rows, centred=centred)
+    own = metrics.conformity(rows)
+    found[f"conformity/{side}"], found[f"conformity/{side}_deviation"] = (
+        own.mean(),
+        own.std(correction=0),
+    )
+    found[f"centre/{side}"], found[f"spread/{side}"] = metrics.centre_and_spread(rows)
     found[f"uniformity/{side}"] = metrics.uniformity(metrics.normalise_rows(rows))
     return found
 
@@ -188,6 +217,7 @@ def pair_numbers(text: Tensor, moments: ClassMoments) -> Numbers:
     found["unc3"] = metrics.unc3(text, means)
     found["unc3/variance"] = metrics.unc3(text, means, variance=True)
     found["modality_gap"] = metrics.modality_gap(text, means)
+    found |= {f"gap/{name}": value for name, value in metrics.gap_parts(text, means).items()}
     found["modality_gap/liang"] = (moments.sample_mean - text.mean(dim=0)).norm()
     return found
 

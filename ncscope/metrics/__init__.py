@@ -29,6 +29,13 @@ from ncscope.metrics.bootstrap import (
 )
 from ncscope.metrics.conventions import CONVENTIONS, under_convention
 from ncscope.metrics.decision import decisions, nc4, ncc_mismatch, ncc_predictions
+from ncscope.metrics.drift import (
+    centre_and_spread,
+    conformity,
+    drift_angles,
+    drift_outside,
+    gap_parts,
+)
 from ncscope.metrics.duality import (
     alignment,
     cka_distance,
@@ -64,7 +71,15 @@ from ncscope.metrics.geometry import (
     gnc2,
     gram_distance,
     max_angle,
+    nearest_cosine,
     one_vs_rest_distance,
+)
+from ncscope.metrics.margin import (
+    boundary_distances,
+    cluster_agreement,
+    margins,
+    recall_at,
+    within_ranks,
 )
 from ncscope.metrics.moments import ClassMoments, MomentsAccumulator, class_moments
 from ncscope.metrics.objective import (
@@ -99,13 +114,17 @@ __all__ = [
     "anchored",
     "binned_ece",
     "bootstrap",
+    "boundary_distances",
     "cdnv",
+    "centre_and_spread",
     "centre_rows",
     "cka_distance",
     "class_balanced_mean",
     "class_mean_accuracy",
     "class_moments",
+    "cluster_agreement",
     "confidence_bins",
+    "conformity",
     "cosine_summary",
     "cosine_table",
     "cpt_cc",
@@ -121,6 +140,8 @@ __all__ = [
     "delta_mid_batch",
     "dispersion",
     "dot_regression",
+    "drift_angles",
+    "drift_outside",
     "ece",
     "effective_rank",
     "equiangular",
@@ -130,12 +151,14 @@ __all__ = [
     "etf_distance_floor",
     "etf_gram",
     "frequency_groups",
+    "gap_parts",
     "gnc2",
     "gram_distance",
     "harmonic_mean",
     "hierarchy_retention",
     "intervals_of",
     "log_collapse",
+    "margins",
     "matched_cosines",
     "max_angle",
     "modality_gap",
@@ -144,6 +167,7 @@ __all__ = [
     "nc4",
     "ncc_mismatch",
     "ncc_predictions",
+    "nearest_cosine",
     "nearest_etf",
     "normalise_rows",
     "off_diagonal",
@@ -157,6 +181,7 @@ __all__ = [
     "pull_push",
     "push_pull",
     "rankin_bound",
+    "recall_at",
     "resample_classes",
     "resample_within_classes",
     "self_duality",
@@ -168,4 +193,5 @@ __all__ = [
     "uniformity",
     "welch_bound",
     "whitening",
+    "within_ranks",
 ]

@@ -110,6 +110,18 @@ def equiangular(rows: Tensor, *, centred: bool = False) -> Tensor:
     return off_diagonal(pairwise_cosines(rows, centred=centred)).std(correction=0)
 
 
+def nearest_cosine(rows: Tensor, *, centred: bool = False) -> Tensor:
+    """Mean over the rows of (K, D) of the cosine with the nearest other row.
+
+    In [-1/(K-1), 1], lower is better spread, -1/(K-1) for a simplex ETF alone. Of zero-shot CLIP's
+    text it goes with accuracy over data sets, where means over all pairs hardly do: the nearest
+    class is the one a class is confused with. NaN where a row, centred if asked for, is zero.
+    """
+    cosines = pairwise_cosines(rows, centred=centred)
+    others = cosines.masked_fill(torch.eye(len(rows), dtype=torch.bool, device=rows.device), -2)
+    return others.amax(dim=1).mean()
+
+
 def cosine_summary(rows: Tensor, *, centred: bool = False) -> dict[str, Tensor]:
     """Mean, standard deviation (ddof 0), min and max cosine of pairs of rows of (K, D), and the
     smallest angle in radians. At a simplex ETF every cosine is -1/(K-1)."""

@@ -372,3 +372,31 @@ def test_classes_with_the_same_text_feature_are_named():
     assert (
         "1 pairs of classes have the same text feature: class 1 and class 4" in record["warnings"]
     )
+
+
+def test_what_tuning_did_is_measured_against_the_frozen_text():
+    features = noisy()
+    frozen = features.text + 2 * torch.randn(6, 16, generator=torch.Generator().manual_seed(1))
+    found = measure(dataclasses.replace(features, text_frozen=frozen), bootstrap=0)
+    numbers = found.record["measures"]
+    unit, old = (metrics.normalise_rows(t.double()) for t in (features.text, frozen))
+    angles = torch.rad2deg((unit * old).sum(dim=1).acos())
+    assert numbers["drift/text/angle"] == pytest.approx(float(angles.mean()))
+    assert numbers["drift/text/angle_max"] == pytest.approx(float(angles.max()))
+    assert 0 < numbers["drift/text/outside"] < 1
+    assert not [
+        name for name in measure(features, bootstrap=0).record["measures"] if "drift" in name
+    ]
+
+
+def test_margins_and_clusters_are_of_every_run_with_images_and_recall_of_pairs():
+    numbers = measure(noisy(), bootstrap=0).record["measures"]
+    assert numbers["margin/mean"] > 0 < numbers["margin/variance"]
+    assert {"kmeans/v_measure", "kmeans/ari", "effective_rank/within"} <= set(numbers)
+    assert not [name for name in numbers if name.startswith("recall")]
+    rows = torch.randn(12, 8, generator=torch.Generator().manual_seed(0))
+    pairs = Features(image=rows, label=torch.arange(12), text=rows, classnames=named(12))
+    numbers = measure(pairs, bootstrap=0).record["measures"]
+    for way in ("image_to_text", "text_to_image"):
+        assert [numbers[f"recall/{depth}/{way}"] for depth in (1, 5, 10)] == [1, 1, 1]
+    assert "kmeans/ari" not in numbers
