@@ -194,6 +194,7 @@ def analyze(
         report = ncscope.analyze(
             *sources,
             extract=lambda source: extract(source, spread),
+            skip_bad=skip_bad,
             check=check,
             strict=strict,
             left_out=say,

@@ -160,7 +160,11 @@ Cache = Annotated[
     ),
 ]
 SkipBad = Annotated[
-    bool, typer.Option("--skip-bad", help="Leave out unreadable images instead of refusing.")
+    bool,
+    typer.Option(
+        "--skip-bad",
+        help="Leave out images that cannot be read, or whose features are zero or NaN.",
+    ),
 ]
 Seed = Annotated[
     int | None, typer.Option(min=0, help="Of random weights (--pretrained random); 0 if not said.")

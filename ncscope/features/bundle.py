@@ -246,11 +246,15 @@ def write_features(features: Features, path: str | Path) -> None:
     write_arrays(Path(path), arrays, classnames=features.classnames, provenance=features.provenance)
 
 
-def read_features(path: str | Path) -> Features:
+def read_features(path: str | Path, *, skip_bad: bool = False) -> Features:
     """Read a feature file, ours or anyone's with the same names in it.
 
     Arrays of other names are passed over with a warning. Where the file names no classes they are
     called `class 0`, `class 1`, … after the rows of `text`, or else after the largest label.
+
+    Args:
+        skip_bad: leave out images whose features are NaN or infinite, with a warning, instead of
+            refusing the file.
 
     Raises:
         DataError: no such file, neither format, damaged, pickled content, neither side in it.
@@ -258,7 +262,7 @@ def read_features(path: str | Path) -> Features:
     """
     stored = read_arrays(Path(path), _ARRAYS)
     arrays = {name: stored.arrays.get(name) for name in _ARRAYS}
-    notes = list(stored.warnings)
+    notes = [*stored.warnings, *(_leave_out(arrays) if skip_bad else ())]
     names = stored.classnames
     if names is None:
         names, note = _numbered(arrays)
@@ -276,6 +280,22 @@ def read_features(path: str | Path) -> Features:
         )
     except ShapeError as error:
         raise ShapeError(f"{path}: {error}") from None
+
+
+def _leave_out(arrays: dict[str, Tensor | None]) -> list[str]:
+    """Take images that are no numbers out of all arrays with a row an image; say how many."""
+    image = arrays["image"]
+    if image is None or image.ndim != 2 or not image.is_floating_point():
+        return []
+    good = torch.isfinite(image).all(dim=1)
+    if bool(good.all()) or not bool(good.any()):
+        return []
+    for name in ("image", "label", "text"):
+        rows = arrays[name]
+        if rows is not None and len(rows) == len(good) and (name != "text" or rows.ndim == 3):
+            arrays[name] = rows[good]
+    bad = (~good).nonzero().flatten()[:5].tolist()
+    return [f"left out: {int((~good).sum())} image features are NaN or infinite, at rows {bad}"]
 
 
 def _numbered(arrays: Mapping[str, Tensor | None]) -> tuple[tuple[str, ...], str | None]:

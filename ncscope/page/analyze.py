@@ -27,6 +27,7 @@ def analyze(
     progress: Callable[[str], Any] | None = None,
     spread: Spread = ALONE,
     intervene: bool | Features | str | Path = False,
+    skip_bad: bool = False,
     strict: bool = True,
     check: Callable[[str], object] | None = None,
     left_out: Callable[[str], Any] | None = None,
@@ -41,6 +42,7 @@ def analyze(
         progress: called with a line of text as each source is taken up.
         intervene: also move the features along each measure and judge what that does; a training
             file or its features to estimate the moves on, else half of each class's images.
+        skip_bad: leave out images whose features are zero, NaN or infinite, with a warning.
         strict: one bad source ends all; else those are left out, and `left_out` says why. Several
             processes are always strict.
         check: called with each source that `extract` is for, before the first is taken up, to
@@ -59,7 +61,7 @@ def analyze(
     def measured(source: Features | str | Path) -> Run:
         if progress is not None and not isinstance(source, Features):
             progress(str(source))
-        features = _features(source, extract)
+        features = _features(source, extract, skip_bad=skip_bad)
         features = as_pairs(features) if pairs else features
         run = measure(
             features,
@@ -67,6 +69,7 @@ def analyze(
             train_counts=train_counts,
             bootstrap=bootstrap,
             seed=seed,
+            skip_bad=skip_bad,
             spread=spread,
         )
         if train is not False and spread.first:
@@ -88,7 +91,7 @@ def analyze(
 
     if len(sources) > 1:  # all are looked at before the first takes its minutes
         for source in sources:
-            unless_bad(lambda source: _check(source, check), source)
+            unless_bad(lambda source: _check(source, check, skip_bad=skip_bad), source)
     good = [source for source in sources if _name(source) not in bad]
     runs = [run for source in good if (run := unless_bad(measured, source)) is not None]
     if not runs:
@@ -102,12 +105,14 @@ def _name(source: Features | str | Path) -> str:
     return str(named or "features")
 
 
-def _check(source: Features | str | Path, check: Callable[[str], object] | None) -> None:
+def _check(
+    source: Features | str | Path, check: Callable[[str], object] | None, *, skip_bad: bool
+) -> None:
     """Refuse a source that is known to be bad before any image is read."""
     if isinstance(source, Features):
         return
     if _is_feature_file(source):
-        read_features(source)
+        read_features(source, skip_bad=skip_bad)
     elif check is not None:
         check(str(source))
 
@@ -121,11 +126,13 @@ def _all_bad(bad: Mapping[str, NcscopeError]) -> NcscopeError:
     return DataError(f"none of {len(bad)} sources can be measured; {name}: {first}")
 
 
-def _features(source: Features | str | Path, extract: Callable[[str], Features] | None) -> Features:
+def _features(
+    source: Features | str | Path, extract: Callable[[str], Features] | None, *, skip_bad: bool
+) -> Features:
     if isinstance(source, Features):
         return source
     if _is_feature_file(source):
-        return _named(read_features(source), str(source))
+        return _named(read_features(source, skip_bad=skip_bad), str(source))
     if extract is None:
         raise DataError(
             f"{source}: not a feature file ({' or '.join(_SUFFIXES)}); to extract features "
