@@ -7,11 +7,11 @@ import pytest
 
 from ncscope.zoo.load import load_learner
 from ncscope.zoo.settings import LearnerOptions
-from tests.parity import attributes, context, deep, mixed
+from tests.parity import attributes, context, deep, mixed, tokens
 from tests.parity.kit import VARIATIONS, Case
 from tests.zoo.learners import case
 
-CASES: list[Case] = [*context.CASES, *deep.CASES, *attributes.CASES, *mixed.CASES]
+CASES: list[Case] = [*context.CASES, *deep.CASES, *attributes.CASES, *mixed.CASES, *tokens.CASES]
 TABLE = Path(__file__).parents[2] / "docs" / "parity.md"
 START, END = "<!-- the table is made by tests/parity -->", "<!-- end of the table -->"
 

@@ -9,6 +9,7 @@ from tests.learner_states import Sizes
 from tests.zoo.learners import case, reference
 
 SIZES = Sizes(depth=3)
+PETS = "a photo of a {}, a type of pet."
 
 
 def mmrl(make):
@@ -19,11 +20,11 @@ def mmrl(make):
     return {**state, "prompt_embeddings": case.prompts_of("", after=", a type of pet.")}
 
 
-def tokens(state, side):
-    learner = {k.removeprefix("representation_learner."): v for k, v in state.items()}
+def tokens(state, side, *, count=3, half=False):
+    learner = {k.removeprefix("representation_learner."): v.float() for k, v in state.items()}
     shared = learner["compound_rep_tokens"]
     made = []
-    for k in range(3):
+    for k in range(count):
         if f"srra_r2{side}proj.weight" in learner:
             own = f"srra_r2{side}proj.srra.{k}."
             weight = learner[f"srra_r2{side}proj.weight"] + learner[f"{own}A"] @ learner[f"{own}B"]
@@ -31,35 +32,39 @@ def tokens(state, side):
             own = f"compound_rep_tokens_r2{side}proj.{k}."
             weight = learner[f"{own}weight"]
         made.append(shared @ weight.T + learner[f"{own}bias"])
-    return made
+    return [new.half().float() for new in made] if half else made
 
 
-def insert(new, beta):
-    """In block 1 (of 4, three have tokens) five tokens go in; later ones replace or are mixed."""
+def insert(new, beta, blocks):
+    """At the first of the blocks all tokens go in; at later ones they replace or are mixed."""
+    count = len(new[0])
 
     def change(when, i, x, _x_in):
-        if when == "after" or i < 1:
+        if when == "after" or i not in blocks:
             return x
-        rows = new[i - 1][:, None].expand(-1, x.shape[1], -1)
-        if i == 1:
+        rows = new[blocks.index(i)][:, None].expand(-1, x.shape[1], -1)
+        if i == blocks[0]:
             return torch.cat([x[:1], rows, x[1:]])
-        return torch.cat([x[:1], beta * rows + (1 - beta) * x[1:6], x[6:]])
+        return torch.cat([x[:1], beta * rows + (1 - beta) * x[1 : 1 + count], x[1 + count :]])
 
     return change
 
 
-def reference_text(state, names, beta):
-    texts = case.sentences(names, ", a type of pet.")
-    rows, eot = case.embedded(["a photo of a " + text for text in texts])
-    eot = [place + 5 for place in eot]
-    change = insert(tokens(state, "t"), beta)
+def reference_text(state, names, beta, *, blocks=(1, 2, 3), template=PETS, half=False):
+    rows, eot = case.embedded(
+        [template.replace("{}", name) for name in case.sentences(names, "")],
+        dtype=torch.float16 if state["prompt_embeddings"].dtype == torch.float16 else torch.float32,
+    )
+    new = tokens(state, "t", count=len(blocks), half=half)
+    eot = [place + len(new[0]) for place in eot]
+    change = insert(new, beta, blocks)
     return reference.text_forward(case.state(), rows.float(), eot, heads=1, change=change)
 
 
-def reference_images(state, beta):
+def reference_images(state, beta, *, blocks=(1, 2, 3), half=False):
     """The class token's feature and the representation tokens'."""
-    own = case.state()
-    change = insert(tokens(state, "v"), beta)
+    own, new = case.state(), tokens(state, "v", count=len(blocks), half=half)
+    change = insert(new, beta, blocks)
     last = reference.image_tokens(own, case.pixels(), heads=case.IMAGE_HEADS, change=change)
     last = reference.norm(last, own, "visual.ln_post")
     if "image_encoder.A" in state:
@@ -67,7 +72,7 @@ def reference_images(state, beta):
         projection = own["visual.proj"] + low_rank
     else:
         projection = state["image_encoder.proj_rep"].float()
-    return last[:, 0] @ own["visual.proj"], last[:, 1:6].mean(dim=1) @ projection
+    return last[:, 0] @ own["visual.proj"], last[:, 1 : 1 + len(new[0])].mean(dim=1) @ projection
 
 
 @pytest.mark.parametrize(
