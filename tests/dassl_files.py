@@ -71,15 +71,12 @@ def _live_objects(state: dict[str, Tensor]) -> tuple[dict[str, Any], dict[str, A
     return optimiser.state_dict(), scheduler
 
 
-def save_lora(path: Path, flat: dict[str, Tensor], *, rank: int = 2, alpha: int = 1) -> Path:
+def save_lora(
+    path: Path, flat: dict[str, Tensor], *, rank: int = 2, alpha: int = 1, **others: Any
+) -> Path:
     """Write CLIP-LoRA's `lora_weights.pt` from the dotted keys of `learner_states.clip_lora`."""
-    metadata = {
-        "r": rank,
-        "alpha": alpha,
-        "encoder": "both",
-        "params": ["q", "k", "v"],
-        "position": "all",
-    }
+    usual = {"encoder": "both", "params": ["q", "k", "v"], "position": "all"}
+    metadata = {"r": rank, "alpha": alpha, **usual, **others}
     path.parent.mkdir(parents=True, exist_ok=True)
     torch.save({**nested(flat), "metadata": metadata}, path)
     return path

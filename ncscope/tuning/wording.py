@@ -20,7 +20,7 @@ from ncscope.clip.prompts import (
     class_prompts,
 )
 from ncscope.errors import DataError
-from ncscope.zoo.resolve import parts, tail
+from ncscope.zoo.wording import parts, tail
 
 # KgCoOp's frozen prompts: CoOp's but for the textures
 KGCOOP = {**TEMPLATES, "DescribableTextures": "a photo of a {}, a type of texture."}

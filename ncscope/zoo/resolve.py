@@ -16,7 +16,7 @@ from ncscope.checkpoint.class_names import ClassNames, check_class_names
 from ncscope.checkpoint.inspect import Inspection
 from ncscope.checkpoint.log_sections import first_value, own_entries
 from ncscope.checkpoint.methods import ROWS, plain_method
-from ncscope.clip.prompts import TCP_PROMPTS, TCP_ZERO_SHOT, TEMPLATES, known_data
+from ncscope.clip.prompts import TCP_ZERO_SHOT, TEMPLATES, known_data
 from ncscope.errors import CheckpointError, DataError
 from ncscope.zoo.settings import LearnerOptions, Settings
 from ncscope.zoo.wording import (
@@ -25,8 +25,11 @@ from ncscope.zoo.wording import (
     left_words,
     mma_words,
     mmrl_template,
+    parts,
     prograd_words,
     tac_words,
+    tail,
+    tcp_words,
 )
 
 _NO_WORDS = ("_ATP", "AnchorOPT")  # they ignore CTX_INIT
@@ -220,14 +223,16 @@ def _wording(
     assert seen.method is not None
     method = plain_method(seen.method)
     known = known_data(data)
-    if method in _TCP and known:
-        before, after = parts(TCP_PROMPTS[known])
-        return _worded(names, before=tail(before.split(), 4), after=after)
+    own = known_data(seen.log.dataset if seen.log else None)
+    if method in _TCP and (own or known):
+        before, after = tcp_words(own or known or "")
+        told = _worded(names, before=before, after=after)
+        return told if own else replace(told, warnings=())
     if method == "MMA":
         return _worded(names, before=mma_words(names, logged))
     if method == "ProGrad":
-        own = seen.log.dataset if seen.log and seen.log.dataset else data
-        return _worded(names, before=prograd_words(logged, own))
+        of = seen.log.dataset if seen.log and seen.log.dataset else data
+        return _worded(names, before=prograd_words(logged, of))
     if method == "TAC":  # the words that its context began as stand behind it in full
         return _worded(names, before=tac_words(seen, names))
     if method in ("MMRL", "MMRL++", *_TCP):
@@ -259,6 +264,8 @@ def _retold(
         file = f"{wording.before} {{}}{wording.after}".strip()
         templates = options.templates
         new = parts(mmrl_template(templates, data, trained=own, file=file, where=where))
+    elif method in _TCP and (target := known_data(data)) and target != known_data(own):
+        new = tcp_words(target)
     elif method == "ProGrad" and known_data(data) != known_data(own):
         new = (prograd_words(logged, data), wording.after)
     if new == (wording.before, wording.after):
@@ -331,14 +338,3 @@ def _following(after: str) -> str:
     """What follows the name in a prompt that ends in a full stop."""
     gap = "" if not after or after[0] in ",.;:" else " "
     return f"{gap}{after}."
-
-
-def parts(template: str) -> tuple[str, str]:
-    """What a template has before and after the class name."""
-    before, _, after = template.partition("{}")
-    return before.strip(), after
-
-
-def tail(words: Sequence[str], num_context: int) -> str:
-    """The words of an initial prompt that a shorter context leaves in place."""
-    return " ".join(words[num_context:])

@@ -1,4 +1,4 @@
-"""Fixed words that depend on the data set or the log, by method: MMRL, ProGrad, MMA and ATPrompt.
+"""Fixed words that depend on the data set or the log: of MMRL, TCP, ProGrad, MMA, ATPrompt and TAC.
 
 Words are taken off the class names with what the run was trained with; the prompts are then written
 with what the authors' code writes for the data set that features are wanted for.
@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from ncscope.checkpoint.class_names import ClassNames
 from ncscope.checkpoint.inspect import Inspection
 from ncscope.checkpoint.log_sections import first_value, own_entries
-from ncscope.clip.prompts import TEMPLATES, known_data
+from ncscope.clip.prompts import TCP_PROMPTS, TEMPLATES, known_data
 from ncscope.errors import CheckpointError
 
 USUAL_WORDS = "a photo of a"
@@ -82,3 +82,20 @@ def tac_words(seen: Inspection, names: ClassNames | None) -> str:
     before = USUAL_WORDS if names is None else names.before
     usual = USUAL_WORDS if f"{before} ".startswith(f"{USUAL_WORDS} ") else ""
     return logged or usual
+
+
+def tcp_words(data: str) -> tuple[str, str]:
+    """What TCP's prompts on a data set have between context and name, and after the name."""
+    before, after = parts(TCP_PROMPTS[data])
+    return tail(before.split(), 4), after
+
+
+def parts(template: str) -> tuple[str, str]:
+    """What a template has before and after the class name."""
+    before, _, after = template.partition("{}")
+    return before.strip(), after
+
+
+def tail(words: Sequence[str], num_context: int) -> str:
+    """The words of an initial prompt that a shorter context leaves in place."""
+    return " ".join(words[num_context:])

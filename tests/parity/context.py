@@ -51,15 +51,20 @@ def coop(
     own = kit.sizes(context=context, half=half)
     words = words or "X " * context
     state = make(own)
-    state |= kit.fixed(kit.sentences(words, case.NAMES), own, skip=context)
+    dept = trainer.startswith("Extras")
+    prefix = "prompt_learner." if dept else ""
+    state |= kit.fixed(kit.sentences(words, case.NAMES), own, skip=context, prefix=prefix)
+    state |= {k: v for k, v in case.towers().items() if k in state}
     settings = {"N_CTX": context, "CLASS_TOKEN_POSITION": position, "CTX_INIT": init or ""}
     settings["PREC"] = "fp16" if half else "fp32"
     log = {"trainer": trainer, "settings": {"COOP": settings}, "dataset": dataset}
+    if dept:
+        log["settings"] |= {"LINEAR_PROBE": {"WEIGHT": 0.7, "TYPE": "linear"}}
     run = kit.save(folder, state, module=module, **log)
 
     def text(names):
         said = words if target_words is None else target_words
-        return arranged(kit.sentences(said, names), names, state["ctx"], position, own)
+        return arranged(kit.sentences(said, names), names, state[f"{prefix}ctx"], position, own)
 
     options = {} if target is None else {"data_name": target}
     return Wanted(run, text, kit.image_features(), options)
@@ -80,6 +85,16 @@ def cocoop(folder: Path, *, context: int = 4, half: bool = True, init: str = "")
         return kit.text_features(kit.sentences(words, names), shifted, own)
 
     return Wanted(run, text, kit.image_features(), {"condition": "per-image"}, feature=feature)
+
+
+def dept_over(make):
+    """A state of DePT over one of CoOp's kind, a whole model."""
+
+    def made(own):
+        inner = {f"prompt_learner.{key}": value for key, value in make(own).items()}
+        return states.dept(own, over={**inner, **states.both_towers(states.Maker(own, 0))})
+
+    return made
 
 
 def x(count: int, words: str = "") -> str:
@@ -115,6 +130,20 @@ CASES = [
             ("Nemesis", "CoOpNemesis", states.coop),
         )
     ),
+    *(
+        Case("DePT over CoOp", variation, detail,
+             partial(coop, trainer="ExtrasLinearProbeCoOp", make=dept_over(states.coop), **how))
+        for variation, detail, how in (
+            ("as released", "16 tokens", {"context": 16}), ("context length", "4 tokens", {}),
+            ("class name's place", "middle", {"position": "middle"}),
+            ("class name's place", "front", {"position": "front"}),
+            ("single precision", "fp32", {"half": False}),
+            ("module. keys", "several devices", {"module": True}),
+        )
+    ),
+    Case("DePT over KgCoOp", "as released", "4 tokens",
+         partial(coop, trainer="ExtrasLinearProbeKgCoOp", make=dept_over(states.kgcoop),
+                 words="a photo of a", init="a photo of a")),
     Case("Nemesis", "class name's place", "middle",
          partial(coop, trainer="CoOpNemesis", position="middle")),
     Case("ProGrad", "as released", "pets: a word is left over",

@@ -22,7 +22,7 @@ VARIATIONS = (
     "context length",
     "class name's place",
     "depth",
-    "blocks or layers",
+    "blocks or order",
     "rank or size",
     "fixed words",
     "template by data set",
@@ -32,6 +32,19 @@ VARIATIONS = (
     "single precision",
     "module. keys",
 )
+
+
+# Blocks of the text and the image tower of the CLIPs that cases are put on
+LAYERS = {"small": (4, 4), "deep": (10, 4), "ten": (10, 10), "twelve": (12, 12), "large": (12, 24)}
+
+
+def config_of(name: str) -> dict[str, Any]:
+    text, vision = LAYERS[name]
+    return {
+        **case.CONFIG,
+        "vision_cfg": {**case.CONFIG["vision_cfg"], "layers": vision},
+        "text_cfg": {**case.CONFIG["text_cfg"], "layers": text},
+    }
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +58,7 @@ class Wanted:
     text: Callable[[tuple[str, ...]], Tensor] | None
     image: Tensor | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
-    backbone: str = "backbone"  # the fixture
+    backbone: str = "small"  # a name in LAYERS
     feature: Tensor | None = None  # that conditions the text
 
 

@@ -5,21 +5,33 @@ from pathlib import Path
 
 import pytest
 
+from ncscope.checkpoint.methods import METHODS, plain_method
 from ncscope.zoo.load import load_learner
 from ncscope.zoo.settings import LearnerOptions
-from tests.parity import attributes, context, deep, mixed, tokens
+from tests.parity import (
+    adapters,
+    attributes,
+    classes,
+    context,
+    deep,
+    mixed,
+    several,
+    tokens,
+    weights,
+)
 from tests.parity.kit import VARIATIONS, Case
 from tests.zoo.learners import case
 
-CASES: list[Case] = [*context.CASES, *deep.CASES, *attributes.CASES, *mixed.CASES, *tokens.CASES]
+MODULES = (adapters, attributes, classes, context, deep, mixed, several, tokens, weights)
+CASES: list[Case] = [each for module in MODULES for each in module.CASES]
 TABLE = Path(__file__).parents[2] / "docs" / "parity.md"
 START, END = "<!-- the table is made by tests/parity -->", "<!-- end of the table -->"
 
 
 @pytest.mark.parametrize("each", CASES, ids=lambda each: each.label)
-def test_features_are_those_of_the_plain_pass(each, tmp_path, request):
+def test_features_are_those_of_the_plain_pass(each, tmp_path, towers):
     wanted = each.make(tmp_path)
-    clip = request.getfixturevalue(wanted.backbone)
+    clip = towers(wanted.backbone)
     learner = load_learner(wanted.run, backbone=clip, options=LearnerOptions(**wanted.options))
     assert learner.description["method"].startswith(each.method)
     for names in (case.NAMES, case.NEW) if each.new else (case.NAMES,):
@@ -65,3 +77,8 @@ def test_every_case_is_of_a_known_variation_and_stands_once():
     assert {each.variation for each in CASES} <= set(VARIATIONS)
     labels = [each.label for each in CASES]
     assert len(labels) == len(set(labels))
+
+
+def test_every_method_that_gives_features_has_a_case():
+    named = {"DePT" if e.method.startswith("DePT") else plain_method(e.method) for e in CASES}
+    assert named == {row.name for row in METHODS}

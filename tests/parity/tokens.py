@@ -3,7 +3,6 @@
 from functools import partial
 from pathlib import Path
 
-
 from tests import learner_states as states
 from tests.learner_states import Sizes
 from tests.parity import kit
@@ -84,7 +83,7 @@ def both(plus: bool) -> list[Case]:
     name, make = ("MMRL++" if plus else "MMRL"), partial(mmrl, plus=plus)
     return [
         Case(name, "as released", "base classes of pets, fused", make),
-        *(Case(name, "blocks or layers", f"REP_LAYERS {layers}", partial(make, layers=layers))
+        *(Case(name, "blocks or order", f"REP_LAYERS {layers}", partial(make, layers=layers))
           for layers in ((1, 2, 3, 4), (2, 3), (1, 3), (2, 4), (4,))),
         Case(name, "rank or size", "3 tokens of width 24", partial(make, count=3, width=24)),
         *(Case(name, "template by data set", data, partial(make, dataset=data))

@@ -28,7 +28,8 @@ def net(state, name, features):
     return reference.linear(hidden * torch.sigmoid(1.702 * hidden), float_state, f"{name}.linear2")
 
 
-def text(state, names, config, blocks, share, template="a photo of a {}, a type of pet."):
+def text(state, names, config, blocks, share, template="a photo of a {}, a type of pet.",
+         dtype=torch.float16):  # fmt: skip
     rows, eot = case.embedded(
         [template.replace("{}", name) for name in case.sentences(names, "")],
         dtype=torch.float32,
@@ -45,7 +46,12 @@ def text(state, names, config, blocks, share, template="a photo of a {}, a type 
                 x[1 : 1 + count, k] = share * own[k] + (1 - share) * x[1 : 1 + count, k]
         return x
 
-    prompted = case.reference_text(state["ctx"], "X X X X", names, change=change, config=config)
+    written, ends = case.embedded(
+        [f"X X X X {name}" for name in case.sentences(names)], dtype=dtype, config=config
+    )
+    head = state["ctx"].float().expand(len(names), -1, -1)
+    written = torch.cat([written[:, :1].float(), head, written[:, 1 + count :].float()], dim=1)
+    prompted = reference.text_forward(case.state(config), written, ends, heads=1, change=change)
     return reference.normalise(prompted) + reference.normalise(plain)
 
 

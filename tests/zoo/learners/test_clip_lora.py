@@ -11,16 +11,15 @@ from tests.dassl_files import save_lora
 from tests.zoo.learners import case, reference
 
 
-def changed(flat, blocks, scale):
+def changed(flat, blocks, scale, config=case.CONFIG):
     """The backbone's state with the changes added to its weights."""
-    state = {key: value.clone() for key, value in case.state().items()}
+    state = {key: value.clone() for key, value in case.state(config).items()}
     for i, prefix in enumerate(blocks):
-        weight = state[f"{prefix}attn.in_proj_weight"]
-        width = weight.shape[1]
-        for j, part in enumerate(("q_proj", "k_proj", "v_proj")):
-            low = flat[f"weights.layer_{i}.{part}.w_lora_A"]
-            high = flat[f"weights.layer_{i}.{part}.w_lora_B"]
-            weight[j * width : (j + 1) * width] += scale * high @ low
+        joint = state[f"{prefix}attn.in_proj_weight"]
+        places = [*joint.chunk(3), state[f"{prefix}attn.out_proj.weight"]]
+        for part, weight in zip(("q_proj", "k_proj", "v_proj", "proj"), places, strict=True):
+            if (key := f"weights.layer_{i}.{part}.w_lora_") + "A" in flat:
+                weight += scale * flat[f"{key}B"] @ flat[f"{key}A"]
     return state
 
 

@@ -8,8 +8,11 @@ from tests import learner_states
 from tests.zoo.learners import case, reference
 
 
-def reference_text(state, names, zero_shot, before, after):
-    """Class-specific prompts from zero-shot features, before block 8 at positions 1..4."""
+def class_specific(state, names, zero_shot, prompts, ends):
+    """Class-specific prompts from zero-shot features, before block 8 at positions 1..4.
+
+    `prompts` are the written ones, (K, 77, W), whose first tokens the context replaces.
+    """
     float_state = {key: value.float() for key, value in state.items()}
     rows, eot = case.embedded(
         [zero_shot.replace("{}", text) for text in case.sentences(names, "")],
@@ -28,9 +31,16 @@ def reference_text(state, names, zero_shot, before, after):
                 x[1:5, k] = own[k]
         return x
 
-    return case.reference_text(
-        state["ctx"], before, names, change=change, after=after, config=case.DEEP
-    )
+    context = float_state["ctx"].expand(len(names), -1, -1)
+    prompts = torch.cat([prompts[:, :1], context, prompts[:, 5:]], dim=1)
+    state = case.state(case.DEEP)
+    return reference.text_forward(state, prompts, ends, heads=1, change=change)
+
+
+def reference_text(state, names, zero_shot, before, after):
+    texts = [f"{before} {text}" for text in case.sentences(names, after)]
+    rows, ends = case.embedded(texts, config=case.DEEP)
+    return class_specific(state, names, zero_shot, rows.float(), ends)
 
 
 @pytest.mark.parametrize(
