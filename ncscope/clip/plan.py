@@ -205,31 +205,32 @@ def plan_file(clip: Any, path: Path, pretrained: str | None, reading: Reading) -
         )
     elif not weights.openais and weights.halved:
         notes = (
-            f"{path.name} is taken for OpenAI's, with QuickGELU: nothing in it says so; if it is "
-            f"not, name its architecture: --backbone NAME --pretrained {path.name}",
+            f"{path.name} is half precision throughout, and so taken for OpenAI's, with QuickGELU: "
+            f"nothing in it says so, and features of the wrong activation are wrong; "
+            f"{_two_ways(clip, path, config)}",
         )
     elif not weights.openais:
-        raise BackboneError(_untold(clip, path, config))
+        raise BackboneError(
+            f"{path}: nothing in it tells whether its activation is QuickGELU (OpenAI's weights) "
+            f"or GELU (open_clip's), and the features of the wrong one are wrong; "
+            f"{_two_ways(clip, path, config)}"
+        )
     return Plan(path.name, str(path), config, weights.tensors, notes=notes)
 
 
-def _untold(clip: Any, path: Path, config: Mapping[str, Any]) -> str:
-    """The refusal of a file that is OpenAI's or open_clip's, with what settles it."""
-    said = (
-        f"{path}: nothing in it tells whether its activation is QuickGELU (OpenAI's weights) or "
-        f"GELU (open_clip's), and the features of the wrong one are wrong"
-    )
+def _two_ways(clip: Any, path: Path, config: Mapping[str, Any]) -> str:
+    """What settles of whose form a file is: OpenAI's or open_clip's."""
     names = [
         name for name in clip.list_models() if _same_sizes(clip.get_model_config(name), config)
     ]
     plain = next((name for name in names if not name.endswith("-quickgelu")), None)
     if plain is None:
         return (
-            f"{said}; no open_clip model has its sizes, so keep it in an open_clip folder, with "
-            f"`quick_gelu` true or false in the `model_cfg` of open_clip_config.json"
+            "no open_clip model has its sizes, so keep it in an open_clip folder, with "
+            "`quick_gelu` true or false in the `model_cfg` of open_clip_config.json"
         )
     return (
-        f"{said}; name it: --backbone {plain}-quickgelu --pretrained {path} if it is OpenAI's, "
+        f"name it: --backbone {plain}-quickgelu --pretrained {path} if it is OpenAI's, "
         f"--backbone {plain} --pretrained {path} if not"
     )
 

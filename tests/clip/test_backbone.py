@@ -177,6 +177,18 @@ def test_a_folder_without_weights_is_refused_unless_random_is_asked_for(tmp_path
     assert load_backbone(folder, pretrained="random").description["random"]
 
 
+@pytest.mark.usefixtures("named")
+def test_a_file_alone_in_half_precision_is_warned_of_with_both_commands(tmp_path):
+    path = tmp_path / "half.pt"
+    torch.save({name: value.half() for name, value in tiny_state().items()}, path)
+    backbone = load_backbone(path)
+    assert_same_model(backbone, tiny_model(), atol=3e-3)
+    [warning] = backbone.description["warnings"]
+    assert "taken for OpenAI's, with QuickGELU: nothing in it says so" in warning
+    assert f"--backbone Tiny-16-quickgelu --pretrained {path} if it is OpenAI's" in warning
+    assert f"--backbone Tiny-16 --pretrained {path} if not" in warning
+
+
 def test_a_half_precision_file_fills_a_single_precision_model(tmp_path):
     state = tiny_state()
     torch.save({name: value.half() for name, value in state.items()}, tmp_path / "half.pt")
