@@ -126,7 +126,7 @@ def load_backbone(
     elif not is_there(name):
         raise BackboneError(unknown_name(clip, str(name)))
     elif Path(name).is_dir():
-        plan = plan_folder(Path(name), pretrained, reading)
+        plan = plan_folder(clip, Path(name), pretrained, reading)
     else:
         plan = plan_file(clip, Path(name), pretrained, reading)
     return build_backbone(plan, device=place, precision=precision, seed=random_seed or 0)

@@ -15,7 +15,10 @@ from torch import Tensor
 
 from ncscope.clip.folder_config import NAME as CONFIG_NAME
 from ncscope.clip.folder_config import read_folder_config
+from ncscope.clip.hf.folder import is_hf_folder, plan_hf
+from ncscope.clip.hf.keys import is_hf
 from ncscope.clip.hub import one_attempt
+from ncscope.clip.siglip import Siglip
 from ncscope.clip.weights import Weights, architecture, read_weights
 from ncscope.clip.whole_texts import WholeTexts
 from ncscope.errors import BackboneError, shown
@@ -54,6 +57,7 @@ class Plan:
     published: str | None = None  # a file that open_clip's own loader reads
     preprocess: dict[str, Any] = field(default_factory=dict)  # what differs from CLIP's own
     tokenizer: str | None = None  # open_clip's name of it; None: CLIP's own
+    own_tokenizer: Callable[[list[str]], Tensor] | None = None  # made of the files of a folder
     cleaning: dict[str, str] = field(default_factory=dict)  # how CLIP's own cleans a text
     notes: tuple[str, ...] = ()
 
@@ -141,14 +145,12 @@ def unknown_name(clip: Any, name: str) -> str:
     )
 
 
-def plan_folder(folder: Path, pretrained: str | None, reading: Reading) -> Plan:
-    """An open_clip folder: `open_clip_config.json` and a file of weights."""
+def plan_folder(clip: Any, folder: Path, pretrained: str | None, reading: Reading) -> Plan:
+    """An open_clip folder, `open_clip_config.json` and a file of weights; or a Hugging Face one."""
+    if not (folder / CONFIG_NAME).exists() and is_hf_folder(folder):
+        return _plan_hf(clip, folder, pretrained, reading)
     config, preprocess = read_folder_config(folder / CONFIG_NAME, trust=reading.trust)
-    if pretrained not in (None, "random"):
-        raise BackboneError(
-            f"{folder} holds its own weights, so `pretrained` {pretrained!r} has no place; leave "
-            f"it out"
-        )
+    _check_pretrained(folder, pretrained)
     tensors = None
     source = "random"
     if pretrained is None:
@@ -163,6 +165,38 @@ def plan_folder(folder: Path, pretrained: str | None, reading: Reading) -> Plan:
         tokenizer=f"local-dir:{folder}" if reading.trust else None,
         cleaning=config["text_cfg"].get("tokenizer_kwargs") or {},
     )
+
+
+def _plan_hf(
+    clip: Any,
+    path: Path,
+    pretrained: str | None,
+    reading: Reading,
+    weights: dict[str, Tensor] | None = None,
+) -> Plan:
+    """A folder as `transformers` writes it, or a file of such weights beside its `config.json`."""
+    _check_pretrained(path, pretrained)
+    random = pretrained == "random"
+    found = plan_hf(
+        clip, path, read=lambda file: reading.weights(file).tensors, weights=weights, random=random
+    )
+    return Plan(
+        name=path.name,
+        weights=found.weights,
+        config=found.config,
+        tensors=found.tensors,
+        preprocess=found.preprocess,
+        own_tokenizer=found.tokenizer,
+        notes=found.notes,
+    )
+
+
+def _check_pretrained(folder: Path, pretrained: str | None) -> None:
+    if pretrained not in (None, "random"):
+        raise BackboneError(
+            f"{folder} holds its own weights, so `pretrained` {pretrained!r} has no place; leave "
+            f"it out"
+        )
 
 
 def _weights_in(folder: Path) -> Path:
@@ -193,6 +227,8 @@ def plan_file(clip: Any, path: Path, pretrained: str | None, reading: Reading) -
             f"architecture and give the file as its weights: --backbone NAME --pretrained {path}"
         )
     weights = reading.weights(path)
+    if is_hf(weights.tensors):
+        return _plan_hf(clip, path, None, reading, weights.tensors)
     config = architecture(weights.tensors, where=str(path))
     notes: tuple[str, ...] = ()
     if weights.openclips:
@@ -247,6 +283,8 @@ def _same_sizes(named: Mapping[str, Any] | None, config: Mapping[str, Any]) -> b
 
 def new_model(clip: Any, plan: Plan) -> Any:
     """The model of a configuration with fresh weights; nothing is downloaded for its towers."""
+    if plan.config.get("siglip"):
+        return Siglip(clip, plan.config)
     config = copy.deepcopy(plan.config)
     vision, text = config["vision_cfg"], config["text_cfg"]
     custom = config.pop("custom_text", False) or "hf_model_name" in text
@@ -264,6 +302,8 @@ def new_model(clip: Any, plan: Plan) -> Any:
 
 def new_tokenizer(clip: Any, plan: Plan, context_length: int) -> Callable[[list[str]], Tensor]:
     """Texts to (B, L) token ids; a text that does not fit is refused, not cut."""
+    if plan.own_tokenizer is not None:
+        return plan.own_tokenizer
     return WholeTexts(_cutting_tokenizer(clip, plan, context_length), context_length)
 
 

@@ -59,12 +59,20 @@ class WholeTexts:
         decode = getattr(self.cutting, "decode", None)
         lost = row[self.length - 1 : count - 1].tolist()  # the end takes the last place
         end = f"`{_brief(decode(lost).strip())}`" if decode else f"its last {len(lost)} tokens"
-        raise LongPromptError(
-            f"the prompt `{_brief(text)}` has {count} tokens, context, start and end included; "
-            f"the text tower reads {self.length}, so {end} would be lost; shorten the class name, "
-            f"the template or the context",
-            text,
-        )
+        raise LongPromptError(_refusal(text, count, self.length, end), text)
+
+
+def too_long(text: str, count: int, length: int, lost: str) -> str:
+    """The refusal of a prompt of `count` tokens, of which `lost` would be cut."""
+    return _refusal(text, count, length, f"`{_brief(lost.strip())}`")
+
+
+def _refusal(text: str, count: int, length: int, end: str) -> str:
+    return (
+        f"the prompt `{_brief(text)}` has {count} tokens, context, start and end included; the "
+        f"text tower reads {length}, so {end} would be lost; shorten the class name, the template "
+        f"or the context"
+    )
 
 
 def of_class(error: LongPromptError, texts: Sequence[str], names: Sequence[str]) -> DataError:

@@ -24,6 +24,9 @@ from ncscope.checkpoint.inspect import inspect
 from ncscope.checkpoint.reading import read_checkpoint
 from ncscope.checkpoint.runlog import read_runlog
 from ncscope.clip.folder_config import read_folder_config
+from ncscope.clip.hf.config import read_hf_config
+from ncscope.clip.hf.images import image_settings
+from ncscope.clip.hf.tokens import Vocabulary, read_vocabulary
 from ncscope.clip.weights import read_weights
 from ncscope.comparison.read import read_outcomes
 from ncscope.data.lists import list_split
@@ -35,6 +38,7 @@ from ncscope.grids.spec import read_spec
 from ncscope.tuning.state import State, read_state, write_state
 from tests.attack import mutants
 from tests.dassl_files import save_dassl
+from tests.hf_folders import hf_config, save_processor, save_vocabulary, small_vocabulary
 from tests.learner_states import Sizes, cocoop
 from tests.run_files import tuned
 from tests.run_folders import write_run
@@ -154,6 +158,22 @@ def _config(found: tuple[dict[str, Any], dict[str, Any]]) -> None:
     assert not any(word in text for word in ("timm_", "hf_", "trust_remote"))
 
 
+def _sizes(found: dict[str, Any]) -> None:
+    for part in ("vision_cfg", "text_cfg"):
+        assert 1 <= found[part]["layers"] <= 128
+        assert 1 <= found[part]["width"] <= 8192
+
+
+def _transform(found: dict[str, Any]) -> None:
+    assert found["resize_mode"] in ("shortest", "squash")
+    assert all(math.isfinite(value) for value in [*found["mean"], *found["std"]])
+
+
+def _vocabulary(found: Vocabulary) -> None:
+    assert all(isinstance(token, str) for pair in found.merges for token in pair)
+    assert all(type(number) is int for number in found.ids.values())
+
+
 _CSV = "path,label,classname,split\n" + "".join(
     f"images/{k}.png,{k % 3},{'abc'[k % 3]},{('train', 'test')[k % 2]}\n" for k in range(12)
 )
@@ -264,6 +284,15 @@ READERS = {
         "open_clip_config.json",
         lambda p: p.write_text(json.dumps({"model_cfg": VIT, "preprocess_cfg": {"size": 32}})),
         lambda p: read_folder_config(p, trust=False), _config, _of("bytes json words")),
+    "Hugging Face config": Reader(
+        "config.json", lambda p: p.write_text(json.dumps(hf_config())),
+        lambda p: read_hf_config(p).config, _sizes, _of("bytes json words")),
+    "image processor": Reader(
+        "preprocessor_config.json", lambda p: save_processor(p.parent),
+        lambda p: image_settings(p, kind="clip", side=32), _transform, _of("bytes json words")),
+    "vocabulary": Reader(
+        "tokenizer.json", lambda p: save_vocabulary(p.parent, *small_vocabulary(), whole=True),
+        lambda p: read_vocabulary(p.parent), _vocabulary, _of("bytes json words")),
 }  # fmt: skip
 
 

@@ -1,0 +1,1 @@
+"""Models of Hugging Face's `transformers` as backbones, from their files alone, read as data."""
