@@ -4,12 +4,14 @@ The optimiser's and scheduler's live objects are in the files, on storages tagge
 real ones. For tests of whatever reads such files.
 """
 
+import json
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import Tensor
 
 
@@ -80,6 +82,15 @@ def save_lora(
     path.parent.mkdir(parents=True, exist_ok=True)
     torch.save({**nested(flat), "metadata": metadata}, path)
     return path
+
+
+def save_peft(folder: Path, state: dict[str, Tensor], *, rank: int = 2, **config: Any) -> Path:
+    """Write an adapter's folder as PEFT does; `config` is more of its `adapter_config.json`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    written = {"peft_type": "LORA", "r": rank, "lora_alpha": 3, "target_modules": ["q_proj"]}
+    (folder / "adapter_config.json").write_text(json.dumps({**written, **config}))
+    save_file(state, folder / "adapter_model.safetensors")
+    return folder
 
 
 def nested(flat: dict[str, Tensor]) -> dict[str, Any]:

@@ -80,6 +80,7 @@ __all__ = [
     "mma",
     "mmrl",
     "mmrlpp",
+    "peft_lora",
     "plot",
     "plotpp",
     "promptkd",
@@ -161,6 +162,19 @@ def clip_lora(sizes: Sizes, seed: int = 0, *, rank: int = 2) -> State:
     return state
 
 
+def peft_lora(sizes: Sizes, seed: int = 0, *, rank: int = 2) -> State:
+    """Of PEFT on Hugging Face's CLIP; `dassl_files.save_peft` writes the configuration, too."""
+    make = Maker(sizes, seed)
+    state: State = {}
+    for side, width in (("text", sizes.text), ("vision", sizes.vision)):
+        for i in range(sizes.layers):
+            for name in ("q_proj", "v_proj"):
+                module = f"base_model.model.{side}_model.encoder.layers.{i}.self_attn.{name}."
+                state[f"{module}lora_A.weight"] = make.full(rank, width)
+                state[f"{module}lora_B.weight"] = make.full(width, rank)
+    return state
+
+
 def lift(sizes: Sizes, seed: int = 0, *, kind: str = "adaptformer_list") -> State:
     """A tuner of one kind in every block but the first."""
     make, width, rank = Maker(sizes, seed), sizes.vision, 4
@@ -222,6 +236,7 @@ STATES: dict[str, Callable[[Sizes, int], State]] = {
     "TextRefiner (memory)": textrefiner_memory,
     "Candle": candle,
     "CLIP-LoRA": clip_lora,
+    "PEFT-LoRA": peft_lora,
     "LIFT": lift,
     "CLIP backbone": clip_backbone,
     **NEW_STATES,

@@ -61,6 +61,7 @@ def _per_class(shapes: Shapes) -> bool:
 
 TABLE = (
     Row(("CLIP-LoRA",), ("weights.layer_0.*", "weights.*.w_lora_A"), ("weights.layer_*",)),
+    Row(("PEFT-LoRA",), ("base_model.model.*.lora_*",), ("base_model.model.*",)),
     Row(("LIFT",), ("tuner.*", "head.weight"), ("head.*",)),
     Row(
         ("Tip-Adapter", "Tip-Adapter-F", "cached labels", "matrix", "bare context"),

@@ -14,7 +14,8 @@ from ncscope.errors import CheckpointError
 
 _CHECKPOINT = re.compile(r".+\.(pth(\.tar)?(-\d+)?|pt|ckpt|bin|safetensors)")
 _EPOCH = re.compile(r"model\.pth\.tar-(\d{1,9})")
-_USUAL = ("model.pth.tar", "checkpoint.safetensors", "checkpoint.pth.tar", "lora_weights.pt")
+_USUAL = ("model.pth.tar", "checkpoint.safetensors", "checkpoint.pth.tar", "lora_weights.pt",
+          "adapter_model.safetensors", "adapter_model.bin")  # fmt: skip
 _COMPANIONS = re.compile(r"Mem|anchor_")  # models saved beside the one that is asked for
 _MAX_DEPTH = 6
 _MAX_FOLDERS = 5000

@@ -229,6 +229,10 @@ ROWS = (
         trainers=r"cliplora.*",
     ),
     Method(
+        "PEFT-LoRA", '"a photo of a {}." or `--template`, changed weights', "changed weights",
+        caveat="`adapter_config.json` beside it",
+    ),
+    Method(
         "PromptKD", "its teacher's (`--teacher`)", "deep tokens, then a head",
         trainers=r"promptkd", sections=log_keys.PROMPTKD, needs=(asked.TEACHER,),
         caution="there is no text side in the file: without --teacher only image measures",

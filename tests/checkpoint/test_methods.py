@@ -20,7 +20,7 @@ from tests.zoo.learners import case
 from tests.zoo.learners.runs import RUNS
 
 PLAIN = ("written prompt of the data set",)
-NO_LOG = ("Tip-Adapter", "Tip-Adapter-F", "CLIP-LoRA")  # runs without a log.txt
+NO_LOG = ("Tip-Adapter", "Tip-Adapter-F", "CLIP-LoRA", "PEFT-LoRA")  # runs without a log.txt
 
 
 def test_the_table_has_a_row_for_every_learner_and_no_other():

@@ -39,7 +39,7 @@ _VISION = {
     "post_layernorm.weight": "ln_post.weight",
     "post_layernorm.bias": "ln_post.bias",
 }
-_TURNED = {"text_projection.weight": "text_projection", "visual_projection.weight": "visual.proj"}
+_TURNED = ("text_projection.weight", "visual_projection.weight")
 _LAYER = re.compile(r"encoder\.layers\.(\d{1,4})\.([a-z0-9_.]+)\.(weight|bias)")
 _PROBE = re.compile(r"head\.(probe|(attention|layernorm|mlp)\.[a-z0-9_.]+)")
 _BUFFERS = ("text_model.embeddings.position_ids", "vision_model.embeddings.position_ids")
@@ -75,7 +75,7 @@ def place_of(name: str, *, text: str = "") -> Place | None:
     if name in ("logit_scale", "logit_bias"):
         return Place(name)
     if name in _TURNED:
-        return Place(_TURNED[name], turned=True)
+        return Place("visual.proj" if name == _TURNED[1] else f"{text}text_projection", turned=True)
     for side, ours, table in zip(SIDES, (text, "visual."), (_TEXT, _VISION), strict=True):
         if not name.startswith(side):
             continue

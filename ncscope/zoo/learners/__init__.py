@@ -28,6 +28,7 @@ from ncscope.zoo.learners.lweib import load_lweib
 from ncscope.zoo.learners.maple import load_coprompt, load_maple
 from ncscope.zoo.learners.mma import load_mma
 from ncscope.zoo.learners.mmrl import load_mmrl
+from ncscope.zoo.learners.peft_lora import load_peft_lora
 from ncscope.zoo.learners.plot import load_plot, load_plotpp
 from ncscope.zoo.learners.promptkd import load_promptkd
 from ncscope.zoo.learners.skiptuning import load_skiptuning
@@ -70,6 +71,7 @@ LEARNERS: dict[str, Loader] = {
     "Tip-Adapter-F": load_tip_adapter,
     "MMA": load_mma,
     "CLIP-LoRA": load_clip_lora,
+    "PEFT-LoRA": load_peft_lora,
     "PromptKD": load_promptkd,
     "MMRL": load_mmrl,
     "MMRL++": load_mmrl,

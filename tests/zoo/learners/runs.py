@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from tests import learner_states as states
-from tests.dassl_files import save_dassl, save_lora
+from tests.dassl_files import save_dassl, save_lora, save_peft
 from tests.learner_states import Sizes
 from tests.zoo.learners import case
 from tests.zoo.learners.new_runs import NEW_RUNS
@@ -116,6 +116,10 @@ def clip_lora(folder: Path) -> Path:
     return save_lora(folder / "lora_weights.pt", states.clip_lora(case.SIZES)).parent
 
 
+def peft_lora(folder: Path) -> Path:
+    return save_peft(folder, states.peft_lora(case.SIZES))
+
+
 def head_only(folder: Path, make, **log) -> Path:
     return case.save(folder, make(case.SIZES), **log)
 
@@ -160,6 +164,7 @@ RUNS: dict[str, Callable[[Path], Path]] = {
     "Tip-Adapter-F": partial(tip_adapter, name="best_F_16shots.pt"),
     "MMA": mma,
     "CLIP-LoRA": clip_lora,
+    "PEFT-LoRA": peft_lora,
     "PromptKD": partial(
         whole, make=states.promptkd, sizes=TWO, before=None, trainer="PromptKD", section="PROMPTKD"
     ),
