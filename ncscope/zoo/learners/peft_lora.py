@@ -179,8 +179,8 @@ def _merge(
 
     modules: dict[str, dict[str, Tensor]] = {}
     for key, value in tensors.items():
-        if not value.is_floating_point() or not bool(torch.isfinite(value).all()):
-            raise CheckpointError(f"{where}: `{key}` has values that are no finite numbers")
+        if not value.is_floating_point():
+            raise CheckpointError(f"{where}: `{key}` is {value.dtype}; expected floating numbers")
         name = key.removeprefix(_START).replace(".modules_to_save.", ".")
         found = _PART.fullmatch(name)
         if found is None:

@@ -108,7 +108,11 @@ REFUSED = {
         {**STATE, f"{Q}lora_A.weight": torch.zeros(2, 5)}, {},
         r"is \(\d+, 5\), and \(\d+, \d+\) in",
     ),
-    "nan": ({**STATE, f"{Q}lora_A.weight": torch.full((2, 5), float("nan"))}, {}, "no finite"),
+    "nan": ({**STATE, f"{Q}lora_A.weight": torch.full((2, 5), float("nan"))}, {}, "holds NaN"),
+    "whole": (
+        {**STATE, f"{Q}lora_A.weight": torch.zeros(2, 5, dtype=torch.int64)}, {},
+        "is torch.int64; expected floating",
+    ),
 }  # fmt: skip
 
 
