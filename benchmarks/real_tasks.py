@@ -78,12 +78,13 @@ def main(data: Path, root: Path) -> None:
 
 
 def unique(names: np.ndarray) -> np.ndarray:
-    """Names, those that come twice (ImageNet has two "missile") with a number behind."""
+    """Names, those that come again with a number: ImageNet has two "missile" and two cardigans."""
     seen: dict[str, int] = {}
     found = []
     for name in map(str, names):
-        seen[name] = seen.get(name, 0) + 1
-        found.append(name if seen[name] == 1 else f"{name} {seen[name]}")
+        folded = name.casefold()
+        seen[folded] = seen.get(folded, 0) + 1
+        found.append(name if seen[folded] == 1 else f"{name} {seen[folded]}")
     return np.array(found)
 
 
