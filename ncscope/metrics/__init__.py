@@ -5,8 +5,12 @@ moments (ddof 0), distances not squared, raw and centred forms side by side, vec
 (l2-normalise them first with `normalise_rows`), results on the input's device; half precision is
 computed in float32 and float64 stays float64.
 
+Lists and NumPy arrays are taken for tensors.
+
 K classes, D embedding width, N samples. `text` and class means are (K, D), `features` (N, D).
 """
+
+from inspect import isfunction as _isfunction
 
 from ncscope.metrics.accuracy import (
     binned_ece,
@@ -18,6 +22,7 @@ from ncscope.metrics.accuracy import (
     per_class_accuracy,
     top1,
 )
+from ncscope.metrics.arrays import takes_arrays as _takes_arrays
 from ncscope.metrics.bootstrap import (
     Interval,
     bootstrap,
@@ -195,3 +200,7 @@ __all__ = [
     "whitening",
     "within_ranks",
 ]
+
+for _name in __all__:  # here, so that what the rooms below call is the bare function
+    if _isfunction(globals()[_name]):
+        globals()[_name] = _takes_arrays(globals()[_name])

@@ -1,0 +1,63 @@
+"""Lists and NumPy arrays where a measure takes tensors: made tensors first, as scikit-learn does.
+
+Whole numbers become floating ones, except where whole numbers are meant: labels and the like.
+Tensors pass untouched, with their device and gradient; results are tensors.
+"""
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any, TypeVar, get_args
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ncscope.errors import ShapeError
+
+_Measure = TypeVar("_Measure", bound=Callable[..., Any])
+_WHOLE = {"labels", "clusters", "index", "draws", "counts", "hits", "bins"}
+
+
+def takes_arrays(measure: _Measure) -> _Measure:
+    """The measure, whose arguments that are tensors may be lists or arrays, too."""
+    signature = inspect.signature(measure)
+    named = tuple(
+        name
+        for name, parameter in signature.parameters.items()
+        if parameter.annotation is Tensor or Tensor in get_args(parameter.annotation)
+    )
+    if not named:
+        return measure
+    order = tuple(signature.parameters)
+
+    @functools.wraps(measure)
+    def taking(*given: Any, **more: Any) -> Any:
+        if any(isinstance(value, np.ndarray | list | tuple) for value in (*given, *more.values())):
+            pairs = zip(order, given, strict=False)
+            made = [_tensor(name, value) if name in named else value for name, value in pairs]
+            given = (*made, *given[len(made) :])
+            more = {k: _tensor(k, v) if k in named else v for k, v in more.items()}
+        return measure(*given, **more)
+
+    return taking  # pyright: ignore[reportReturnType]
+
+
+def _tensor(name: str, value: Any) -> Any:
+    if not isinstance(value, np.ndarray | list | tuple):
+        return value
+    if isinstance(value, list | tuple) and value and all(isinstance(v, Tensor) for v in value):
+        return torch.stack(list(value))
+    try:
+        array = np.asarray(value)
+        if array.dtype.kind not in "biuf":
+            raise TypeError(f"got {array.dtype}")
+        if array.dtype.kind in "biu":
+            array = array.astype(np.int64 if name in _WHOLE else np.float64)
+        elif array.dtype.itemsize > 8 or not array.dtype.isnative:
+            array = array.astype(np.float64)
+        return torch.from_numpy(np.array(array))  # a copy: nobody writes into the caller's
+    except (TypeError, ValueError, RuntimeError, OverflowError) as error:
+        raise ShapeError(
+            f"`{name}` must be a tensor, or an array or list of numbers of one shape ({error})"
+        ) from None
