@@ -21,7 +21,7 @@ from ncscope.zoo.decision import accuracy_by_rule, rule_facts
 from ncscope.zoo.learners import LEARNERS, REFUSED
 from ncscope.zoo.learners.learner import Learner
 from ncscope.zoo.resolve import resolve
-from ncscope.zoo.same_backbone import backbone_doubts
+from ncscope.zoo.same_backbone import backbone_doubts, base_text_doubts
 from ncscope.zoo.settings import LearnerOptions, Settings
 from ncscope.zoo.teacher import teacher_doubts, teacher_of
 from ncscope.zoo.towers import choose_backbone
@@ -127,6 +127,11 @@ def read_learner(
         companions=_companions(seen),
         warnings=(
             *backbone_doubts(seen, clip),
+            *(
+                base_text_doubts(seen.checkpoint.tensors, clip, settings)
+                if method == "TaskRes" and not stored
+                else ()
+            ),
             *_standing(seen, options, towers),
             *doubts,
             *settings.warnings,

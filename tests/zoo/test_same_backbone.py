@@ -82,3 +82,33 @@ def test_clip_loras_folder_names_its_backbone(tmp_path, backbone):
     save_lora(path, states.clip_lora(case.SIZES))
     [doubt] = backbone_doubts(inspect(path), backbone)
     assert doubt.startswith("the folder vitb32 names the backbone ViT-B/32")
+
+
+PETS = "a photo of a {}, a type of pet."
+
+
+@pytest.mark.parametrize(
+    ("own", "given", "extra", "said"),
+    [
+        ("same", case.NAMES, {}, False),
+        ("same", tuple(reversed(case.NAMES)), {}, True),
+        ("another", case.NAMES, {}, True),
+        ("another", case.NAMES, {"ENHANCED_BASE": "base.pt"}, False),
+        ("same", case.NAMES, {"ENHANCED_BASE": "none"}, False),
+    ],
+)
+def test_taskress_base_is_compared_with_the_backbones(tmp_path, backbone, own, given, extra, said):
+    """The authors keep `_` in names; NAMES have it in two of five."""
+    texts = [PETS.replace("{}", name) for name in case.NAMES]
+    model = case.tiny_model(case.CONFIG, seed=0 if own == "same" else 5)
+    state = {**states.taskres(case.SIZES)}
+    state["base_text_features"] = model.encode_text(case.token_ids(texts)).half()
+    settings = {"RESIDUAL_SCALE": 0.5, **extra}
+    log = {"trainer": "TaskRes", "section": "TaskRes", "backbone": "ViT-B/16"}
+    run = case.save(tmp_path, state, settings=settings, **log)
+    learner = load_learner(run, backbone=backbone, options=LearnerOptions(classnames=given))
+    found = [w for w in learner.description["warnings"] if w.startswith("`base_text_features` of")]
+    assert len(found) == said
+    elsewhere = LearnerOptions(classnames=given, data_name="UCF101")
+    told = load_learner(run, backbone=backbone, options=elsewhere).description["warnings"]
+    assert any("'s for 'a photo of a person doing {}.'" in w for w in told) or extra
