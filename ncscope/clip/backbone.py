@@ -20,10 +20,11 @@ from PIL import Image
 from torch import Tensor
 
 from ncscope.clip.fitting import check_size, fill
+from ncscope.clip.installed import LateOpenClip, has_config, version
+from ncscope.clip.pixels import inference_transform
 from ncscope.clip.plan import (
     Plan,
     Reading,
-    inference_transform,
     new_model,
     new_tokenizer,
     plan_file,
@@ -44,7 +45,7 @@ PRECISIONS = ("fp32", "bf16", "fp16")
 class Backbone:
     """A frozen CLIP model with its transform and tokenizer."""
 
-    model: Any  # open_clip's module, in evaluation mode, without gradients
+    model: Any  # open_clip's module, or one like it, in evaluation mode, without gradients
     preprocess: Callable[[Image.Image], Tensor]  # (3, H, W) for inference
     tokenizer: Callable[[list[str]], Tensor]  # (B, L) token ids
     width: int  # D, of the embedding both towers end in
@@ -118,12 +119,13 @@ def load_backbone(
     check_precision(precision, place)
     if random_seed is not None and pretrained != "random":
         raise BackboneError("`random_seed` is given without `pretrained` random")
-    clip = import_open_clip()
-    reading = Reading(trust_backbone, published_archives(clip), cache_dir)
+    clip = LateOpenClip()
+    reading = Reading(trust_backbone, lambda: published_archives(clip), cache_dir)
     model_name = str(name).replace("/", "-")  # OpenAI writes ViT-B/16
-    if model_name in clip.list_models():
+    there = is_there(name)
+    if has_config(model_name) or (not there and model_name in clip.list_models()):
         plan = plan_named(clip, model_name, pretrained, reading)
-    elif not is_there(name):
+    elif not there:
         raise BackboneError(unknown_name(clip, str(name)))
     elif Path(name).is_dir():
         plan = plan_folder(clip, Path(name), pretrained, reading)
@@ -136,17 +138,17 @@ def build_backbone(
     plan: Plan, *, device: torch.device, precision: str = "fp32", seed: int = 0
 ) -> Backbone:
     """Build the model of a plan; without weights, a random one from `seed`, and labelled so."""
-    clip = import_open_clip()
+    clip = LateOpenClip()
     model = _frozen_model(clip, plan, seed=seed)
     random = plan.tensors is None and plan.published is None
-    transform = preprocess_settings(clip, model, plan)
+    transform = preprocess_settings(model, plan)
     context_length = int(getattr(model, "text", model).context_length)
     digest = state_digest(plan.config, model.state_dict())
     if precision == "bf16" and device.type == "cpu":
         model.visual.to(torch.bfloat16)  # autocast would be slower than fp32 there
     return Backbone(
         model=model.to(device),
-        preprocess=inference_transform(clip, transform),
+        preprocess=inference_transform(transform),
         tokenizer=new_tokenizer(clip, plan, context_length),
         width=int(plan.config["embed_dim"]),
         context_length=context_length,
@@ -162,7 +164,7 @@ def build_backbone(
             "architecture": plan.config,
             "preprocess": transform,
             "precision": precision,
-            "open_clip": clip.__version__,
+            "open_clip": version(),
             "warnings": [*plan.notes, *([RANDOM_NOTE] if random else [])],
         },
     )
@@ -238,21 +240,3 @@ def check_precision(precision: str, device: torch.device) -> None:
         raise BackboneError("`precision` fp16 needs a CUDA device; on the CPU use fp32 or bf16")
     if device.type == "mps" and precision != "fp32":
         raise BackboneError(f"`precision` {precision} is not used on mps; use fp32")
-
-
-def import_open_clip() -> Any:
-    """Import open_clip, or say in one line why it does not import."""
-    try:
-        import open_clip
-    except (ImportError, RuntimeError, OSError) as error:
-        if "torchvision" in str(error):
-            raise BackboneError(
-                f"torch {torch.__version__} and the installed torchvision do not belong together "
-                f"({str(error).splitlines()[0]}); install both from one index, for the CPU: pip "
-                f"install torch torchvision --index-url https://download.pytorch.org/whl/cpu"
-            ) from None
-        raise BackboneError(
-            f"open_clip cannot be imported ({str(error).splitlines()[0]}); install it: pip "
-            f"install open_clip_torch"
-        ) from None
-    return open_clip

@@ -1,6 +1,6 @@
 """What a backbone is to be built from, by open_clip's names, a folder or a file, and building it.
 
-`clip` is the open_clip module; `ncscope.clip.backbone` imports it and hands it over.
+`clip` is the open_clip module, or what imports it late; `ncscope.clip.backbone` hands it over.
 """
 
 import copy
@@ -10,14 +10,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
 from torch import Tensor
 
 from ncscope.clip.folder_config import NAME as CONFIG_NAME
 from ncscope.clip.folder_config import read_folder_config
 from ncscope.clip.hf.folder import is_hf_folder, plan_hf
 from ncscope.clip.hf.keys import is_hf
-from ncscope.clip.hub import one_attempt
+from ncscope.clip.installed import clip_tokenizer
+from ncscope.clip.pixels import inference_transform, merged
+from ncscope.clip.plain import is_plain, plain_clip
 from ncscope.clip.siglip import Siglip
 from ncscope.clip.weights import Weights, architecture, read_weights
 from ncscope.clip.whole_texts import WholeTexts
@@ -37,7 +38,7 @@ class Reading:
     """How weight files are read; see `read_weights`."""
 
     trust: bool
-    published: Collection[str]
+    published: Callable[[], Collection[str]]
     cache_dir: Path | None
 
     def weights(self, path: Path) -> Weights:
@@ -100,6 +101,8 @@ def _tags(clip: Any, name: str) -> str:
 
 
 def _download(clip: Any, name: str, tag: str, published: Mapping[str, Any]) -> str:
+    from ncscope.clip.hub import one_attempt
+
     try:
         with one_attempt():
             return clip.download_pretrained(published)
@@ -282,9 +285,12 @@ def _same_sizes(named: Mapping[str, Any] | None, config: Mapping[str, Any]) -> b
 
 
 def new_model(clip: Any, plan: Plan) -> Any:
-    """The model of a configuration with fresh weights; nothing is downloaded for its towers."""
+    """The model of a configuration with fresh weights, or where the plan has weights and the towers
+    are plain, without values; nothing is downloaded for its towers."""
     if plan.config.get("siglip"):
         return Siglip(clip, plan.config)
+    if plan.tensors is not None and is_plain(plan.config):
+        return plain_clip(plan.config)
     config = copy.deepcopy(plan.config)
     vision, text = config["vision_cfg"], config["text_cfg"]
     custom = config.pop("custom_text", False) or "hf_model_name" in text
@@ -308,9 +314,9 @@ def new_tokenizer(clip: Any, plan: Plan, context_length: int) -> Callable[[list[
 
 
 def _cutting_tokenizer(clip: Any, plan: Plan, context_length: int) -> Any:
-    """open_clip's tokenizer of a plan. CLIP's own vocabulary ships with open_clip."""
+    """open_clip's tokenizer of a plan."""
     if plan.tokenizer is None:
-        return clip.SimpleTokenizer(context_length=context_length, **plan.cleaning)
+        return clip_tokenizer(context_length, **plan.cleaning)
     try:
         return clip.get_tokenizer(plan.tokenizer, context_length=context_length)
     except Exception as error:  # tokenizers of other text towers come from the hub
@@ -320,23 +326,15 @@ def _cutting_tokenizer(clip: Any, plan: Plan, context_length: int) -> Any:
         ) from None
 
 
-def preprocess_settings(clip: Any, model: Any, plan: Plan) -> dict[str, Any]:
+def preprocess_settings(model: Any, plan: Plan) -> dict[str, Any]:
     """The settings of the inference transform: CLIP's own where the plan says nothing else."""
-    default = clip.transform.PreprocessCfg()
-    settings = clip.transform.merge_preprocess_dict(default, plan.preprocess)
+    settings = merged(plan.preprocess)
     settings["size"] = model.visual.image_size
     settings = {k: list(v) if isinstance(v, tuple) else v for k, v in settings.items()}  # JSON
     try:
-        inference_transform(clip, settings)
+        inference_transform(settings)
     except Exception:  # assertions and type errors, where the settings are a file's
         raise BackboneError(
             f"{plan.name}: no image transform has the settings {settings}"
         ) from None
     return settings
-
-
-def inference_transform(clip: Any, settings: dict[str, Any]) -> Callable[[Image.Image], Tensor]:
-    """An RGB image to (3, H, W): resized, cropped, normalised; nothing random."""
-    return clip.transform.image_transform_v2(
-        clip.transform.PreprocessCfg(**settings), is_train=False
-    )

@@ -16,7 +16,7 @@ import shutil
 import uuid
 import warnings
 import zipfile
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,14 +55,14 @@ class Weights:
 
 
 def read_weights(
-    path: Path, *, trust: bool, published: Collection[str], cache_dir: Path | None
+    path: Path, *, trust: bool, published: Callable[[], Collection[str]], cache_dir: Path | None
 ) -> Weights:
     """Read a `.safetensors` file, a torch file of tensors or a TorchScript archive.
 
     Args:
         path: the file.
         trust: open a TorchScript archive of unknown origin. This may run code from it.
-        published: sha256 of the archives that are known to be OpenAI's.
+        published: gives the sha256 of the archives that are known to be OpenAI's.
         cache_dir: keep the tensors of a TorchScript archive here, as an open_clip folder.
 
     Raises:
@@ -135,7 +135,7 @@ def _is_torchscript(path: Path) -> bool:
 
 
 def _read_torchscript(
-    path: Path, *, trust: bool, published: Collection[str], cache_dir: Path | None
+    path: Path, *, trust: bool, published: Callable[[], Collection[str]], cache_dir: Path | None
 ) -> Weights:
     digest = _sha256(path)
     kept = None if cache_dir is None else cache_dir / "backbones" / digest[:32]
@@ -144,7 +144,7 @@ def _read_torchscript(
             return Weights(load_file(kept / _WEIGHTS), openais=True, openclips=False)
         except (SafetensorError, OSError):
             shutil.rmtree(kept, ignore_errors=True)  # damaged: made again below
-    if not trust and digest not in published:
+    if not trust and digest not in published():
         raise BackboneError(
             f"{path}: a TorchScript archive, which is a program, and not one that OpenAI "
             f"published; if you trust it, add --trust-backbone (trust_backbone=True)"

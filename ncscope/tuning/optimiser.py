@@ -1,13 +1,15 @@
 """From the gradients of the objective's terms, each by itself or summed up, to moved prompts.
 
-Also the optimiser of a run, and its state as plain tensors.
+Also the optimiser of a run.
 """
 
 from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
-from torch.optim import SGD, Adam, AdamW, Optimizer
+from torch.optim.adam import adam
+from torch.optim.adamw import adamw
+from torch.optim.sgd import sgd
 
 from ncscope.errors import DataError
 from ncscope.tuning.losses import without_conflict
@@ -80,50 +82,66 @@ def norm(gradients: Sequence[Tensor]) -> Tensor:
     return torch.cat([gradient.flatten() for gradient in gradients]).norm()
 
 
-def new_optimiser(recipe: Recipe, leaves: list[Tensor]) -> Optimizer:
-    """SGD with momentum, Adam or AdamW, as the recipe says.
+class Optimiser:
+    """SGD with momentum, Adam or AdamW: torch's own functions, and their state by leaf.
 
-    Raises:
-        DataError: an unknown one.
+    torch's classes would import its compiler with the first step, which takes as long as torch.
     """
-    decay = recipe.weight_decay
-    if recipe.optimizer == "sgd":
-        return SGD(leaves, lr=recipe.lr, momentum=recipe.momentum, weight_decay=decay)
-    if recipe.optimizer == "adam":
-        return Adam(leaves, lr=recipe.lr, eps=recipe.adam_eps, weight_decay=decay)
-    if recipe.optimizer == "adamw":
-        return AdamW(leaves, lr=recipe.lr, eps=recipe.adam_eps, weight_decay=decay)
-    raise DataError(f"`optimizer` is {recipe.optimizer!r}; expected one of {', '.join(OPTIMIZERS)}")
 
+    def __init__(self, recipe: Recipe, leaves: list[Tensor]) -> None:
+        if recipe.optimizer not in OPTIMIZERS:
+            raise DataError(
+                f"`optimizer` is {recipe.optimizer!r}; expected one of {', '.join(OPTIMIZERS)}"
+            )
+        self.recipe, self.leaves = recipe, leaves
+        self.state: list[dict[str, Tensor]] = [{} for _ in leaves]
 
-def take_step(
-    optimiser: Optimizer, leaves: list[Tensor], gradients: list[Tensor], lr: float
-) -> None:
-    """Move the leaves along the gradients at a learning rate."""
-    for group in optimiser.param_groups:
-        group["lr"] = lr
-    for leaf, gradient in zip(leaves, gradients, strict=True):
-        leaf.grad = gradient
-    optimiser.step()
-    optimiser.zero_grad()
+    @torch.no_grad()
+    def step(self, gradients: list[Tensor], lr: float) -> None:
+        """Move the leaves along the gradients at a learning rate."""
+        if self.recipe.optimizer == "sgd":
+            self._sgd(gradients, lr)
+        else:
+            self._adam(gradients, lr)
 
+    def _sgd(self, gradients: list[Tensor], lr: float) -> None:
+        momenta = [state.get("momentum_buffer") for state in self.state]
+        sgd(
+            self.leaves, gradients, momenta, weight_decay=self.recipe.weight_decay,
+            momentum=self.recipe.momentum, lr=lr, dampening=0, nesterov=False, maximize=False,
+        )  # fmt: skip
+        for state, momentum in zip(self.state, momenta, strict=True):
+            if momentum is not None:
+                state["momentum_buffer"] = momentum
 
-def optimiser_tensors(optimiser: Optimizer) -> dict[str, Tensor]:
-    """Momenta and step counts by `optimiser.NUMBER.NAME`."""
-    states = optimiser.state_dict()["state"]
-    return {
-        f"optimiser.{number}.{name}": torch.as_tensor(value).detach().clone()
-        for number, state in states.items()
-        for name, value in state.items()
-        if value is not None
-    }
+    def _adam(self, gradients: list[Tensor], lr: float) -> None:
+        for state, leaf in zip(self.state, self.leaves, strict=True):
+            if not state:
+                state |= {"step": torch.tensor(0.0)}
+                state |= {name: torch.zeros_like(leaf) for name in ("exp_avg", "exp_avg_sq")}
+        move = adam if self.recipe.optimizer == "adam" else adamw
+        means, squares, steps = (
+            [state[name] for state in self.state] for name in ("exp_avg", "exp_avg_sq", "step")
+        )
+        move(
+            self.leaves, gradients, means, squares, [], steps, amsgrad=False, beta1=0.9,
+            beta2=0.999, lr=lr, weight_decay=self.recipe.weight_decay, eps=self.recipe.adam_eps,
+            maximize=False,
+        )  # fmt: skip
 
+    def tensors(self) -> dict[str, Tensor]:
+        """Momenta and step counts by `optimiser.NUMBER.NAME`."""
+        return {
+            f"optimiser.{number}.{name}": value.detach().clone()
+            for number, state in enumerate(self.state)
+            for name, value in state.items()
+        }
 
-def restore_optimiser(optimiser: Optimizer, tensors: dict[str, Tensor]) -> None:
-    """Take up what `optimiser_tensors` gave."""
-    states: dict[int, dict[str, Tensor]] = {}
-    for key, value in tensors.items():
-        if key.startswith("optimiser."):
-            _, number, name = key.split(".")
-            states.setdefault(int(number), {})[name] = value
-    optimiser.load_state_dict({**optimiser.state_dict(), "state": states})
+    def restore(self, tensors: Mapping[str, Tensor]) -> None:
+        """Take up what `tensors` gave."""
+        for key, value in tensors.items():
+            if key.startswith("optimiser."):
+                _, number, name = key.split(".")
+                leaf = self.leaves[int(number)]
+                kept = value.float() if name == "step" else value.to(leaf).view_as(leaf)
+                self.state[int(number)][name] = kept.clone()

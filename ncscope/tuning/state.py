@@ -20,7 +20,7 @@ from ncscope.tuning.evaluate import Pair, TestSplit
 from ncscope.tuning.extend import KEY, average_factor, check_longer
 from ncscope.tuning.log import Log
 from ncscope.tuning.losses import epoch_weights
-from ncscope.tuning.optimiser import new_optimiser, optimiser_tensors, restore_optimiser
+from ncscope.tuning.optimiser import Optimiser
 from ncscope.tuning.recipe import Recipe
 from ncscope.tuning.running import Trajectory
 from ncscope.tuning.state_file import (
@@ -71,7 +71,7 @@ class Ongoing:
     def __init__(self, run: Run) -> None:
         self.run, self.setting = run, run.setting
         self.leaves = self.setting.leaves
-        self.optimiser = new_optimiser(run.recipe, self.leaves)
+        self.optimiser = Optimiser(run.recipe, self.leaves)
         self.npt = new_loss(self.setting)
         averaged = self.setting.trainee.method == "promptsrc"
         self.weights = epoch_weights(run.recipe.epochs, *run.recipe.gpa) if averaged else None
@@ -103,7 +103,7 @@ class Ongoing:
         for key, leaf in self.setting.trainee.trained.items():
             with torch.no_grad():
                 leaf.copy_(state.tensors[f"trained.{key}"])
-        restore_optimiser(self.optimiser, state.tensors)
+        self.optimiser.restore(state.tensors)
         npt = {k.removeprefix("npt."): v for k, v in state.tensors.items() if k.startswith("npt.")}
         if npt:
             self.npt.load_state_dict(npt)
@@ -128,7 +128,7 @@ class Ongoing:
         average = {f"average.{i}": value for i, value in enumerate(self.average)}
         tensors = {
             **trained,
-            **optimiser_tensors(self.optimiser),
+            **self.optimiser.tensors(),
             **{f"npt.{k}": v for k, v in self.npt.state_dict().items() if len(v)},
             **self.trajectory.tensors(),
             **average,

@@ -21,7 +21,7 @@ from ncscope.tuning.inputs import epoch_batches
 from ncscope.tuning.lock import sole_owner
 from ncscope.tuning.log import Log
 from ncscope.tuning.npt import NPTLoss
-from ncscope.tuning.optimiser import new_optimiser, take_step
+from ncscope.tuning.optimiser import Optimiser
 from ncscope.tuning.options import TuneOptions
 from ncscope.tuning.plan import Plan, make_plan
 from ncscope.tuning.recipe import JOINED, MOST_JOINED, learning_rate
@@ -117,7 +117,7 @@ def train_together(runs: Sequence[Run]) -> list[Trained]:
     )
     tokens = source(list(first.setting.classnames))
     tower = text_tower(trainee.backbone.model)
-    optimiser = new_optimiser(recipe, [stacked])
+    optimiser = Optimiser(recipe, [stacked])
     losses = [new_loss(run.setting) for run in runs]
     for epoch in range(recipe.epochs):
         text = encode_prompts(tower, with_context(tokens, stacked))  # (R, K, D)
@@ -125,7 +125,7 @@ def train_together(runs: Sequence[Run]) -> list[Trained]:
             [_loss(run, text[i], epoch, losses[i]) for i, run in enumerate(runs)]
         ).sum()
         gradients = list(torch.autograd.grad(total, [stacked]))
-        take_step(optimiser, [stacked], gradients, learning_rate(recipe, epoch))
+        optimiser.step(gradients, learning_rate(recipe, epoch))
         check_finite([stacked], epoch + 1)
     with torch.no_grad():
         for run, context in zip(runs, stacked, strict=True):

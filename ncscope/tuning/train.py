@@ -16,7 +16,6 @@ from ncscope.errors import DataError, NcscopeError
 from ncscope.tuning.evaluate import Pair, quick_measures, split_features
 from ncscope.tuning.inputs import epoch_batches
 from ncscope.tuning.log import Log
-from ncscope.tuning.optimiser import take_step
 from ncscope.tuning.recipe import learning_rate
 from ncscope.tuning.running import Trajectory
 from ncscope.tuning.state import Ongoing, Run
@@ -92,7 +91,7 @@ def _one_epoch(training: Ongoing) -> None:
         )
         if logged:
             _log_step(training, values, norms, lr=lr, total=total)
-        take_step(training.optimiser, training.leaves, gradients, lr)
+        training.optimiser.step(gradients, lr)
         training.features = ()  # those of other weights
         training.step += 1
         last = training.step == total

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ncscope.clip.backbone import Backbone, import_open_clip
+from ncscope.clip.backbone import Backbone
+from ncscope.clip.installed import alone
 from ncscope.clip.prompts import (
     DEFAULT_TEMPLATE,
     IMAGENET_SEVEN,
@@ -87,7 +88,7 @@ def wording_of(
 
 def promptsrc_templates() -> tuple[str, ...]:
     """The sixty prompts that PromptSRC's authors average, on every data set."""
-    listed = import_open_clip().OPENAI_IMAGENET_TEMPLATES[:_PROMPTSRC_TEMPLATES]
+    listed = alone("zero_shot_metadata").OPENAI_IMAGENET_TEMPLATES[:_PROMPTSRC_TEMPLATES]
     return tuple(template("{}") for template in listed)
 
 

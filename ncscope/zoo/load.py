@@ -12,8 +12,8 @@ from ncscope.checkpoint.class_names import ClassNames, recover_class_names
 from ncscope.checkpoint.inspect import Inspection, inspect
 from ncscope.checkpoint.methods import plain_method, row_of
 from ncscope.checkpoint.wrapped import read_tensors
-from ncscope.clip.backbone import Backbone, import_open_clip
-from ncscope.clip.plan import inference_transform
+from ncscope.clip.backbone import Backbone
+from ncscope.clip.pixels import inference_transform
 from ncscope.clip.text_tower import text_tower
 from ncscope.errors import CheckpointError, DataError
 from ncscope.opening import is_there
@@ -196,7 +196,7 @@ def _with_transform(
     settings = {**backbone.description["preprocess"], "resize_mode": "squash"}
     return replace(
         backbone,
-        preprocess=inference_transform(import_open_clip(), settings),
+        preprocess=inference_transform(settings),
         description={**backbone.description, "preprocess": settings},
     ), origin
 

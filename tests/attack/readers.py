@@ -249,7 +249,7 @@ READERS = {
         lambda p: read_checkpoint(p).tensors, _tensors, _of("bytes safetensors")),
     "weights": Reader(
         "clip.pt", lambda p: torch.save({f"visual.{k}": v for k, v in STATE.items()}, p),
-        lambda p: read_weights(p, trust=False, published=(), cache_dir=None).tensors,
+        lambda p: read_weights(p, trust=False, published=tuple, cache_dir=None).tensors,
         _tensors, _of("bytes zip")),
     "features, npz": Reader(
         "f.npz", _write_npz, read_features, _same_features, _of("bytes")),

@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 
 from ncscope.errors import CheckpointError, DataError
 from ncscope.tuning.log import Log
-from ncscope.tuning.optimiser import new_optimiser, optimiser_tensors, restore_optimiser, take_step
+from ncscope.tuning.optimiser import Optimiser
 from ncscope.tuning.recipe import Recipe
 from ncscope.tuning.state import (
     _FORMAT,
@@ -91,31 +91,31 @@ def test_another_option_is_refused_by_name(tmp_path):
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
-def test_an_optimiser_goes_on_bit_for_bit(optimizer):
+def test_an_optimiser_is_torchs_and_goes_on_bit_for_bit(optimizer):
     recipe = Recipe(0.1, 1, 1, optimizer)
-    gradients = [torch.randn(3, generator=torch.Generator().manual_seed(i)) for i in range(4)]
-
-    def begun(value):
-        leaf = value.clone().requires_grad_()
-        return leaf, new_optimiser(recipe, [leaf])
-
-    leaf, optimiser = begun(torch.ones(3))
-    for gradient in gradients[:2]:
-        take_step(optimiser, [leaf], [gradient.clone()], 0.05)
-    other, resumed = begun(leaf.detach())
-    restore_optimiser(resumed, optimiser_tensors(optimiser))
-    for gradient in gradients[2:]:
-        take_step(optimiser, [leaf], [gradient.clone()], 0.02)
-        take_step(resumed, [other], [gradient.clone()], 0.02)
-    assert torch.equal(leaf, other)
+    more = {"momentum": 0.9} if optimizer == "sgd" else {"eps": recipe.adam_eps}
+    kind = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[optimizer]
+    plain = torch.ones(3, requires_grad=True)
+    theirs = kind([plain], lr=0.05, weight_decay=recipe.weight_decay, **more)
+    leaf = torch.ones(3, requires_grad=True)
+    ours = Optimiser(recipe, [leaf])
+    for seed in range(4):
+        gradient = torch.randn(3, generator=torch.Generator().manual_seed(seed))
+        plain.grad = gradient.clone()
+        theirs.step()
+        if seed == 2:  # interrupted
+            kept, ours = ours.tensors(), Optimiser(recipe, [leaf])
+            ours.restore(kept)
+        ours.step([gradient], 0.05)
+        assert torch.equal(leaf, plain)
 
 
 def test_sgd_is_momentum_with_weight_decay_in_the_gradient():
     leaf = torch.tensor([2.0], requires_grad=True)
-    optimiser = new_optimiser(Recipe(1.0, 1, 1), [leaf])
+    optimiser = Optimiser(Recipe(1.0, 1, 1), [leaf])
     value, speed = 2.0, 0.0
     for gradient, lr in ((0.3, 0.1), (-0.2, 0.05), (0.1, 0.01)):
-        take_step(optimiser, [leaf], [torch.tensor([gradient])], lr)
+        optimiser.step([torch.tensor([gradient])], lr)
         speed = 0.9 * speed + gradient + 5e-4 * value
         value -= lr * speed
         assert leaf.item() == pytest.approx(value)
