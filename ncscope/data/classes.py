@@ -1,5 +1,6 @@
 """Class names: reading a list of them, matching two lists by name, taking base or new classes."""
 
+import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import replace
@@ -104,6 +105,8 @@ def half(num_classes: int, split: str) -> range:
 def read_classnames(path: str | Path) -> tuple[str, ...]:
     """Read class names, one a line; blank lines at the end are passed over.
 
+    WordNet ids before the names, as in ImageNet's `n01440764 tench`, are no part of them.
+
     Raises:
         DataError: no such file, not UTF-8, no names, a blank line between names.
     """
@@ -118,4 +121,7 @@ def read_classnames(path: str | Path) -> tuple[str, ...]:
         raise DataError(f"{path}: no class names in it; expected one a line")
     if "" in names:
         raise DataError(f"{path}: line {names.index('') + 1} is blank; expected a class name")
+    parts = [line.split(maxsplit=1) for line in names]
+    if all(len(part) == 2 and re.fullmatch(r"n\d{8}", part[0]) for part in parts):
+        return tuple(name for _, name in parts)
     return tuple(names)

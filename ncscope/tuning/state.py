@@ -173,7 +173,7 @@ def write_state(state: State, path: Path) -> None:
     }
     tensors = {name: value.detach().cpu().contiguous() for name, value in state.tensors.items()}
     words = {"format": _FORMAT, "state": json.dumps(known)}
-    words["sha256"] = digest(deserialize(save(tensors)))
+    words["sha256"] = digest(deserialize(save(tensors)), words["state"])
     with replacing(path) as temporary:
         save_file(tensors, temporary, words)
         keep_before(path)

@@ -40,9 +40,9 @@ def keep_before(path: Path) -> None:
         path.replace(before)
 
 
-def digest(tensors: Iterable[tuple[str, Mapping[str, Any]]]) -> str:
-    """The sha256 of names, kinds, shapes and bytes, in the order of the names."""
-    found = hashlib.sha256()
+def digest(tensors: Iterable[tuple[str, Mapping[str, Any]]], words: str) -> str:
+    """The sha256 of words, then of names, kinds, shapes and bytes in the order of the names."""
+    found = hashlib.sha256(words.encode("utf-8", "backslashreplace"))
     for name, held in sorted(tensors, key=lambda one: one[0]):
         found.update(f"{name} {held['dtype']} {list(held['shape'])} ".encode())
         found.update(held["data"])
@@ -62,7 +62,7 @@ def read_whole(path: Path) -> tuple[bytes, dict[str, str]]:
     if not isinstance(metadata, dict):
         raise ValueError("no header of safetensors")
     said = metadata.get("sha256")
-    if said is not None and said != digest(deserialize(data)):
+    if said is not None and said != digest(deserialize(data), str(metadata.get("state"))):
         raise ValueError("its checksum is another")
     return data, metadata
 

@@ -68,6 +68,14 @@ def test_class_names_are_read_one_a_line(tmp_path):
     assert read_classnames(path) == ("cat", "sour cream", "dög")
 
 
+def test_wordnet_ids_before_all_names_are_no_part_of_them(tmp_path):
+    path = tmp_path / "names.txt"
+    path.write_text("n01440764 tench\nn01443537\tgoldfish, Carassius\n")
+    assert read_classnames(path) == ("tench", "goldfish, Carassius")
+    path.write_text("n01440764 tench\ngoldfish\n")
+    assert read_classnames(path) == ("n01440764 tench", "goldfish")
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

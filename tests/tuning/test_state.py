@@ -187,14 +187,25 @@ def test_the_state_before_is_kept_and_no_other(two):
     assert check_resumable(two, {}).note is None
 
 
-@pytest.mark.parametrize("harm", ["cut", "emptied", "a number changed", "removed"])
+@pytest.mark.parametrize(
+    "harm", ["cut", "emptied", "a number changed", "a word changed", "removed"]
+)
 def test_a_damaged_state_falls_back_to_the_one_before_and_says_so(two, harm):
     path = two / LAST
-    data = bytearray(path.read_bytes())
+    before = path.read_bytes()
+    data = bytearray(before)
     data[-1] ^= 1  # in the tensor, of which safetensors has no checksum
     path.unlink()
     if harm != "removed":
-        path.write_bytes({"cut": data[:-9], "emptied": b"", "a number changed": data}[harm])
+        word = before.replace(b'epoch\\": 4', b'epoch\\": 5')
+        assert word != before
+        harmed = {
+            "cut": data[:-9],
+            "emptied": b"",
+            "a number changed": data,
+            "a word changed": word,
+        }
+        path.write_bytes(harmed[harm])
     assert not is_whole(path)
     found = check_resumable(two, {})
     assert (found.epoch, found.tensors["a"].tolist()) == (3, [3.0] * 4)
