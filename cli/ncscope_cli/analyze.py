@@ -37,8 +37,8 @@ def analyze(
         list[str],
         typer.Argument(
             metavar="SOURCE...",
-            help="Feature files (.safetensors, .npz), or together with --data checkpoints, folders "
-            "of their runs, and `zero-shot`.",
+            help="Features: .safetensors, .npz, .pt, a folder of arrays, FILE,text=FILE; or with"
+            " --data checkpoints, folders of their runs, and `zero-shot`.",
         ),
     ],
     out: Annotated[
@@ -134,27 +134,21 @@ def analyze(
     import ncscope
     from ncscope.data.classes import read_classnames
     from ncscope.data.tables import read_train_counts
-    from ncscope.features.stored import without_images
     from ncscope.features.third_party import find_learner
     from ncscope.writing import make_folder
     from ncscope.zoo.load import check_source
     from ncscope.zoo.settings import LearnerOptions
 
-    def data_for(source: str) -> str:
-        if data is None:
-            raise ncscope.DataError(without_images(source))
-        return data
-
     def check(source: str) -> None:
-        data_for(source)
         if learner is None:
             check_source(source, method)
 
     def extract(source: str, spread: "Spread") -> "Features":
+        assert data is not None
         with progress_bar(f"ncscope: {source}", quiet=quiet or not spread.first) as progress:
             return ncscope.extract(
                 source,
-                data=data_for(source),
+                data=data,
                 backbone=backbone,
                 pretrained=pretrained,
                 template=template,
@@ -193,11 +187,13 @@ def analyze(
             make_folder(out)  # before any work: a folder that cannot be written is known now
         report = ncscope.analyze(
             *sources,
-            extract=lambda source: extract(source, spread),
+            extract=None if data is None else lambda source: extract(source, spread),
             skip_bad=skip_bad,
             check=check,
             strict=strict,
             left_out=say,
+            part=part,
+            split=split,
             pairs=pairs,
             normalise=not as_given,
             train_counts=None if train_counts is None else read_train_counts(train_counts),

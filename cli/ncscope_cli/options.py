@@ -34,7 +34,11 @@ Part = Annotated[
     typer.Option(metavar="train|val|test", help="Part of divided data; test if not said."),
 ]
 Split = Annotated[
-    str, typer.Option(metavar="base|new|all", help="First half of the classes, second, or all.")
+    str,
+    typer.Option(
+        metavar="base|new|all",
+        help="First half of the classes, second, or all; of a file, its part.",
+    ),
 ]
 Classnames = Annotated[
     Path | None,

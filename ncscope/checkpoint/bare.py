@@ -13,9 +13,8 @@ from torch import Tensor
 # What the keys or a bare tensor tell of a file that is no learner's, and what to do with it
 NOT_LEARNERS: dict[str, str] = {
     "CLIP backbone": "a CLIP backbone, not a prompt learner; give it as --backbone",
-    "feature file": "stored features, not a checkpoint; `ncscope analyze` takes them as .npz or "
-    ".safetensors, saved so by: from safetensors.torch import save_file; "
-    "save_file(torch.load(FILE), 'features.safetensors')",
+    "feature file": "stored features, not a checkpoint; `ncscope analyze FILE` takes them as they "
+    "are, without --data",
     "Nemesis features": "stored features, not a checkpoint",
     "cached labels": "labels of cached images, not a checkpoint; Tip-Adapter's caches are best_F_* "
     "and keys_*",

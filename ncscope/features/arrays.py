@@ -1,10 +1,11 @@
 """Named arrays in a file: `.safetensors`, or `.npz` without pickle. Files are untrusted."""
 
+import contextlib
 import json
 import os
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ncscope.errors import DataError
-from ncscope.features.npz import read_npz
+from ncscope.features.npz import names_of_npz, read_npz
 from ncscope.features.provenance import read_provenance
 from ncscope.opening import open_regular, require_regular
 from ncscope.text import short
@@ -30,6 +31,10 @@ _PLAIN = (
 _WIDE = (torch.uint16, torch.uint32, torch.uint64)
 
 
+# numbers and texts by name, what is written beside them, and the names of what was passed over
+_Read = tuple[dict[str, Tensor], dict[str, tuple[str, ...]], dict[str, str], list[str]]
+
+
 @dataclass(frozen=True, eq=False)
 class Stored:
     """What a feature file holds, before anything is checked."""
@@ -38,6 +43,7 @@ class Stored:
     classnames: tuple[str, ...] | None
     provenance: dict[str, Any]
     warnings: tuple[str, ...]
+    texts: dict[str, tuple[str, ...]] = field(default_factory=dict)  # names in a label's place
 
 
 def write_arrays(
@@ -63,14 +69,32 @@ def write_arrays(
             save_file({n: v.contiguous() for n, v in arrays.items()}, temporary, metadata)
 
 
+def names_in(path: Path) -> list[str]:
+    """The names of a file's arrays, as far as its head tells; what is wrong, reading says."""
+    _check_suffix(path)
+    if not path.is_file():
+        raise DataError(f"{path}: no such feature file")
+    if path.suffix.lower() == ".npz":
+        with contextlib.suppress(OSError), open_regular(path) as file:
+            return names_of_npz(file)
+    with contextlib.suppress(Exception):
+        require_regular(path)
+        with safe_open(path, framework="pt") as file:
+            return [*file.keys(), *(file.metadata() or {})]
+    return []
+
+
 def read_arrays(path: Path, names: Sequence[str]) -> Stored:
-    """Read the arrays called `names`, as far as there are any, with class names and provenance."""
+    """Read the arrays called `names`, as far as there are any, with class names and provenance.
+
+    Those of text, class names in a label's place or under another name, come as `texts`.
+    """
     _check_suffix(path)
     if not path.is_file():
         raise DataError(f"{path}: no such feature file")
     read = _read_npz if path.suffix.lower() == ".npz" else _read_safetensors
     try:
-        arrays, words, others = read(path, names)
+        arrays, texts, words, others = read(path, names)
     except DataError:
         raise
     except Exception as error:  # what a damaged archive raises is anyone's guess
@@ -84,33 +108,40 @@ def read_arrays(path: Path, names: Sequence[str]) -> Stored:
     warnings = [f"{path.name}: arrays passed over: {', '.join(others)}"] if others else []
     provenance, note = read_provenance(words.get("provenance", "{}"))
     warnings += [f"{path.name}: {note}"] if note else []
-    return Stored(arrays, _names(path, words), provenance, tuple(warnings))
+    return Stored(arrays, _names(path, words), provenance, tuple(warnings), texts)
 
 
-def _read_safetensors(
-    path: Path, names: Sequence[str]
-) -> tuple[dict[str, Tensor], dict[str, str], list[str]]:
+def _read_safetensors(path: Path, names: Sequence[str]) -> _Read:
     require_regular(path)
     with safe_open(path, framework="pt") as file:  # maps the file; rows are read when used
         present = list(file.keys())
         arrays = {
             name: _plain(path, name, file.get_tensor(name)) for name in names if name in present
         }
-        return arrays, dict(file.metadata() or {}), sorted(set(present) - set(names))
+        words = dict(file.metadata() or {})
+    texts = {}
+    for name in names:
+        listed = _json(words[name]) if name in words and name not in _WORDS else None
+        if isinstance(listed, list) and all(isinstance(one, str) for one in listed):
+            texts[name] = tuple(listed)
+    return arrays, texts, words, sorted(set(present) - set(names))
 
 
-def _read_npz(
-    path: Path, names: Sequence[str]
-) -> tuple[dict[str, Tensor], dict[str, str], list[str]]:
+def _read_npz(path: Path, names: Sequence[str]) -> _Read:
     try:
         with open_regular(path) as file:
             size = os.fstat(file.fileno()).st_size
             found, others = read_npz(file, size, [*names, *_WORDS])
     except DataError as error:
         raise DataError(f"{path}: {error}") from None
-    arrays = {name: _tensor(path, name, found[name]) for name in names if name in found}
+    arrays, texts = {}, {}
+    for name in names:
+        if name in found and name not in _WORDS:
+            numbers, listed = numbers_or_text(path, name, found[name])
+            arrays |= {} if numbers is None else {name: numbers}
+            texts |= {} if listed is None else {name: listed}
     words = {name: _word(path, name, found[name]) for name in _WORDS if name in found}
-    return arrays, words, others
+    return arrays, texts, words, others
 
 
 def _plain(path: Path, name: str, value: Tensor) -> Tensor:
@@ -123,6 +154,19 @@ def _plain(path: Path, name: str, value: Tensor) -> Tensor:
             f"of 16, 32 or 64 bits: save it with .float()"
         )
     return value
+
+
+def numbers_or_text(
+    path: Path, name: str, array: np.ndarray
+) -> tuple[Tensor | None, tuple[str, ...] | None]:
+    """An array's numbers; or its words, in one row.
+
+    Raises:
+        DataError: neither.
+    """
+    if array.dtype.kind in "US" and array.ndim == 1:
+        return None, tuple(array.astype(np.str_).tolist())
+    return _tensor(path, name, array), None
 
 
 def _tensor(path: Path, name: str, array: np.ndarray) -> Tensor:

@@ -15,7 +15,9 @@ from torch import Tensor
 
 from ncscope._checks import HALF, check_finite
 from ncscope.errors import ShapeError
-from ncscope.features.arrays import read_arrays, write_arrays
+from ncscope.features.arranged import read_arranged
+from ncscope.features.arrays import write_arrays
+from ncscope.features.names import one_part
 from ncscope.text import is_text
 
 LARGE_BYTES = 1 << 30  # images above this stay as they are stored: never copied, read in blocks
@@ -246,10 +248,12 @@ def write_features(features: Features, path: str | Path) -> None:
     write_arrays(Path(path), arrays, classnames=features.classnames, provenance=features.provenance)
 
 
-def read_features(path: str | Path, *, skip_bad: bool = False) -> Features:
-    """Read a feature file, ours or anyone's with the same names in it.
+def read_features(path: str | Path, *, part: str | None = None, skip_bad: bool = False) -> Features:
+    """Read a feature file, ours or anyone's: other usual names and shapes are read, and said.
 
-    Arrays of other names are passed over with a warning. Where the file names no classes they are
+    Also what torch saved, `.npy` files in a folder, and `FILE,text=FILE`. Of a file of parts
+    (`image_train`, `label_train`, ...) `part` is taken: test if not said, else val, else train.
+    Other arrays are passed over with a warning. Where the file names no classes they are
     called `class 0`, `class 1`, … after the rows of `text`, or else after the largest label.
 
     Args:
@@ -260,12 +264,13 @@ def read_features(path: str | Path, *, skip_bad: bool = False) -> Features:
         DataError: no such file, neither format, damaged, pickled content, neither side in it.
         ShapeError: the arrays do not fit together.
     """
-    stored = read_arrays(Path(path), _ARRAYS)
-    arrays = {name: stored.arrays.get(name) for name in _ARRAYS}
-    notes = [*stored.warnings, *(_leave_out(arrays) if skip_bad else ())]
+    stored = read_arranged(path)
+    taken, said = one_part(stored.arrays, part, where=str(path))
+    arrays = {name: taken.get(name) for name in _ARRAYS}
+    notes = [*stored.warnings, *said, *(_leave_out(arrays) if skip_bad else ())]
     names = stored.classnames
     if names is None:
-        names, note = _numbered(arrays)
+        names, note = _numbered(arrays, stored.arrays)
         notes += [f"{Path(path).name}: {note}"] if note else []
     provenance = _with_warnings(stored.provenance, notes)
     try:
@@ -298,9 +303,14 @@ def _leave_out(arrays: dict[str, Tensor | None]) -> list[str]:
     return [f"left out: {int((~good).sum())} image features are NaN or infinite, at rows {bad}"]
 
 
-def _numbered(arrays: Mapping[str, Tensor | None]) -> tuple[tuple[str, ...], str | None]:
+def _numbered(
+    arrays: Mapping[str, Tensor | None], stored: Mapping[str, Tensor]
+) -> tuple[tuple[str, ...], str | None]:
     """Names for the classes of a file that names none, and the note that says so."""
     text, label = arrays["text"], arrays["label"]
+    if label is not None and label.ndim == 1:  # of all parts
+        labels = [value for name, value in stored.items() if name.startswith("label")]
+        label = torch.cat([value.flatten().to(label.dtype) for value in labels])
     text = arrays["text_frozen"] if text is None else text
     if text is not None and text.ndim >= 2:
         count, source = text.shape[-2], "the rows of `text`"

@@ -17,7 +17,7 @@ import zipfile
 import zlib
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO
 
 import numpy as np
 
@@ -82,6 +82,35 @@ def read_npz(
         raise DataError(f"is damaged or cut short, or is no .npz file ({words})") from None
 
 
+def read_npy(file: BinaryIO, size: int, name: str) -> np.ndarray:
+    """One bare array, a `.npy` file.
+
+    Raises:
+        DataError: as `read_npz`.
+    """
+    try:
+        header = _header(file, name, size)
+        file.seek(0)
+        return _array(file, name, header)
+    except DataError:
+        raise
+    except _BAD as error:
+        words = " ".join(str(error).split())[:120] or type(error).__name__
+        raise DataError(f"is damaged or cut short, or is no .npy file ({words})") from None
+
+
+def names_of_npz(file: BinaryIO) -> list[str]:
+    """The names of an archive's arrays; none for a file that is no archive, which reading tells."""
+    try:
+        with zipfile.ZipFile(file) as archive:
+            found = archive.namelist()[: _MOST_ENTRIES + 1]
+    except _BAD:
+        return []
+    finally:
+        file.seek(0)
+    return [name.removesuffix(".npy") for name in found]
+
+
 def _pickled() -> DataError:
     return DataError(
         "holds pickled objects, which could run code; expected arrays of numbers and text in an "
@@ -106,8 +135,14 @@ def _read(
             f"its arrays unfold to {unfolded:,} bytes, more than {MOST_TIMES} times the file's "
             f"{size:,} and {MOST_BESIDE:,}; save them with numpy.savez, not packed"
         )
-    headers = {name: _header(archive, name, info) for name, info in chosen.items()}
-    arrays = {name: _array(archive, name, chosen[name], headers[name]) for name in chosen}
+    headers = {}
+    for name, info in chosen.items():
+        with archive.open(info) as stream:
+            headers[name] = _header(stream, name, info.file_size)
+    arrays = {}
+    for name, info in chosen.items():
+        with archive.open(info) as stream:
+            arrays[name] = _array(stream, name, headers[name])
     for name in entries.keys() - chosen.keys():
         _check_rest(archive, entries[name], most)
     return arrays, sorted(entries.keys() - chosen.keys())
@@ -117,24 +152,23 @@ def _limit(size: int) -> int:
     return MOST_TIMES * size + MOST_BESIDE
 
 
-def _header(archive: zipfile.ZipFile, name: str, info: zipfile.ZipInfo) -> Header:
-    """The entry's header, which says as many bytes as the entry has."""
-    with archive.open(info) as stream:
-        head = stream.read(12)
-        wide = head[6:7] in (b"\x02", b"\x03")
-        start = 12 if wide else 10
-        if not head.startswith(_MAGIC) or head[6:7] not in (b"\x01", b"\x02", b"\x03"):
-            raise DataError(f"`{name}` holds no array; expected numbers or text")
-        (length,) = struct.unpack("<I" if wide else "<H", head[8:start])
-        if length > _MOST_HEADER:
-            raise ValueError(f"`{name}` has a header of {length} bytes")
-        text = head[start:] + stream.read(start + length - len(head))
+def _header(stream: IO[bytes], name: str, size: int) -> Header:
+    """An array's header, which says as many bytes as its entry or file has."""
+    head = stream.read(12)
+    wide = head[6:7] in (b"\x02", b"\x03")
+    start = 12 if wide else 10
+    if not head.startswith(_MAGIC) or head[6:7] not in (b"\x01", b"\x02", b"\x03"):
+        raise DataError(f"`{name}` holds no array; expected numbers or text")
+    (length,) = struct.unpack("<I" if wide else "<H", head[8:start])
+    if length > _MOST_HEADER:
+        raise ValueError(f"`{name}` has a header of {length} bytes")
+    text = head[start:] + stream.read(start + length - len(head))
     said = ast.literal_eval(text.decode("utf-8" if head[6:7] == b"\x03" else "latin-1").strip())
     found = Header(*_said(name, said), start=start + length)
-    if found.start + found.nbytes != info.file_size:
+    if found.start + found.nbytes != size:
         raise ValueError(
             f"`{name}` is {found.dtype} {found.shape}, {found.nbytes:,} bytes, and has "
-            f"{info.file_size - found.start:,}"
+            f"{size - found.start:,}"
         )
     return found
 
@@ -153,21 +187,18 @@ def _said(name: str, said: Any) -> tuple[np.dtype, tuple[int, ...], bool]:
     return dtype, shape, bool(fortran)
 
 
-def _array(
-    archive: zipfile.ZipFile, name: str, info: zipfile.ZipInfo, header: Header
-) -> np.ndarray:
+def _array(stream: IO[bytes], name: str, header: Header) -> np.ndarray:
     content = bytearray(header.nbytes)
     got = 0
-    with archive.open(info) as stream:
-        left = header.start
-        while left:
-            skipped = len(stream.read(min(left, _CHUNK)))
-            if not skipped:
-                raise ValueError(f"`{name}` is cut short")
-            left -= skipped
-        while part := stream.read(_CHUNK):  # to its end, where the checksum is compared
-            content[got : got + len(part)] = part
-            got += len(part)
+    left = header.start
+    while left:
+        skipped = len(stream.read(min(left, _CHUNK)))
+        if not skipped:
+            raise ValueError(f"`{name}` is cut short")
+        left -= skipped
+    while part := stream.read(_CHUNK):  # to its end, where the checksum is compared
+        content[got : got + len(part)] = part
+        got += len(part)
     if got != header.nbytes:
         raise ValueError(f"`{name}` is cut short")
     if header.dtype.kind == "b":  # a byte other than 0 and 1 is no truth value

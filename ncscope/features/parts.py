@@ -11,24 +11,17 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import torch
 from PIL import Image
 from torch import Tensor
 
 from ncscope.data.classes import folded
 from ncscope.data.images import ImageSet, Subset
 from ncscope.errors import DataError, ShapeError
-from ncscope.features.arrays import Stored, read_arrays
+from ncscope.features.arranged import is_feature_source, read_arranged
 from ncscope.features.bundle import Features
+from ncscope.features.names import PARTS
 
-PARTS = ("train", "val", "test")
-_BESIDE = ("text", "text_frozen", "logit_scale")
-_OF_PART = tuple(f"{side}_{part}" for part in PARTS for side in ("image", "label"))
-_NAMES = ("image", "label", *_BESIDE, *_OF_PART)
-_SUFFIXES = (".npz", ".safetensors")
-_SAID = re.compile(r"(train|val|test|text)=")
 _FORM = "train=FILE,test=FILE, and maybe val=FILE and text=FILE"
 
 
@@ -57,7 +50,7 @@ def holds_features(data: object) -> bool:
     """Whether DATA names feature files, and not pictures."""
     if not isinstance(data, str | Path):
         return False
-    return bool(_SAID.match(str(data))) or Path(data).suffix.lower() in _SUFFIXES
+    return is_feature_source(data)
 
 
 def stored_rows(images: ImageSet) -> Tensor | None:
@@ -78,23 +71,8 @@ def read_parts(data: str | Path) -> StoredParts:
         ShapeError: arrays that do not fit together.
     """
     name = str(data)
-    found: dict[str, Any] = {}
-    names: tuple[str, ...] | None = None
-    warnings: list[str] = []
-    for part, path in _files(name):
-        stored = read_arrays(path, _NAMES)
-        for key, value in _arrays(stored, part, path).items():
-            if key in found and not torch.equal(found[key], value):
-                raise DataError(f"{path}: another `{key}` than in a file before it; keep one")
-            found[key] = value
-        if stored.classnames is not None:
-            if names not in (None, stored.classnames):
-                raise DataError(
-                    f"{path}: other class names than in a file before it; expected the same "
-                    f"classes in the same order"
-                )
-            names = stored.classnames
-        warnings += stored.warnings
+    stored = read_arranged(name)
+    found, names, warnings = stored.arrays, stored.classnames, stored.warnings
     present = [part for part in PARTS if f"image_{part}" in found]
     if not present:
         raise DataError(
@@ -110,34 +88,6 @@ def read_parts(data: str | Path) -> StoredParts:
         made, names, None if text is None else text.float(), found.get("logit_scale"),
         tuple(dict.fromkeys([*warnings, *notes])),
     )  # fmt: skip
-
-
-def _files(data: str) -> list[tuple[str | None, Path]]:
-    """The files DATA names, each with the part it is."""
-    if not _SAID.match(data):
-        return [(None, Path(data))]
-    files: list[tuple[str | None, Path]] = []
-    for said in re.split(r",(?=(?:train|val|test|text)=)", data):
-        part, _, path = said.partition("=")
-        if not path or part in dict(files):
-            raise DataError(f"`data` is {data!r}; expected {_FORM}, each once")
-        files.append((part, Path(path)))
-    return files
-
-
-def _arrays(stored: Stored, part: str | None, path: Path) -> dict[str, Tensor]:
-    """A file's arrays, `image` and `label` under the name of its part."""
-    arrays = dict(stored.arrays)
-    if part is None:
-        return arrays
-    beside = {key: arrays[key] for key in _BESIDE if key in arrays}
-    if part == "text":
-        if "text" not in arrays:
-            raise DataError(f"{path}: no `text` in it; expected (C, D) text features")
-        return beside
-    if "image" not in arrays:
-        raise DataError(f"{path}: no `image` in it; expected (N, D) image features as {part}")
-    return beside | {f"{s}_{part}": arrays[s] for s in ("image", "label") if s in arrays}
 
 
 def _class_names(

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,11 @@ from ncscope.diagnosis.interventions import intervene as intervened
 from ncscope.diagnosis.measure import Run, measure
 from ncscope.diagnosis.training import read_training
 from ncscope.errors import DataError, NcscopeError
+from ncscope.features.arranged import is_feature_file, is_feature_source
 from ncscope.features.bundle import Features, as_pairs, read_features
+from ncscope.features.cut import read_cut, without_images
 from ncscope.features.processes import ALONE, Spread
 from ncscope.page.report import Report
-
-_SUFFIXES = (".safetensors", ".npz")
 
 
 def analyze(
@@ -31,6 +32,8 @@ def analyze(
     strict: bool = True,
     check: Callable[[str], object] | None = None,
     left_out: Callable[[str], Any] | None = None,
+    part: str | None = None,
+    split: str = "all",
 ) -> Report:
     """Measure one or several sources side by side.
 
@@ -40,6 +43,7 @@ def analyze(
         pairs: take image i and text i as a class of their own, whatever labels there are.
         normalise, train_counts, bootstrap, seed, spread: as for `measure`.
         progress: called with a line of text as each source is taken up.
+        part, split: of feature files, as for `ncscope.features.cut.read_cut`.
         intervene: also move the features along each measure and judge what that does; a training
             file or its features to estimate the moves on, else half of each class's images.
         skip_bad: leave out images whose features are zero, NaN or infinite, with a warning.
@@ -58,10 +62,12 @@ def analyze(
         raise DataError("nothing to analyse: give a feature file or a source")
     train = read_features(intervene) if isinstance(intervene, str | Path) else intervene
 
+    read = partial(read_cut, part=part, split=split, skip_bad=skip_bad)
+
     def measured(source: Features | str | Path) -> Run:
         if progress is not None and not isinstance(source, Features):
             progress(str(source))
-        features = _features(source, extract, skip_bad=skip_bad)
+        features = _features(source, extract, read)
         features = as_pairs(features) if pairs else features
         run = measure(
             features,
@@ -89,9 +95,10 @@ def analyze(
                 left_out(f"{_name(source)} is left out: {error}")
             return None
 
+    look = None if extract is None else check or (lambda _: None)
     if len(sources) > 1:  # all are looked at before the first takes its minutes
         for source in sources:
-            unless_bad(lambda source: _check(source, check, skip_bad=skip_bad), source)
+            unless_bad(lambda source: _features(source, look, read), source)
     good = [source for source in sources if _name(source) not in bad]
     runs = [run for source in good if (run := unless_bad(measured, source)) is not None]
     if not runs:
@@ -105,18 +112,6 @@ def _name(source: Features | str | Path) -> str:
     return str(named or "features")
 
 
-def _check(
-    source: Features | str | Path, check: Callable[[str], object] | None, *, skip_bad: bool
-) -> None:
-    """Refuse a source that is known to be bad before any image is read."""
-    if isinstance(source, Features):
-        return
-    if _is_feature_file(source):
-        read_features(source, skip_bad=skip_bad)
-    elif check is not None:
-        check(str(source))
-
-
 def _all_bad(bad: Mapping[str, NcscopeError]) -> NcscopeError:
     """What is raised where no source is good: what is wrong with all of them, or with the first."""
     reasons = {str(error) for error in bad.values()}
@@ -127,24 +122,18 @@ def _all_bad(bad: Mapping[str, NcscopeError]) -> NcscopeError:
 
 
 def _features(
-    source: Features | str | Path, extract: Callable[[str], Features] | None, *, skip_bad: bool
-) -> Features:
+    source: Features | str | Path,
+    extract: Callable[[str], Any] | None,
+    read: Callable[[str | Path], Features],
+) -> Any:
+    """The features of a source; what `extract` gives for one that is no feature file."""
     if isinstance(source, Features):
         return source
-    if _is_feature_file(source):
-        return _named(read_features(source, skip_bad=skip_bad), str(source))
+    if is_feature_file(source) or (extract is None and is_feature_source(source)):
+        return _named(read(source), str(source))
     if extract is None:
-        raise DataError(
-            f"{source}: not a feature file ({' or '.join(_SUFFIXES)}); to extract features "
-            f"from it, say on which images (--data)"
-        )
+        raise DataError(without_images(source))
     return extract(str(source))
-
-
-def _is_feature_file(source: str | Path) -> bool:
-    """Whether a source is named like a feature file and holds features, not a checkpoint."""
-    path = Path(source)
-    return path.suffix in _SUFFIXES and path.name != "checkpoint.safetensors"
 
 
 def _named(features: Features, source: str) -> Features:

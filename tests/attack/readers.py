@@ -85,6 +85,12 @@ def _made_features() -> Features:
     )
 
 
+def _arrays() -> dict[str, torch.Tensor]:
+    made = _made_features()
+    found = {name: getattr(made, name) for name in ("image", "label", "text")}
+    return {name: value for name, value in found.items() if value is not None}
+
+
 def _write_npz(path: Path) -> None:
     made = _made_features()
     assert made.image is not None
@@ -254,6 +260,11 @@ READERS = {
     "features, npz": Reader(
         "f.npz", _write_npz, read_features, _same_features, _of("bytes")),
     "features, inside npz": Reader("f.npz", _write_npz, read_features, _features, _of("zip")),
+    "features, torch": Reader(
+        "f.pt", lambda p: torch.save(_arrays(), p), read_features, _features, _of("bytes zip")),
+    "features, npy": Reader(
+        "text.npy", lambda p: np.save(p, _arrays()["text"].numpy()), read_features, _features,
+        _of("bytes")),
     "features, safetensors": Reader(
         "f.safetensors", lambda p: write_features(_made_features(), p),
         read_features, _features, _of("bytes safetensors")),
