@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 LAYERS = [  # data flows up this list, imports point down it
     {"ncscope_cli"},
-    {"ncscope.demo", "ncscope.plots"},
+    {"ncscope.demo", "ncscope.integrations", "ncscope.plots"},
     {"ncscope.grids"},
     {"ncscope.comparison"},
     {"ncscope.tuning"},
@@ -34,8 +34,11 @@ LAYERS = [  # data flows up this list, imports point down it
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 FOREIGN = {
+    "lightning": ["ncscope/integrations/lightning.py"],
     "open_clip": ["ncscope/clip/installed.py", "ncscope/toy/making/pretrain*"],
     "plotly": ["ncscope/figures/figures.py", "ncscope/page/page.py"],
+    "torchmetrics": ["ncscope/diagnosis/streaming.py"],
+    "transformers": ["ncscope/integrations/transformers.py"],
     "typer": ["cli/ncscope_cli/*"],
 }
 FACADE = ROOT / "ncscope/__init__.py"  # names the public functions of every room, imported late

@@ -206,6 +206,17 @@ def _reason(name: str, value: float | None, sides: tuple[str, ...], prepared: Pr
     return "the vectors it needs are all equal"
 
 
+def scalars(summary: dict[str, Any], prefix: str = "") -> dict[str, float]:
+    """What is defined in a summary, flat for a training log: `delta_lcd/raw` and so on."""
+    found: dict[str, float] = {}
+    for name, value in summary.items():
+        if isinstance(value, dict):
+            found |= scalars(value, f"{prefix}{name}/")
+        elif value is not None:
+            found[f"{prefix}{name}"] = value
+    return found
+
+
 def _put(tree: dict[str, Any], path: str, value: float | None) -> None:
     *folders, leaf = path.split(".")
     for folder in folders:

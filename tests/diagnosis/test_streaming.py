@@ -2,7 +2,7 @@
 
 # Features made here have both sides, which their type leaves open.
 # pyright: reportOptionalMemberAccess=false, reportOptionalOperand=false
-# pyright: reportOptionalSubscript=false, reportCallIssue=false
+# pyright: reportOptionalSubscript=false, reportCallIssue=false, reportArgumentType=false
 
 import json
 import os
