@@ -146,6 +146,28 @@ def cpt_terms(
     }
 
 
+def cluster_notes(clusters: Tensor, wanted: int) -> list[str]:
+    """What to say of (K,) clusters that are one class: CPT's L_TETF has no pair in them.
+
+    Raises:
+        DataError: all are; says how many clusters leave a pair for certain.
+    """
+    sizes = clusters.unique(return_counts=True)[1]
+    classes, found, alone = len(clusters), len(sizes), int((sizes == 1).sum())
+    if alone == classes and wanted > 1:
+        raise DataError(
+            f"`cpt_clusters` is {wanted}, and each of the {classes} classes is a cluster of its "
+            f"own: L_TETF would be 0 and train nothing; expected fewer clusters than classes, "
+            f"{classes - 1} at most"
+        )
+    if not alone:
+        return []
+    return [
+        f"{alone} of the {found} clusters of cpt_clusters are one class each, which L_TETF leaves "
+        f"as they are"
+    ]
+
+
 def _lcd(objective: Objective, text: Tensor, reference: Reference) -> Tensor:
     """L_LC of (K, D) text features."""
     form, centred = objective.lcd_form, objective.centred

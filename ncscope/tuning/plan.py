@@ -27,6 +27,7 @@ from ncscope.tuning.evaluate import TestSplit
 from ncscope.tuning.initial import depth_limit
 from ncscope.tuning.inputs import FeatureInputs, PixelInputs, feature_inputs, pixel_inputs
 from ncscope.tuning.losses import WITH_FROZEN_IMAGES, WITH_FROZEN_TEXT
+from ncscope.tuning.objective import cluster_notes
 from ncscope.tuning.options import TuneOptions
 from ncscope.tuning.recipe import (
     ALL_METHODS,
@@ -112,6 +113,8 @@ def make_plan(
     tests = open_tests(test, options, backbone, machine, frozen=frozen_tower, spread=spread)
     kept = [s for s in tests if trainee.takes_new_classes or s.images.classnames == names]
     notes = (*known.notes, *_own_notes(options, machine, recipe, draw, known))
+    if setting.frozen.clusters is not None:
+        notes = (*notes, *cluster_notes(setting.frozen.clusters, options.cpt_clusters))
     if stored is not None:
         notes = (*backbone.description["warnings"], *notes)
     return Plan(setting, recipe, draw, tuple(kept), template, backbone, known.name, notes)
@@ -301,27 +304,11 @@ def _frozen(
     clusters = anchor = None
     if cpt and text is not None:
         clusters = metrics.cpt_clusters(text, objective.cpt_clusters, seed=options.seed)
-        check_clusters(clusters, objective.cpt_clusters)
     if objective.anchor == "fixed":
         size, width = len(images.classnames), trainee.backbone.width
         device = trainee.backbone.device
         anchor = metrics.simplex_etf(size, width, seed=options.seed, device=device).float()
     return Frozen(text, near, clusters, anchor)
-
-
-def check_clusters(clusters: Tensor, wanted: int) -> None:
-    """Refuse clusters of (K,) classes that are one class each: CPT's L_TETF has no pair in them.
-
-    Raises:
-        DataError: says how many clusters leave a pair for certain.
-    """
-    classes, found = len(clusters), len(clusters.unique())
-    if found == classes and wanted > 1:
-        raise DataError(
-            f"`cpt_clusters` is {wanted}, and each of the {classes} classes is a cluster of its "
-            f"own: L_TETF would be 0 and train nothing; expected fewer clusters than classes, "
-            f"{classes - 1} at most"
-        )
 
 
 def _compile_towers(backbone: Backbone) -> None:

@@ -9,8 +9,8 @@ import ncscope
 from ncscope.checkpoint.inspect import inspect
 from ncscope.errors import DataError
 from ncscope.toy.model import load_toy_clip
+from ncscope.tuning.objective import cluster_notes
 from ncscope.tuning.options import TuneOptions
-from ncscope.tuning.plan import check_clusters
 from ncscope.tuning.recipe import recipe_of
 from tests.pictures import save_pictures
 
@@ -92,10 +92,16 @@ def test_what_makes_no_sense_is_refused_by_name(method, said, message):
 def test_clusters_that_are_one_class_each_are_refused_as_they_train_nothing(data):
     with pytest.raises(DataError, match=r"`cpt_clusters` is 3, and each of the 3 .*; expected few"):
         tune("coop", data, regulariser="cpt", cpt_clusters=3)
-    check_clusters(torch.tensor([0, 0, 1]), 2)
-    check_clusters(torch.tensor([0, 0, 0]), 1)
+    assert cluster_notes(torch.tensor([0, 0, 0]), 1) == []
+    assert cluster_notes(torch.tensor([0, 1, 0, 1]), 2) == []
     with pytest.raises(DataError, match="2 at most"):
-        check_clusters(torch.tensor([0, 1, 2]), 3)
+        cluster_notes(torch.tensor([0, 1, 2]), 3)
+
+
+def test_some_clusters_of_one_class_are_said_and_the_others_trained(data):
+    tuned = tune("coop", data, regulariser="cpt", cpt_clusters=2)  # of three classes
+    said = "1 of the 2 clusters of cpt_clusters are one class each, which L_TETF leaves as they are"
+    assert said in tuned.warnings
 
 
 def test_prograds_longer_context_and_words_are_taken_together():
