@@ -71,6 +71,7 @@ _SIDES = {
 }
 _DEEP = {**_LENGTH, "PROMPT_DEPTH": "text_depth"}
 _NEMESIS = "A NT NP CW BETA"
+_BIPS = "L LOSS WEIGHT MODAL TL VL TFW VFW"  # of BIP's section, in every log of its repository
 _COPIED = "N_CTX CSC CTX_INIT PREC CLASS_TOKEN_POSITION"  # from CoOp, and never read
 
 COOP = (
@@ -79,6 +80,7 @@ COOP = (
         used="CTX_INIT CLASS_TOKEN_POSITION",
         checked=_COOP,
         irrelevant="PREC W ALPHA",
+        dead=_BIPS,
     ),
 )
 PROGRAD = (
@@ -87,6 +89,7 @@ PROGRAD = (
         used="CTX_INIT CLASS_TOKEN_POSITION",
         checked=_COOP,
         irrelevant="PREC ALPHA W",
+        dead=_BIPS,
     ),
 )
 NEMESIS = (
@@ -104,7 +107,7 @@ KGCOOP = (
         used="CTX_INIT",
         checked=_COOP,
         irrelevant="W ALPHA",
-        dead="PREC CLASS_TOKEN_POSITION",
+        dead=f"PREC CLASS_TOKEN_POSITION {_BIPS}",
     ),
     _COCOOP_PREC,
 )
@@ -114,7 +117,7 @@ TCP = (
         checked=_LENGTH,
         only={"CSC": ("False",)},
         irrelevant="W ALPHA CTX_INIT",
-        dead="PREC CLASS_TOKEN_POSITION",
+        dead=f"PREC CLASS_TOKEN_POSITION {_BIPS}",
     ),
     _COCOOP_PREC,
 )

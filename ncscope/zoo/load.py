@@ -13,7 +13,6 @@ from ncscope.checkpoint.inspect import Inspection, inspect
 from ncscope.checkpoint.methods import plain_method, row_of
 from ncscope.checkpoint.wrapped import read_tensors
 from ncscope.clip.backbone import Backbone
-from ncscope.clip.pixels import inference_transform
 from ncscope.clip.text_tower import text_tower
 from ncscope.errors import CheckpointError, DataError
 from ncscope.opening import is_there
@@ -25,10 +24,7 @@ from ncscope.zoo.same_backbone import backbone_doubts, base_text_doubts
 from ncscope.zoo.settings import LearnerOptions, Settings
 from ncscope.zoo.teacher import teacher_doubts, teacher_of
 from ncscope.zoo.towers import choose_backbone
-
-# Until 9 October 2021 Dassl squashed images to the square instead of resizing the shorter edge and
-# cropping the centre; CoOp's released checkpoints are of that time.
-TRANSFORMS = ("current", "squash")
+from ncscope.zoo.transform import with_transform
 
 
 def load_learner(
@@ -115,8 +111,7 @@ def read_learner(
     clip, stored, doubts = choose_backbone(
         seen, backbone, towers=towers, device=device, precision=precision
     )
-    logged = seen.log.transform if seen.log else None
-    clip, origin = _with_transform(clip, asked=options.transform, logged=logged)
+    clip, origin, otherwise = with_transform(clip, asked=options.transform, log=seen.log)
     settings = resolve(seen, _names(seen, clip, stored=stored), options, stored=stored)
     settings = replace(
         settings,
@@ -134,6 +129,7 @@ def read_learner(
             ),
             *_standing(seen, options, towers),
             *doubts,
+            *otherwise,
             *settings.warnings,
             *teacher_doubts(seen, options.teacher),
         ),
@@ -178,27 +174,6 @@ def _method(seen: Inspection) -> str:
         return method
     why = REFUSED.get(method, "no learner of this version reads it")
     raise CheckpointError(f"{where}: {method} is recognised but gives no features: {why}")
-
-
-def _with_transform(
-    backbone: Backbone, *, asked: str | None, logged: str | None
-) -> tuple[Backbone, str]:
-    """The backbone with the transform that the caller or else log.txt names, and who named it.
-
-    Raises:
-        CheckpointError: an unknown transform.
-    """
-    if asked is not None and asked not in TRANSFORMS:
-        raise CheckpointError(f"`transform` is {asked!r}; expected {' or '.join(TRANSFORMS)}")
-    origin = "option" if asked else "log.txt" if logged else "default"
-    if (asked or logged) != "squash":
-        return backbone, origin
-    settings = {**backbone.description["preprocess"], "resize_mode": "squash"}
-    return replace(
-        backbone,
-        preprocess=inference_transform(settings),
-        description={**backbone.description, "preprocess": settings},
-    ), origin
 
 
 def _names(seen: Inspection, clip: Backbone, *, stored: bool) -> ClassNames | None:

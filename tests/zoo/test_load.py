@@ -1,5 +1,7 @@
 import json
+import re
 
+import open_clip
 import pytest
 import torch
 from PIL import Image
@@ -198,6 +200,45 @@ def test_the_transform_in_the_log_is_used_and_an_option_overrules_it(tmp_path, b
     assert torch.equal(current.preprocess(wide), backbone.preprocess(wide))
     with pytest.raises(CheckpointError, match="`transform` is 'crop'; expected current or squash"):
         load_learner(run, backbone=backbone, options=LearnerOptions(transform="crop"))
+
+
+@pytest.mark.parametrize(
+    ("line", "changes", "said"),
+    [
+        ("INTERPOLATION: bilinear", {"interpolation": "bilinear"}, "INTERPOLATION is bilinear in"),
+        (
+            "PIXEL_MEAN: [0.485, 0.456, 0.406]\n  PIXEL_STD: [0.229, 0.224, 0.225]",
+            {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)},
+            "PIXEL_MEAN is [0.485, 0.456, 0.406] in log.txt: images are made so",
+        ),
+        (
+            "TRANSFORMS: ('random_flip',)",
+            {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)},
+            "TRANSFORMS is ('random_flip',) in log.txt: images are made so",
+        ),
+        ("INTERPOLATION: nearest", {}, "nearest in log.txt, which is not done here: bicubic is"),
+        ("INTERPOLATION: bicubic\n  PIXEL_MEAN: [0.48145466, 0.4578275, 0.40821073]", {}, None),
+    ],
+)
+def test_images_are_made_as_the_log_says_and_it_is_said(tmp_path, backbone, line, changes, said):
+    state = case.prompted(learner_states.coop(case.SIZES), "X X X X")
+    run = case.save(tmp_path, state)
+    text = (run / "log.txt").read_text()
+    named = re.findall(r"([A-Z_]+):", line)
+    lines = text.split("\n")
+    kept = "\n".join(one for one in lines if one.split(":")[0].strip() not in named)
+    (run / "log.txt").write_text(kept.replace("\nINPUT:\n", f"\nINPUT:\n  {line}\n"))
+    learner = load_learner(run, backbone=backbone)
+    settings = {**backbone.description["preprocess"], **changes}
+    assert learner.backbone.description["preprocess"] == settings
+    picture = Image.linear_gradient("L").resize((70, 50)).convert("RGB")
+    fast, own = learner.preprocess(picture), open_clip.transform
+    slow = own.image_transform_v2(own.PreprocessCfg(**settings), is_train=False)(picture)
+    assert (fast - slow).abs().max() < 0.02
+    assert (learner.image_digest != backbone.image_digest) == bool(changes)
+    found = [text for text in learner.description["warnings"] if "INPUT." in text]
+    assert bool(found) == (said is not None)
+    assert said is None or any(said in text for text in found)
 
 
 def test_what_the_log_says_of_the_run_is_kept(tmp_path, backbone):
