@@ -55,7 +55,7 @@ Backbone = Annotated[
     typer.Option(
         metavar="NAME|PATH|checkpoint",
         help="An open_clip model name, a folder of open_clip's or Hugging Face's (CLIP, SigLIP), "
-        "or OpenAI's .pt file; checkpoint takes the towers in SOURCE; auto what its log.txt or "
+        "hf-hub:OWNER/NAME, or OpenAI's .pt file; checkpoint takes the towers in SOURCE; auto what its log.txt or "
         "shapes say.",
     ),
 ]

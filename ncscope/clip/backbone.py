@@ -1,16 +1,16 @@
 """CLIP backbones: a name or a file to a frozen model, where and in which precision it runs.
 
-A backbone is an open_clip model name with weights, an open_clip folder, or a file of OpenAI's
-format, whose shapes tell the architecture. open_clip's own loader is used for published tags
-only: from a local file it would take OpenAI's weights without their QuickGELU, and from a folder
-without weights it would give a random model, both without an error.
+A backbone is an open_clip model name with weights, a folder of open_clip's or Hugging Face's, or a
+file of OpenAI's format, whose shapes tell the architecture. open_clip's own loader is used for
+published tags only: from a local file it would take OpenAI's weights without their QuickGELU, and
+from a folder without weights it would give a random model, both without an error.
 """
 
 import contextlib
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from PIL import Image
 from torch import Tensor
 
 from ncscope.clip.fitting import check_size, fill
+from ncscope.clip.hub import HUB, fetched
 from ncscope.clip.installed import LateOpenClip, has_config, version
 from ncscope.clip.pixels import inference_transform
 from ncscope.clip.plan import (
@@ -102,7 +103,8 @@ def load_backbone(
     """Load a CLIP model, frozen.
 
     Args:
-        name: an open_clip model name, an open_clip folder, or a state dict of OpenAI's format.
+        name: an open_clip model name, a folder of open_clip's or Hugging Face's, a state dict of
+            OpenAI's format, or `hf-hub:OWNER/NAME`.
         pretrained: for a model name, a published tag, a weight file, or `random`.
         device: auto, cpu, cuda, cuda:N or mps.
         precision: of image features. fp32; on CUDA also bf16 or fp16 by autocast; on the CPU also
@@ -123,7 +125,9 @@ def load_backbone(
     reading = Reading(trust_backbone, lambda: published_archives(clip), cache_dir)
     model_name = str(name).replace("/", "-")  # OpenAI writes ViT-B/16
     there = is_there(name)
-    if has_config(model_name) or (not there and model_name in clip.list_models()):
+    if str(name).startswith(HUB):
+        plan = replace(plan_folder(clip, fetched(str(name)), pretrained, reading), name=str(name))
+    elif has_config(model_name) or (not there and model_name in clip.list_models()):
         plan = plan_named(clip, model_name, pretrained, reading)
     elif not there:
         raise BackboneError(unknown_name(clip, str(name)))
