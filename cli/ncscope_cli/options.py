@@ -55,8 +55,8 @@ Backbone = Annotated[
     typer.Option(
         metavar="NAME|PATH|checkpoint",
         help="An open_clip model name, a folder of open_clip's or Hugging Face's (CLIP, SigLIP), "
-        "hf-hub:OWNER/NAME, or OpenAI's .pt file; checkpoint takes the towers in SOURCE; auto what its log.txt or "
-        "shapes say.",
+        "hf-hub:OWNER/NAME, or OpenAI's .pt file; checkpoint takes the towers in SOURCE; auto what "
+        "its log.txt or shapes say.",
     ),
 ]
 Pretrained = Annotated[

@@ -27,7 +27,6 @@ from ncscope.clip.plan import (
     Plan,
     Reading,
     new_model,
-    new_tokenizer,
     plan_file,
     plan_folder,
     plan_named,
@@ -35,6 +34,7 @@ from ncscope.clip.plan import (
     published_archives,
     unknown_name,
 )
+from ncscope.clip.tokenizing import new_tokenizer
 from ncscope.errors import BackboneError
 from ncscope.opening import is_there
 
@@ -147,13 +147,14 @@ def build_backbone(
     random = plan.tensors is None and plan.published is None
     transform = preprocess_settings(model, plan)
     context_length = int(getattr(model, "text", model).context_length)
+    tokenizer, more = new_tokenizer(clip, plan, context_length)
     digest = state_digest(plan.config, model.state_dict())
     if precision == "bf16" and device.type == "cpu":
         model.visual.to(torch.bfloat16)  # autocast would be slower than fp32 there
     return Backbone(
         model=model.to(device),
         preprocess=inference_transform(transform),
-        tokenizer=new_tokenizer(clip, plan, context_length),
+        tokenizer=tokenizer,
         width=int(plan.config["embed_dim"]),
         context_length=context_length,
         image_size=int(np.max(transform["size"])),
@@ -169,7 +170,7 @@ def build_backbone(
             "preprocess": transform,
             "precision": precision,
             "open_clip": version(),
-            "warnings": [*plan.notes, *([RANDOM_NOTE] if random else [])],
+            "warnings": [*plan.notes, *more, *([RANDOM_NOTE] if random else [])],
         },
     )
 

@@ -5,6 +5,7 @@
 
 import copy
 import difflib
+import importlib.util
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,12 +17,10 @@ from ncscope.clip.folder_config import NAME as CONFIG_NAME
 from ncscope.clip.folder_config import read_folder_config
 from ncscope.clip.hf.folder import is_hf_folder, plan_hf
 from ncscope.clip.hf.keys import is_hf
-from ncscope.clip.installed import clip_tokenizer
 from ncscope.clip.pixels import inference_transform, merged
 from ncscope.clip.plain import is_plain, plain_clip
 from ncscope.clip.siglip import Siglip
 from ncscope.clip.weights import Weights, architecture, read_weights
-from ncscope.clip.whole_texts import WholeTexts
 from ncscope.errors import BackboneError, shown
 
 _USUAL_NAMES = (
@@ -30,6 +29,7 @@ _USUAL_NAMES = (
     "open_clip_pytorch_model.bin",
     "open_clip_pytorch_model.pt",
 )
+NEEDS_EXTRA = 'pip install "ncscope[hf]"'
 _SUFFIXES = (".safetensors", ".bin", ".pt", ".pth")
 
 
@@ -298,32 +298,17 @@ def new_model(clip: Any, plan: Plan) -> Any:
         vision["timm_model_pretrained"] = False
     if "hf_model_name" in text:
         text["hf_model_pretrained"] = False
+    if "hf_model_name" in text and importlib.util.find_spec("transformers") is None:
+        raise BackboneError(
+            f"{plan.name}: its text tower {text['hf_model_name']} is built by the library "
+            f"transformers, which is not installed: {NEEDS_EXTRA}"
+        )
     kind = clip.CoCa if custom and "multimodal_cfg" in config else clip.CustomTextCLIP
     try:
         return (kind if custom else clip.CLIP)(**config)
     except Exception as error:  # a configuration is a file, too
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise BackboneError(f"{plan.name}: its configuration builds no model ({reason})") from None
-
-
-def new_tokenizer(clip: Any, plan: Plan, context_length: int) -> Callable[[list[str]], Tensor]:
-    """Texts to (B, L) token ids; a text that does not fit is refused, not cut."""
-    if plan.own_tokenizer is not None:
-        return plan.own_tokenizer
-    return WholeTexts(_cutting_tokenizer(clip, plan, context_length), context_length)
-
-
-def _cutting_tokenizer(clip: Any, plan: Plan, context_length: int) -> Any:
-    """open_clip's tokenizer of a plan."""
-    if plan.tokenizer is None:
-        return clip_tokenizer(context_length, **plan.cleaning)
-    try:
-        return clip.get_tokenizer(plan.tokenizer, context_length=context_length)
-    except Exception as error:  # tokenizers of other text towers come from the hub
-        raise BackboneError(
-            f"{plan.name}: its tokenizer could not be loaded ({type(error).__name__}); where there "
-            f"is no network, keep its files in an open_clip folder: --backbone DIR"
-        ) from None
 
 
 def preprocess_settings(model: Any, plan: Plan) -> dict[str, Any]:

@@ -107,7 +107,6 @@ def extract(
     Raises:
         BackboneError, CheckpointError, DataError: whatever is named does not exist or fit.
     """
-    images = open_data(data, part=part, split=split, classnames=classnames, skip_bad=skip_bad)
     folder = cache_folder(cache)
     device = own_device(device, spread)
     templates = (template,) if isinstance(template, str) else tuple(template or ())
@@ -132,6 +131,7 @@ def extract(
         device=device,
         precision=precision,
     )
+    images = open_data(data, part=part, split=split, classnames=classnames, skip_bad=skip_bad)
     images = images if classnames is not None else in_trained_order(images, opened)
     text = text_before_images(opened, images.classnames)  # prompts are refused in no time
     encoded, notes = kept_or_encoded(
