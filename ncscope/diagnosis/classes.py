@@ -15,6 +15,7 @@ from ncscope.diagnosis.neighbours import within_ranks
 from ncscope.diagnosis.prepare import Prepared
 from ncscope.diagnosis.sides import ImageSide
 from ncscope.metrics.accuracy import cut_tie
+from ncscope.metrics.pairs import Neighbours, mean_over_pairs, products
 from ncscope.metrics.variability import spread_classes
 
 # of head, medium and tail: title, and whether it is a share
@@ -52,7 +53,7 @@ COLUMNS: dict[str, Column] = {
     "sample_cosine": Column("image cosine", "text against its images, mean", "higher"),
     "variance": Column("variance", "mean squared distance of its images from their mean", "lower"),
     "nc1": Column("NC1", "the class's own NC1; the mean over classes is the run's", "lower"),
-    "effective_rank": Column("effective rank", "directions its images differ in, fewer than images"),
+    "effective_rank": Column("effective rank", "directions in which its images differ"),
     "mean_norm": Column("mean norm", "length of the class mean; 1: all its images alike",
                         "higher"),
     "nearest": Column("nearest class", "class whose text is nearest to this one's"),
@@ -61,9 +62,15 @@ COLUMNS: dict[str, Column] = {
 
 
 def class_rows(
-    prepared: Prepared, side: ImageSide | None, train_counts: Tensor | None
+    prepared: Prepared,
+    side: ImageSide | None,
+    train_counts: Tensor | None,
+    near: Neighbours | None,
 ) -> list[dict[str, Any]]:
-    """One dictionary a class: counts, accuracy, alignment, spread, nearest other class."""
+    """One dictionary a class: counts, accuracy, alignment, spread, nearest other class.
+
+    `near` is of the text rows, None without text.
+    """
     columns: dict[str, list[Any]] = {"name": list(prepared.classnames)}
     size = len(prepared.classnames)
     if train_counts is not None:
@@ -79,8 +86,8 @@ def class_rows(
     if side is not None:
         columns |= _image_columns(prepared, side)
         columns["effective_rank"] = listed(within_ranks(prepared))
-    if prepared.text is not None:
-        columns |= _nearest(prepared.text, prepared.classnames)
+    if near is not None:
+        columns |= _nearest(near, prepared.classnames)
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
@@ -107,12 +114,11 @@ def _image_columns(prepared: Prepared, side: ImageSide) -> dict[str, list[float 
     return {name: listed(values) for name, values in columns.items() if values is not None}
 
 
-def _nearest(text: Tensor, names: tuple[str, ...]) -> dict[str, list[Any]]:
-    cosines = metrics.pairwise_cosines(text).nan_to_num(-2.0).fill_diagonal_(-2.0)
-    best, which = cosines.max(dim=1)
+def _nearest(near: Neighbours, names: tuple[str, ...]) -> dict[str, list[Any]]:
+    best, which = near.cosine.tolist(), near.which.tolist()
     return {
         "nearest": [names[k] if v > -2 else None for k, v in zip(which, best, strict=True)],
-        "nearest_cosine": [v if v > -2 else None for v in best.tolist()],
+        "nearest_cosine": [v if v > -2 else None for v in best],
     }
 
 
@@ -162,8 +168,9 @@ def _group(
     if prepared.text is not None and len(index) > 1:
         target = 1 / (len(prepared.classnames) - 1)
         for name, centred in (("raw", False), ("centred", True)):
-            cosines = metrics.pairwise_cosines(prepared.text, centred=centred)[index][:, index]
-            values[f"delta_lcd_{name}"] = (metrics.off_diagonal(cosines) + target).abs().mean()
+            rows = metrics.centre_rows(prepared.text) if centred else prepared.text
+            cosines = products(metrics.normalise_rows(rows)[index])
+            values[f"delta_lcd_{name}"] = mean_over_pairs(cosines, lambda c: (c + target).abs())
     return found | {name: number(value) for name, value in values.items()}
 
 

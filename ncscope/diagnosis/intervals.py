@@ -4,8 +4,8 @@ N samples, K classes, D embedding width.
 """
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
@@ -16,6 +16,7 @@ from ncscope.diagnosis.prepare import Prepared
 from ncscope.diagnosis.resampling import fixed_of, replicates_of
 from ncscope.diagnosis.sides import ImageSide, decision_numbers
 from ncscope.metrics import ClassMoments, SampleMeasures
+from ncscope.metrics.pairs import Block, products
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +66,7 @@ def intervals(
         return found | {"replicates": 0}, None
     values: dict[str, metrics.Interval] = {}
     if prepared.text is not None:
-        values |= _over_classes(prepared.text, settled, seed)
+        values |= _over_classes(prepared.text, numbers, settled, seed)
     note = None
     if side is not None:
         count = settled
@@ -122,7 +123,16 @@ def _over_samples(
     return metrics.intervals_of((numbers_in(*one) for one in drawn), value)
 
 
-def _over_classes(text: Tensor, replicates: int, seed: int) -> dict[str, metrics.Interval]:
+def _gaps(rows: Tensor) -> Iterator[Block]:
+    """How far the cosines of unit rows are from a simplex ETF's, block by block."""
+    for block in products(rows):
+        gaps = block.values.add_(1 / (len(rows) - 1)).abs_()
+        yield replace(block, values=gaps)
+
+
+def _over_classes(
+    text: Tensor, numbers: Mapping[str, float], replicates: int, seed: int
+) -> dict[str, metrics.Interval]:
     size = len(text)
     if size < 3:
         return {}
@@ -131,11 +141,11 @@ def _over_classes(text: Tensor, replicates: int, seed: int) -> dict[str, metrics
     )  # the same for both forms
     found: dict[str, metrics.Interval] = {}
     for form, centred in (("raw", False), ("centred", True)):
-        gaps = (metrics.pairwise_cosines(text, centred=centred) + 1 / (size - 1)).abs()
-        if not bool(torch.isfinite(gaps).all()):
+        rows = metrics.normalise_rows(metrics.centre_rows(text) if centred else text)
+        if not bool(torch.isfinite(rows).all()):
             continue
         name = f"delta_lcd/cosine/{form}"
-        means = metrics.pair_means(gaps, draws)
-        value = {name: float(metrics.delta_lcd(text, centred=centred))}
+        means = metrics.pair_means(_gaps(rows), draws)
+        value = {name: numbers[name]}
         found |= metrics.intervals_of(({name: mean} for mean in means.tolist()), value)
     return found

@@ -22,6 +22,7 @@ from ncscope.diagnosis.training import Training
 from ncscope.errors import ShapeError, shown
 from ncscope.features.bundle import Features
 from ncscope.features.processes import ALONE, Spread
+from ncscope.metrics.pairs import neighbours_of
 from ncscope.writing import __version__
 
 
@@ -68,6 +69,7 @@ def measure(
     summary, absences = summarise(flat, prepared)
     replicates = bootstrap if spread.first else 0
     resampled, note = intervals(prepared, side, flat, replicates=replicates, seed=seed)
+    near = None if prepared.text is None else neighbours_of(prepared.text)
     grouped, grouped_by = groups(prepared, side, counts)
     size, width = len(prepared.classnames), features.width
     present = size if side is None else max(2, len(side.present))
@@ -81,14 +83,14 @@ def measure(
         "summary": summary,
         "bounds": limits,
         "groups": grouped,
-        "per_class": class_rows(prepared, side, counts),
+        "per_class": class_rows(prepared, side, counts, near),
         "intervals": resampled,
         "measures": {n: v if math.isfinite(v) else None for n, v in sorted(flat.items())},
         "conventions": conventions(prepared, side, grouped_by),
         "warnings": [
             *features.warnings,
             *prepared.notes,
-            *cautions(prepared, side, limits),
+            *cautions(prepared, side, limits, near),
             *([note] if note else []),
             *absences,
             *no_number(flat),

@@ -11,12 +11,11 @@ run carries with it.
 import math
 from typing import Any
 
-import torch
-
-import ncscope.metrics as metrics
 from ncscope.diagnosis.prepare import Prepared
 from ncscope.diagnosis.sides import UNIFORMITY_SAMPLES, ImageSide
 from ncscope.errors import shown
+from ncscope.metrics.pairs import Neighbours
+from ncscope.metrics.spectrum import MOST_RANKED
 
 TOLERANCE = 0.3  # points of per cent: what half precision and another machine make of a run
 
@@ -56,7 +55,9 @@ def conventions(prepared: Prepared, side: ImageSide | None, grouped_by: str) -> 
     return found
 
 
-def cautions(prepared: Prepared, side: ImageSide | None, limits: dict[str, Any]) -> list[str]:
+def cautions(
+    prepared: Prepared, side: ImageSide | None, limits: dict[str, Any], near: Neighbours | None
+) -> list[str]:
     size = len(prepared.classnames)
     found = []
     if size == 2:
@@ -71,7 +72,12 @@ def cautions(prepared: Prepared, side: ImageSide | None, limits: dict[str, Any])
             f"{floor:.3f} (bounds)"
         )
     found += _same_names(prepared.classnames)
-    found += [] if prepared.text is None else _twins(prepared.text, prepared.classnames)
+    found += [] if near is None else _twins(near, prepared.classnames)
+    if prepared.frozen is not None and size > MOST_RANKED:
+        found.append(
+            f"K = {size}: hierarchy_retention/spearman was left out, as the ranks of all pairs of "
+            f"more than {MOST_RANKED} classes do not fit; pearson is there"
+        )
     if side is not None:
         white = side.samples.white
         if not white.rank and white.full_rank:
@@ -115,15 +121,13 @@ def _same_names(names: tuple[str, ...]) -> list[str]:
     ]
 
 
-def _twins(text: torch.Tensor, names: tuple[str, ...]) -> list[str]:
+def _twins(near: Neighbours, names: tuple[str, ...]) -> list[str]:
     """Classes whose text features point the same way: no image can be told between them."""
-    cosines = metrics.pairwise_cosines(text).triu(diagonal=1)
-    pairs = (cosines > 1 - 1e-6).nonzero().tolist()
-    if not pairs:
+    if not near.twins:
         return []
-    first = "; ".join(f"{names[a]} and {names[b]}" for a, b in pairs[:3])
-    more = "; …" if len(pairs) > 3 else ""
-    return [f"{len(pairs)} pairs of classes have the same text feature: {first}{more}"]
+    first = "; ".join(f"{names[a]} and {names[b]}" for a, b in near.first_twins)
+    more = "; …" if near.twins > 3 else ""
+    return [f"{near.twins} pairs of classes have the same text feature: {first}{more}"]
 
 
 def self_check(record: dict[str, Any]) -> dict[str, Any] | None:

@@ -15,11 +15,17 @@ from ncscope.diagnosis.prepare import Prepared
 from ncscope.diagnosis.sweeps import sweep
 from ncscope.features.processes import ALONE, Spread
 from ncscope.metrics import ClassMoments, SampleMeasures
+from ncscope.metrics.spectrum import MOST_RANKED
 from ncscope.metrics.variability import whitening_if_any
 
 Numbers = dict[str, Tensor]
 FORMS = (("raw", False), ("centred", True))
 UNIFORMITY_SAMPLES = 2000
+_PAIRS = (
+    "equiangular", "max_angle", "cosine_mean", "cosine_std", "cosine_min", "cosine_max",
+    "min_angle", "nearest_cosine", "gnc2/log", "gnc2/log_variance", "gnc2/dist",
+    "gnc2/dist_variance", "gnc2/riesz_log", "gnc2/riesz_log_variance",
+)  # fmt: skip
 _ROWS = 256
 
 
@@ -77,7 +83,7 @@ def numbers_of(prepared: Prepared, side: ImageSide | None) -> Iterator[Numbers]:
         return
     several = len(side.present) > 1  # one class mean has no geometry
     if several:
-        yield _vector_numbers("image", side.means)
+        yield _vector_numbers("image", side.means)[0]
         yield _spread_numbers(side.moments, side.samples)
     if prepared.text is not None:
         if several:
@@ -100,33 +106,30 @@ def numbers_of_moments(text: Tensor | None, moments: ClassMoments) -> Numbers:
     found = {} if text is None else text_numbers(text, None)
     if len(moments.present) < 2:
         return found
-    found |= _vector_numbers("image", moments.means[moments.present])
+    found |= _vector_numbers("image", moments.means[moments.present])[0]
     found["cdnv"] = metrics.cdnv(moments)
     return found if text is None else found | pair_numbers(text[moments.present], moments)
 
 
 def text_numbers(text: Tensor, frozen: Tensor | None) -> Numbers:
     """Measures of (K, D) unit text rows alone."""
-    found = _vector_numbers("text", text)
+    found, pairs = _vector_numbers("text", text)
     for form, centred in FORMS:
-        found[f"delta_lcd/cosine/{form}"] = metrics.delta_lcd(text, centred=centred)
-        found[f"delta_lcd/cosine_p2/{form}"] = metrics.delta_lcd(text, power=2, centred=centred)
-        found[f"delta_lcd/cosine_rms/{form}"] = metrics.delta_lcd(
-            text, form="cosine_rms", centred=centred
-        )
-        found[f"delta_lcd/frobenius/{form}"] = metrics.delta_lcd(
-            text, form="frobenius", centred=centred
-        )
+        found[f"delta_lcd/cosine/{form}"] = pairs[form]["max_angle"]
+        found[f"delta_lcd/cosine_p2/{form}"] = pairs[form]["cosine_p2"]
+        found[f"delta_lcd/cosine_rms/{form}"] = pairs[form]["cosine_rms"]
+        found[f"delta_lcd/frobenius/{form}"] = found[f"etf_distance/text/{form}"]
         if frozen is not None and len(text) > 2:
             keep = metrics.hierarchy_retention
             found[f"hierarchy_retention/pearson/{form}"] = keep(text, frozen, centred=centred)
-            found[f"hierarchy_retention/spearman/{form}"] = keep(
-                text, frozen, centred=centred, spearman=True
-            )
+            if len(text) <= MOST_RANKED:
+                found[f"hierarchy_retention/spearman/{form}"] = keep(
+                    text, frozen, centred=centred, spearman=True
+                )
     if frozen is not None:
         found |= drift_numbers(text, frozen)
     found["dispersion/text"] = metrics.dispersion(text)
-    found["orthogonality/text"] = metrics.orthogonality(text)
+    found["orthogonality/text"] = pairs["raw"]["orthogonality"]
     return found
 
 
@@ -148,38 +151,28 @@ def drift_numbers(text: Tensor, frozen: Tensor) -> Numbers:
     }
 
 
-def _vector_numbers(side: str, rows: Tensor) -> Numbers:
-    """Geometry of one side's class vectors, raw and centred."""
+def _vector_numbers(side: str, rows: Tensor) -> tuple[Numbers, dict[str, Numbers]]:
+    """Geometry of one side's class vectors, raw and centred, and what it is made of, by form."""
     found: Numbers = {}
+    pairs = {form: metrics.pair_geometry(rows, centred=centred) for form, centred in FORMS}
     for form, centred in FORMS:
         found[f"etf_distance/{side}/{form}"] = metrics.etf_distance(rows, centred=centred)
         found[f"equinorm/{side}/{form}"] = metrics.equinorm(rows, centred=centred)
-        found[f"equiangular/{side}/{form}"] = metrics.equiangular(rows, centred=centred)
-        found[f"max_angle/{side}/{form}"] = metrics.max_angle(rows, centred=centred)
-        for name, value in metrics.cosine_summary(rows, centred=centred).items():
-            prefix = "" if name == "min_angle" else "cosine_"
-            found[f"{prefix}{name}/{side}/{form}"] = value
-        for kernel in ("log", "dist"):
-            mean, variance = metrics.gnc2(rows, kernel=kernel, centred=centred)
-            found[f"gnc2/{kernel}/{side}/{form}"] = mean
-            found[f"gnc2/{kernel}_variance/{side}/{form}"] = variance
-        if rows.shape[1] > 2:
-            mean, variance = metrics.gnc2(rows, kernel="riesz", centred=centred)
-            found[f"gnc2/riesz_log/{side}/{form}"] = mean
-            found[f"gnc2/riesz_log_variance/{side}/{form}"] = variance
+        found |= {
+            f"{name}/{side}/{form}": pairs[form][name] for name in _PAIRS if name in pairs[form]
+        }
         found[f"participation_ratio/{side}/{form}"] = metrics.participation_ratio(
             rows, centred=centred
         )
         found[f"effective_rank/{side}/{form}"] = metrics.effective_rank(rows, centred=centred)
-        found[f"nearest_cosine/{side}/{form}"] = metrics.nearest_cosine(rows, centred=centred)
     own = metrics.conformity(rows)
     found[f"conformity/{side}"], found[f"conformity/{side}_deviation"] = (
         own.mean(),
         own.std(correction=0),
     )
     found[f"centre/{side}"], found[f"spread/{side}"] = metrics.centre_and_spread(rows)
-    found[f"uniformity/{side}"] = metrics.uniformity(metrics.normalise_rows(rows))
-    return found
+    found[f"uniformity/{side}"] = pairs["raw"]["uniformity"]
+    return found, pairs
 
 
 def _spread_numbers(moments: ClassMoments, samples: SampleMeasures) -> Numbers:

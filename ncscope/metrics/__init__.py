@@ -78,6 +78,7 @@ from ncscope.metrics.geometry import (
     max_angle,
     nearest_cosine,
     one_vs_rest_distance,
+    pair_geometry,
 )
 from ncscope.metrics.margin import (
     boundary_distances,
@@ -178,6 +179,7 @@ __all__ = [
     "off_diagonal",
     "one_vs_rest_distance",
     "orthogonality",
+    "pair_geometry",
     "pair_mean",
     "pair_means",
     "pairwise_cosines",

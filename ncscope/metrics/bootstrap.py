@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ncscope.errors import ShapeError
+from ncscope.metrics.pairs import Block
 
 
 @dataclass(frozen=True)
@@ -93,25 +94,46 @@ def intervals_of(
     return intervals
 
 
-def pair_means(matrix: Tensor, draws: Tensor) -> Tensor:
-    """Means (R,) of a (K, K) matrix over pairs of *different* classes, for R class draws (R, K).
+def pair_means(matrix: Tensor | Iterable[Block], draws: Tensor) -> Tensor:
+    """Means (R,) of a symmetric (K, K) over pairs of *different* classes, for class draws (R, K).
 
     Two copies of one class are no pair: their entry says nothing about the geometry. An entry
     that is NaN or inf makes the mean so if its classes are drawn; NaN without two classes. With w
     the number of times each class was drawn, a mean is w'Mw / (K^2 - w'w), diagonal aside: one
-    product of matrices for all draws.
+    product of matrices for all draws. The matrix as a whole, or in blocks on and above its
+    diagonal; of those as many classes are drawn as there are.
     """
-    size = len(matrix)
-    weights = matrix.new_zeros(len(draws), size)
-    weights.scatter_add_(1, draws.to(matrix.device), weights.new_ones(draws.shape))
-    plain = matrix.clone().fill_diagonal_(0)
+    size = draws.shape[1]
+    if isinstance(matrix, Tensor):
+        size = len(matrix)
+        whole = slice(0, size)
+        matrix = [Block(whole, whole, matrix)]
+    counts = torch.zeros(len(draws), size, dtype=torch.float64)
+    counts.scatter_add_(1, draws.cpu(), torch.ones(draws.shape, dtype=torch.float64))
+    sums = pairs = None
+    for block in matrix:
+        weights = counts.to(block.values)
+        left, right = weights[:, block.rows], weights[:, block.columns]
+        found = block.times * _weighted(block, left, right)
+        sums = found if sums is None else sums + found
+        pairs = weights.sum(dim=1).square() - weights.square().sum(dim=1)
+    assert sums is not None
+    assert pairs is not None
+    return sums / pairs
+
+
+def _weighted(block: Block, left: Tensor, right: Tensor) -> Tensor:
+    """Sums (R,) of a block's entries, times how often its row and its column were drawn."""
+    plain = block.values.clone()
+    if block.times == 1:
+        plain.fill_diagonal_(0)
     odd = ~plain.isfinite()
-    sums = ((weights @ plain.masked_fill(odd, 0)) * weights).sum(dim=1)
-    if bool(odd.any()):  # what is not finite, times how often its pair was drawn, 0 times included
-        rows, columns = odd.nonzero().unbind(dim=1)
-        times = weights[:, rows] * weights[:, columns]
-        sums = sums + torch.where(times > 0, times * plain[rows, columns], 0.0).sum(dim=1)
-    return sums / (weights.sum(dim=1).square() - weights.square().sum(dim=1))
+    if not bool(odd.any()):
+        return ((left @ plain) * right).sum(dim=1)
+    rows, columns = odd.nonzero().unbind(dim=1)
+    times = left[:, rows] * right[:, columns]
+    sums = torch.where(times > 0, times * plain[rows, columns], 0.0).sum(dim=1)
+    return sums + ((left @ plain.masked_fill(odd, 0)) * right).sum(dim=1)
 
 
 def pair_mean(matrix: Tensor, index: Tensor) -> Tensor:

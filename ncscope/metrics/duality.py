@@ -14,17 +14,19 @@ from torch import Tensor
 
 from ncscope._checks import check_class_rows, check_paired_rows, check_samples, working
 from ncscope.errors import ShapeError
-from ncscope.metrics.geometry import gram_distance
+from ncscope.metrics.geometry import product_distance
+from ncscope.metrics.pairs import is_many, products
 from ncscope.metrics.rows import (
+    accumulator_dtype,
     centre_rows,
     class_rows,
     frobenius_norm,
     normalise_rows,
     off_diagonal,
-    pairwise_cosines,
 )
 
 MidForm = Literal["cosine", "frobenius", "self_duality", "cka"]
+_NEAR = 1e-2  # squared CKA distance below which 2 - 2 CKA would lose digits
 
 
 def cross_etf_distance(
@@ -45,7 +47,7 @@ def cross_etf_distance(
     check_paired_rows("text", text, "image_means", image_means)
     rows = class_rows("text", text, centred=center == "both")
     means = class_rows("image_means", image_means, centred=center != "none")
-    return gram_distance(rows @ means.to(rows.dtype).T)
+    return product_distance(rows, means.to(rows.dtype))
 
 
 def self_duality(text: Tensor, image_means: Tensor, *, centred: bool = False) -> Tensor:
@@ -65,8 +67,20 @@ def cka_distance(text: Tensor, image_means: Tensor, *, centred: bool = True) -> 
     so never read it alone. Raw uses uncentred Gram matrices (kernel alignment). Differentiable.
     """
     rows, means = _pair(text, image_means, centred=centred)
-    left, right = rows @ rows.T, means @ means.T
-    return frobenius_norm(left / frobenius_norm(left) - right / frobenius_norm(right))
+    if not is_many(rows):
+        left, right = rows @ rows.T, means @ means.T
+        return frobenius_norm(left / frobenius_norm(left) - right / frobenius_norm(right))
+    wide = accumulator_dtype(rows.device)
+    left, right = rows.to(wide), means.to(wide)
+    scales = [(side.T @ side).square().sum().sqrt() for side in (left, right)]  # || G G^T ||
+    square = 2 - 2 * (left.T @ right).square().sum() / (scales[0] * scales[1])
+    if float(square.detach()) < _NEAR:  # digits are lost: the difference itself
+        left, right = left / scales[0].sqrt(), right / scales[1].sqrt()
+        gaps = zip(products(left), products(right), strict=True)
+        square = torch.stack(
+            [one.times * (one.values - other.values).square().sum() for one, other in gaps]
+        ).sum()
+    return square.sqrt().to(rows.dtype)
 
 
 def delta_mid(
@@ -127,17 +141,35 @@ def cosine_table(
     `off_diagonal_std`, and for `image_text` also `diagonal_mean`, `diagonal_std`.
     """
     rows, means = _pair(text, image_means, centred=centred)
-    table = {}
-    for name, matrix in {
-        "text_text": pairwise_cosines(rows),
-        "image_image": pairwise_cosines(means),
-        "image_text": pairwise_cosines(means, rows),
-    }.items():
-        off, on = off_diagonal(matrix), matrix.diagonal()
-        table[name] = {"off_diagonal_mean": off.mean(), "off_diagonal_std": off.std(correction=0)}
-        if name == "image_text":
-            table[name] |= {"diagonal_mean": on.mean(), "diagonal_std": on.std(correction=0)}
+    rows, means = normalise_rows(rows), normalise_rows(means)
+    table = {
+        "text_text": _off_diagonal(rows, rows),
+        "image_image": _off_diagonal(means, means),
+        "image_text": _off_diagonal(means, rows),
+    }
+    own = (rows * means).sum(dim=1)
+    table["image_text"] |= {"diagonal_mean": own.mean(), "diagonal_std": own.std(correction=0)}
     return table
+
+
+def _off_diagonal(left: Tensor, right: Tensor) -> dict[str, Tensor]:
+    """Mean and standard deviation of <x_i, y_j> over i != j of (K, D) rows.
+
+    Of many rows without their (K, K) products: with x_i = x + a_i and y_j = y + b_j about their
+    means, the sum over all i, j of (<x_i, y_j> - <x, y>)^2 is
+    K sum <a_i, y>^2 + K sum <x, b_j>^2 + <A^T A, B^T B>, none of which is negative.
+    """
+    if not is_many(left):
+        off = off_diagonal(left @ right.T)
+        return {"off_diagonal_mean": off.mean(), "off_diagonal_std": off.std(correction=0)}
+    size, x, y = len(left), left.mean(dim=0), right.mean(dim=0)
+    a, b, own = left - x, right - y, (left * right).sum(dim=1)
+    pairs = size * (size - 1)
+    mean = (size * size * (x @ y) - own.sum()) / pairs
+    total = size * ((a @ y).square().sum() + (b @ x).square().sum())
+    total = total + ((a.T @ a) * (b.T @ b)).sum() + size * size * (x @ y - mean).square()
+    square = (total - (own - mean).square().sum()) / pairs
+    return {"off_diagonal_mean": mean, "off_diagonal_std": square.clamp_min(0).sqrt()}
 
 
 def _pair(

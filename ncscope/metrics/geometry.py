@@ -13,15 +13,25 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ncscope._checks import working
 from ncscope.errors import ShapeError
 from ncscope.metrics.frames import etf_gram
+from ncscope.metrics.pairs import (
+    LogPowers,
+    Spread,
+    is_many,
+    keep_nearest,
+    mean_over_pairs,
+    mean_product,
+    neighbours_of,
+    products,
+    squared_distances,
+)
 from ncscope.metrics.rows import (
+    accumulator_dtype,
     class_rows,
     frobenius_norm,
     normalise_rows,
-    off_diagonal,
-    pairwise_cosines,
-    squared_distances,
 )
 
 LcdForm = Literal["cosine", "cosine_rms", "frobenius"]
@@ -38,13 +48,28 @@ def etf_distance(rows: Tensor, *, centred: bool = False) -> Tensor:
         across data sets. Differentiable. NaN where all rows, centred if asked for, are zero.
     """
     rows = class_rows("rows", rows, centred=centred)
-    return gram_distance(rows @ rows.T)
+    return product_distance(rows, rows)
 
 
 def gram_distance(gram: Tensor) -> Tensor:
     """|| X / ||X||_F - E ||_F of a (K, K) matrix; in [0, 2], 0 for an ETF's Gram matrix."""
     # Written as a difference: 2 - 2<X, E> would lose half of the digits near 0.
     return frobenius_norm(gram / frobenius_norm(gram) - etf_gram(len(gram), like=gram))
+
+
+def product_distance(rows: Tensor, other: Tensor) -> Tensor:
+    """`gram_distance` of A B^T of (K, D) A and B, without the (K, K) matrix of many classes.
+
+    By || A B^T ||_F^2 = <A^T A, B^T B>. With more than 2 D classes the distance cannot fall below
+    0.7 (`etf_distance_floor`), so that the plain difference 2 - 2 <X, E> loses no digits.
+    """
+    if not is_many(rows):
+        return gram_distance(rows @ other.T)
+    left, right = rows.to(accumulator_dtype(rows.device)), other.to(accumulator_dtype(rows.device))
+    norm = ((left.T @ left) * (right.T @ right)).sum().sqrt()
+    size = len(rows)
+    inner = (left * right).sum() - left.sum(dim=0) @ right.sum(dim=0) / size
+    return (2 - 2 * inner / (math.sqrt(size - 1) * norm)).sqrt().to(rows.dtype)
 
 
 def delta_lcd(
@@ -74,11 +99,22 @@ def delta_lcd(
         raise ShapeError(
             f"unknown form {form!r} of delta_lcd; known: cosine, cosine_rms, frobenius"
         )
-    gap = off_diagonal(pairwise_cosines(text, centred=centred)) + 1 / (len(text) - 1)
+    cosines = products(_directions(text, centred=centred))
+    target = -1 / (len(text) - 1)
     if form == "cosine_rms":
         # not sqrt(mean(.)), which has no gradient at an exact ETF
-        return torch.linalg.vector_norm(gap) / math.sqrt(len(gap))
-    return gap.square().mean() if power == 2 else gap.abs().pow(power).mean()
+        wide = accumulator_dtype(text.device)
+        gaps = ((block.different - target, block.times) for block in cosines)
+        norms = [n**0.5 * torch.linalg.vector_norm(gap, dtype=wide) for gap, n in gaps]
+        pairs = len(text) * (len(text) - 1)
+        return (torch.stack(norms).norm() / math.sqrt(pairs)).to(working(text).dtype)
+    if power == 2:
+        return mean_over_pairs(cosines, lambda cosine: (cosine - target).square())
+    return mean_over_pairs(cosines, lambda cosine: (cosine - target).abs().pow(power))
+
+
+def _directions(rows: Tensor, *, centred: bool) -> Tensor:
+    return normalise_rows(class_rows("rows", rows, centred=centred))
 
 
 def max_angle(rows: Tensor, *, centred: bool = False) -> Tensor:
@@ -107,7 +143,7 @@ def equiangular(rows: Tensor, *, centred: bool = False) -> Tensor:
     In [0, 1], lower is more collapsed, 0 for equal angles. It does not see which angle: read it
     beside `delta_lcd`. Differentiable where the angles differ.
     """
-    return off_diagonal(pairwise_cosines(rows, centred=centred)).std(correction=0)
+    return cosine_summary(rows, centred=centred)["std"]
 
 
 def nearest_cosine(rows: Tensor, *, centred: bool = False) -> Tensor:
@@ -117,23 +153,29 @@ def nearest_cosine(rows: Tensor, *, centred: bool = False) -> Tensor:
     text it goes with accuracy over data sets, where means over all pairs hardly do: the nearest
     class is the one a class is confused with. NaN where a row, centred if asked for, is zero.
     """
-    cosines = pairwise_cosines(rows, centred=centred)
-    others = cosines.masked_fill(torch.eye(len(rows), dtype=torch.bool, device=rows.device), -2)
-    return others.amax(dim=1).mean()
+    directions = _directions(rows, centred=centred)
+    which = neighbours_of(directions.detach()).which
+    return (directions * directions[which]).sum(dim=1).mean()
 
 
 def cosine_summary(rows: Tensor, *, centred: bool = False) -> dict[str, Tensor]:
     """Mean, standard deviation (ddof 0), min and max cosine of pairs of rows of (K, D), and the
     smallest angle in radians. At a simplex ETF every cosine is -1/(K-1)."""
-    cosines = off_diagonal(pairwise_cosines(rows, centred=centred))
-    largest = cosines.max()
+    directions = _directions(rows, centred=centred)
+    spread, ends = Spread(mean_product(directions)), []
+    for block in products(directions):
+        cosines = block.different
+        spread.add(cosines - spread.level, block.times)
+        ends.append(torch.stack([cosines.min(), cosines.max()]))
+    low, high = torch.stack(ends)[:, 0].min(), torch.stack(ends)[:, 1].max()
+    return _cosine_summary(spread, low, high)
+
+
+def _cosine_summary(spread: Spread, low: Tensor, high: Tensor) -> dict[str, Tensor]:
     return {
-        "mean": cosines.mean(),
-        "std": cosines.std(correction=0),
-        "min": cosines.min(),
-        "max": largest,
-        "min_angle": torch.acos(largest.clamp(-1, 1)),
-    }
+        "mean": spread.mean, "std": spread.variance.sqrt(), "min": low, "max": high,
+        "min_angle": torch.acos(high.clamp(-1, 1)),
+    }  # fmt: skip
 
 
 def gnc2(
@@ -144,34 +186,85 @@ def gnc2(
     With u the normalised rows: `log` is log(1/||u_i - u_j||), lower is more uniform; `dist` is
     ||u_i - u_j||, higher is more uniform; `riesz` is sign(s) ||u_i - u_j||^-s with s = D - 2,
     lower is more uniform. Valid for K > D + 1, where no ETF exists (Wu & Papyan 2024; Liu et al.
-    2023). From the Gram matrix: no (K, K, D) temporary. The Riesz kernel leaves the range of
-    float32 at D = 512, so it is returned as the **logarithm** of its mean and of its variance,
+    2023). In blocks of the Gram matrix: no (K, K, D) temporary. The Riesz kernel leaves the range
+    of float32 at D = 512, so it is returned as the **logarithm** of its mean and of its variance,
     in float64. At an ETF the log kernel's mean is -log(2K/(K-1)) / 2. Two equal rows give inf.
     """
-    directions = normalise_rows(class_rows("rows", rows, centred=centred))
-    # (K(K-1),) each pair twice: same mean and variance
-    squared = off_diagonal(squared_distances(directions))
-    if kernel == "log":
-        values = -0.5 * squared.log()
-    elif kernel == "dist":
-        values = squared.sqrt()
-    elif kernel == "riesz":
-        return _log_riesz(squared, rows.shape[1] - 2)
-    else:
+    if kernel not in ("log", "dist", "riesz"):
         raise ShapeError(f"unknown kernel {kernel!r} of gnc2; known: log, dist, riesz")
-    return values.mean(), values.var(correction=0)
+    if kernel == "riesz" and rows.shape[1] < 3:
+        raise ShapeError(f"the riesz kernel needs D > 2; got D = {rows.shape[1]}")
+    directions = _directions(rows, centred=centred)
+    level = _mean_squared_distance(directions)
+    if kernel == "riesz":
+        powers = LogPowers(2 - rows.shape[1])
+        for block in squared_distances(directions):
+            powers.add(0.5 * block.different.to(accumulator_dtype(rows.device)).log(), block.times)
+        return powers.log_mean, powers.log_variance
+    value = _minus_half_log if kernel == "log" else torch.sqrt
+    spread = Spread(value(level))
+    for block in squared_distances(directions):
+        spread.add(value(block.different) - spread.level, block.times)
+    return spread.mean, spread.variance
 
 
-def _log_riesz(squared: Tensor, exponent: int) -> tuple[Tensor, Tensor]:
-    if exponent <= 0:
-        raise ShapeError(f"the riesz kernel needs D > 2; got D = {exponent + 2}")
-    logs = -0.5 * exponent * squared.double().log()
-    count = math.log(len(logs))
-    log_mean = torch.logsumexp(logs, dim=0) - count
-    log_second = torch.logsumexp(2 * logs, dim=0) - count
-    # var = E[v^2] - E[v]^2, as a log; equal angles leave rounding noise, cut off at zero variance
-    ratio = (2 * log_mean - log_second).clamp_max(0)
-    return log_mean, log_second + torch.log(-torch.expm1(ratio))
+def _minus_half_log(squared: Tensor) -> Tensor:
+    return -0.5 * squared.log()
+
+
+def _mean_squared_distance(rows: Tensor) -> Tensor:
+    """Over pairs of different rows, detached: a level that their distances lie around."""
+    rows = rows.detach()
+    return 2 * (rows.square().sum(dim=1).mean() - mean_product(rows))
+
+
+def pair_geometry(rows: Tensor, *, centred: bool = False) -> dict[str, Tensor]:
+    """Every measure over pairs of (K, D) class vectors by one pass over their distances, detached.
+
+    `cosine_mean`, `cosine_std`, `cosine_min`, `cosine_max`, `min_angle` (`cosine_summary`),
+    `equiangular`, `max_angle`, `cosine_p2` and `cosine_rms` (`delta_lcd`), `orthogonality`,
+    `nearest_cosine`, `gnc2/log`, `gnc2/dist`, `gnc2/riesz_log` each with `_variance`, and
+    `uniformity` at t = 2, of the directions of the rows, centred if asked for. Range and direction
+    of each are in the functions named. In float64; memory O(K D + block^2).
+    """
+    directions = _directions(rows.detach(), centred=centred)
+    directions = directions.to(accumulator_dtype(rows.device))
+    level = _mean_squared_distance(directions)
+    cosines = Spread(mean_product(directions))
+    target = -1 / (len(rows) - 1)
+    logs, lengths = Spread(_minus_half_log(level)), Spread(level.sqrt())
+    powers = LogPowers(2 - rows.shape[1])
+    nearest = torch.full_like(directions[:, 0], torch.inf)
+    farthest = torch.zeros_like(level)
+    gap = uniform = torch.zeros((), dtype=directions.dtype, device=directions.device)
+    for block in squared_distances(directions):
+        squared, times = block.different, block.times
+        keep_nearest(nearest, block)
+        farthest = torch.maximum(farthest, squared.max())
+        held = torch.mul(squared, -0.5).add_(1 - cosines.level)
+        cosines.add(held, times)
+        gap = gap + times * held.add_(cosines.level - target).abs_().sum()
+        uniform = uniform + times * torch.mul(squared, -2, out=held).exp_().sum()
+        lengths.add(torch.sqrt(squared, out=held).sub_(lengths.level), times)
+        torch.log(squared, out=held).mul_(-0.5)
+        powers.add(-held, times)
+        logs.add(held.sub_(logs.level), times)
+    count = cosines.count
+    summary = _cosine_summary(cosines, 1 - farthest / 2, 1 - nearest.min() / 2)
+    square = (cosines.mean - target).square() + cosines.variance
+    found = {n if n == "min_angle" else f"cosine_{n}": value for n, value in summary.items()}
+    found |= {
+        "equiangular": summary["std"], "max_angle": gap / count, "cosine_p2": square,
+        "cosine_rms": square.sqrt(), "uniformity": (uniform / count).log(),
+        "orthogonality": cosines.mean.square() + cosines.variance,
+        "nearest_cosine": 1 - nearest.mean() / 2,
+    }  # fmt: skip
+    for name, spread in (("log", logs), ("dist", lengths)):
+        found |= {f"gnc2/{name}": spread.mean, f"gnc2/{name}_variance": spread.variance}
+    if rows.shape[1] > 2:
+        found["gnc2/riesz_log"] = powers.log_mean
+        found["gnc2/riesz_log_variance"] = powers.log_variance
+    return found
 
 
 def one_vs_rest_distance(rows: Tensor, *, centred: bool = False) -> Tensor:

@@ -25,6 +25,7 @@ from ncscope._checks import check_finite, check_paired_rows
 from ncscope.errors import ShapeError
 from ncscope.metrics.duality import class_balanced_mean, delta_mid_batch, labelled_rows
 from ncscope.metrics.frames import nearest_etf
+from ncscope.metrics.pairs import mean_over_pairs, products
 from ncscope.metrics.rows import class_rows, normalise_rows, off_diagonal
 
 
@@ -139,7 +140,7 @@ def orthogonality(text: Tensor) -> Tensor:
     Householder factor of the Gram matrix instead. In [0, 1], 0 for orthogonal rows.
     """
     rows = normalise_rows(class_rows("text", text, centred=False))
-    return off_diagonal(rows @ rows.T).square().mean()
+    return mean_over_pairs(products(rows), torch.square)
 
 
 def _cosines(

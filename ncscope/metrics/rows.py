@@ -124,26 +124,6 @@ def accumulator_dtype(device: torch.device) -> torch.dtype:
     return torch.float32 if device.type == "mps" else torch.float64
 
 
-def squared_distances(rows: Tensor) -> Tensor:
-    """||x_i - x_j||^2 (K, K) between (K, D) rows; 0 where two coincide up to rounding.
-
-    From the Gram matrix, without a (K, K, D) temporary; where rows are so near that this would
-    lose digits, by the exact, slower way.
-    """
-    centred = rows - rows.mean(dim=0)
-    gram = centred @ centred.T
-    norms = gram.diagonal()
-    squared = norms.unsqueeze(0) + norms.unsqueeze(1) - 2 * gram
-    eps = torch.finfo(rows.dtype).eps
-    near = squared.detach() < eps ** (1 / 3) * norms.detach().max()
-    if int(near.sum()) > len(rows):  # more than the diagonal
-        squared = torch.cdist(
-            centred, centred, compute_mode="donot_use_mm_for_euclid_dist"
-        ).square()
-    noise = (4 * eps * rows.detach().norm(dim=1).max()).square()
-    return torch.where(squared.detach() <= noise, 0.0, squared)
-
-
 def off_diagonal(matrix: Tensor) -> Tensor:
     """The K(K-1) entries of a (K, K) matrix that are not on its diagonal, as one vector."""
     size = matrix.shape[0]

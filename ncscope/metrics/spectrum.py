@@ -9,7 +9,11 @@ import torch
 from torch import Tensor
 
 from ncscope._checks import check_paired_rows
+from ncscope.errors import ShapeError
+from ncscope.metrics.pairs import mean_product, products
 from ncscope.metrics.rows import class_rows
+
+MOST_RANKED = 5000  # classes: a GB of ranks and pairs
 
 
 def participation_ratio(rows: Tensor, *, centred: bool = True) -> Tensor:
@@ -19,8 +23,13 @@ def participation_ratio(rows: Tensor, *, centred: bool = True) -> Tensor:
     `etf_distance` is sqrt(2 - 2 sqrt(PR / (K-1))). Differentiable. NaN where all rows are zero.
     """
     rows = class_rows("rows", rows, centred=centred)
-    gram = rows @ rows.T
+    gram = _smaller_gram(rows)
     return gram.trace().square() / gram.square().sum()
+
+
+def _smaller_gram(rows: Tensor) -> Tensor:
+    """(K, K) or (D, D), which have the same eigenvalues but for zeros."""
+    return rows @ rows.T if rows.shape[0] <= rows.shape[1] else rows.T @ rows
 
 
 def effective_rank(rows: Tensor, *, centred: bool = True) -> Tensor:
@@ -30,7 +39,7 @@ def effective_rank(rows: Tensor, *, centred: bool = True) -> Tensor:
     NaN where all rows are zero.
     """
     rows = class_rows("rows", rows, centred=centred)
-    small = rows @ rows.T if rows.shape[0] <= rows.shape[1] else rows.T @ rows
+    small = _smaller_gram(rows)
     if not bool(torch.isfinite(small).all()):  # on which the solver fails
         return small.new_full((), torch.nan)
     values = torch.linalg.eigvalsh(small).clamp_min(0)
@@ -48,27 +57,49 @@ def hierarchy_retention(
     order. In [-1, 1], 1 = hierarchy kept; K >= 3. Pearson, or Spearman (average ranks) if asked
     for. At an exact ETF the entries are all equal and the correlation is undefined: NaN.
     Differentiable (Pearson).
+
+    Raises:
+        ShapeError: shapes that differ, or ranks of more than `MOST_RANKED` classes.
     """
     check_paired_rows("text", text, "frozen", frozen)
-    left = _entries(class_rows("text", text, centred=centred), ranked=spearman)
-    right = _entries(class_rows("frozen", frozen, centred=centred), ranked=spearman)
-    return left @ right.to(left.dtype)
+    if spearman and len(text) > MOST_RANKED:
+        raise ShapeError(
+            f"the ranks of all pairs of K = {len(text)} classes are held at once; expected at most "
+            f"{MOST_RANKED} classes for spearman=True (Pearson has no limit)"
+        )
+    left = class_rows("text", text, centred=centred)
+    right = class_rows("frozen", frozen, centred=centred).to(left.dtype)
+    means = mean_product(left), mean_product(right)
+    sums, tops = [], []
+    for one, other in zip(products(left), products(right), strict=True):
+        x, y = one.different - means[0], other.different - means[1]
+        tops.append(torch.stack([x.detach().abs().max(), y.detach().abs().max()]))
+        if not spearman:
+            sums.append(one.times * torch.stack([(x * y).sum(), x.dot(x), y.dot(y)]))
+    if spearman:
+        x, y = _upper_ranks(left), _upper_ranks(right)
+        sums = [torch.stack([x.dot(y), x.dot(x), y.dot(y)])]
+    both, of_left, of_right = torch.stack(sums).sum(dim=0)
+    top = torch.stack(tops).amax(dim=0)
+    level = (top[0] <= _rounding(left)) | (top[1] <= _rounding(right))
+    return torch.where(level, torch.nan, both / (of_left.sqrt() * of_right.sqrt()))
 
 
-def _entries(rows: Tensor, *, ranked: bool) -> Tensor:
-    """Entries of G G^T above the diagonal, or their ranks, less their mean and of norm one.
+def _rounding(rows: Tensor) -> Tensor:
+    """What rounding makes of equal entries of G G^T: a correlation of it would read as a number.
 
-    NaN where they are equal up to rounding, whose correlation or ranks would read as a number.
+    Relative to the rows' squared norms, and as large as the square root of D.
     """
-    gram = rows @ rows.T
+    rows = rows.detach()
+    eps = torch.finfo(rows.dtype).eps
+    return 2 * math.sqrt(rows.shape[1]) * eps * rows.square().sum(dim=1).mean()
+
+
+def _upper_ranks(rows: Tensor) -> Tensor:
+    """Ranks, less their mean, of the entries of G G^T above its diagonal."""
     upper = torch.triu_indices(len(rows), len(rows), offset=1, device=rows.device)
-    values = gram[upper[0], upper[1]]
-    # Rounding is relative to the rows' squared norms, and grows as the square root of D.
-    noise = 2 * math.sqrt(rows.shape[1]) * torch.finfo(rows.dtype).eps * gram.detach().diagonal()
-    level = (values - values.mean()).detach().abs().max() <= noise.mean()
-    values = _ranks(values) if ranked else values
-    values = values - values.mean()
-    return torch.where(level, torch.nan, values / values.norm())
+    ranks = _ranks((rows @ rows.T)[upper[0], upper[1]])
+    return ranks - ranks.mean()
 
 
 def _ranks(values: Tensor) -> Tensor:

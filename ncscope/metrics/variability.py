@@ -7,7 +7,7 @@ Sigma_W, where they would read as collapsed.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -16,7 +16,8 @@ from torch import Tensor
 from ncscope._checks import check_finite
 from ncscope.errors import ShapeError
 from ncscope.metrics.moments import ClassMoments, class_moments
-from ncscope.metrics.rows import centre_rows, squared_distances
+from ncscope.metrics.pairs import squared_distances
+from ncscope.metrics.rows import centre_rows
 
 Nc1Variant = Literal["default", "papyan", "svd", "quotient", "weak"]
 
@@ -186,7 +187,7 @@ def cdnv(moments: ClassMoments, *, dist_exp: float = 1.0, keep_singletons: bool 
     """Class-distance normalised variance (Galanti et al. 2021).
 
     Mean over pairs c < c' of (v_c + v_c') / (2 ||h_c - h_c'||^(2 dist_exp)), population variances,
-    over classes with two samples or more. From the Gram matrix: no (K, K, D) temporary.
+    over classes with two samples or more. In blocks of the Gram matrix.
 
     Returns:
         Scalar >= 0, lower is more collapsed, 0 at perfect collapse; inf where two class means
@@ -196,10 +197,11 @@ def cdnv(moments: ClassMoments, *, dist_exp: float = 1.0, keep_singletons: bool 
     spreads, means = moments.spreads[eligible], moments.means[eligible]
     if len(spreads) < 2:
         return spreads.new_full((), math.nan)
-    squared = squared_distances(means)
-    pairs = torch.triu_indices(len(spreads), len(spreads), offset=1, device=means.device)
-    gaps = squared[pairs[0], pairs[1]]
-    sums = spreads[pairs[0]] + spreads[pairs[1]]
-    # Two coinciding means are infinitely unseparated, also where both classes are points.
-    ratios = torch.where(gaps == 0, math.inf, sums / (2 * gaps.pow(dist_exp)))
-    return ratios.mean()
+    total = spreads.new_zeros(())
+    for block in squared_distances(means):
+        sums = spreads[block.rows].unsqueeze(1) + spreads[block.columns]
+        gaps, sums = block.different, replace(block, values=sums).different
+        # Two coinciding means are infinitely unseparated, also where both classes are points.
+        ratios = torch.where(gaps == 0, math.inf, sums / (2 * gaps.pow(dist_exp)))
+        total = total + block.times * ratios.sum()
+    return total / (len(spreads) * (len(spreads) - 1))
