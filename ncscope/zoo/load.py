@@ -16,7 +16,7 @@ from ncscope.clip.backbone import Backbone
 from ncscope.clip.text_tower import text_tower
 from ncscope.errors import CheckpointError, DataError
 from ncscope.opening import is_there
-from ncscope.zoo.decision import accuracy_by_rule, rule_facts
+from ncscope.zoo.decision import accuracy_by_length, accuracy_by_rule, rule_facts
 from ncscope.zoo.learners import LEARNERS, REFUSED
 from ncscope.zoo.learners.learner import Learner
 from ncscope.zoo.resolve import resolve
@@ -59,6 +59,8 @@ def load_learner(
         options=options,
     )
     learner = LEARNERS[read.method](read.tensors, read.backbone, read.settings)
+    if read.method == "TextRefiner":
+        return replace(learner, by_rule=accuracy_by_length)
     if read.method != "DePT":
         return learner
     return replace(learner, by_rule=accuracy_by_rule(learner, read.tensors, read.settings))

@@ -82,6 +82,19 @@ def test_where_the_probe_is_of_another_kind_nothing_is_compared(backbone, tmp_pa
     assert "linear probe" in learner.description["run"]["not_by_cosine"]
 
 
+def test_textrefiners_accuracy_counts_the_lengths_of_its_text_features(backbone, tmp_path):
+    learner = load_learner(RUNS["TextRefiner"](tmp_path), backbone=backbone)
+    text = learner.text_features(case.NAMES) * torch.tensor([[1.0], [1.2], [0.7], [1.0], [1.1]])
+    image = learner.image_features(case.pixels(60))
+    logits = [[float(torch.dot(f, t) / f.norm()) for t in text] for f in image]
+    label = torch.tensor([row.index(max(row)) for row in logits])
+    cosine = (image @ torch.nn.functional.normalize(text, dim=1).T).argmax(dim=1)
+    assert (cosine != label).any()  # so that the two rules are told apart
+    label[:15] = (label[:15] + 1) % 5
+    assert learner.by_rule is not None
+    assert learner.by_rule(case.NAMES, image, text, label)["accuracy"] == pytest.approx(75)  # pyright: ignore
+
+
 def test_on_new_classes_dept_decides_by_the_cosine(backbone, tmp_path):
     run, _ = dept(tmp_path, subsample="new")
     learner = load_learner(run, backbone=backbone)
