@@ -1,4 +1,4 @@
-"""CLIP-LoRA, SkipTuning and FinetuneCLIP: changed weights of the towers, written prompts."""
+"""CLIP-LoRA, PEFT-LoRA, SkipTuning, FinetuneCLIP: changed weights of the towers, written prompts."""
 
 from functools import partial
 from pathlib import Path
@@ -6,10 +6,11 @@ from pathlib import Path
 import torch
 
 from tests.clip_states import Maker, Sizes
-from tests.dassl_files import save_lora
+from tests.dassl_files import save_lora, save_peft
 from tests.parity import kit
 from tests.parity.kit import LAYERS, Case, Wanted, config_of
 from tests.zoo.learners import case, new_runs, reference
+from tests.zoo.learners import test_peft_lora as peft_lora
 from tests.zoo.learners.test_clip_lora import changed
 from tests.zoo.learners.test_skiptuning import plain
 
@@ -66,6 +67,14 @@ def lora(
     return Wanted(path, text, image, {"data_name": "OxfordPets"}, backbone=clip)
 
 
+def peft(folder: Path, *, scale: peft_lora.Scale, **config: object) -> Wanted:
+    """Queries and values of all blocks in both towers."""
+    run = save_peft(folder, peft_lora.STATE, **config)
+    state = peft_lora.changed(scale)
+    image = peft_lora.expected(state)[1]
+    return Wanted(run, lambda names: peft_lora.expected(state, names)[0], image)
+
+
 def skiptuning(
     folder: Path, *, finetune: str = "", dataset: str = "OxfordPets", template: str,
     target: str | None = None, module: bool = False,
@@ -105,6 +114,12 @@ CASES = [
       for rank, alpha, params in ((4, 1, "qkvo"), (16, 3, "qv"), (1, 2, "o"))),
     Case("CLIP-LoRA", "template by data set", "satellite images: the same",
          partial(lora, dataset="eurosat")),
+    Case("PEFT-LoRA", "as released", "q and v of all blocks", partial(peft, scale=lambda *_: 1.5)),
+    Case("PEFT-LoRA", "rank or size", "rsLoRA",
+         partial(peft, scale=lambda *_: 3 / 2**0.5, use_rslora=True)),
+    Case("PEFT-LoRA", "rank or size", "alpha by module",
+         partial(peft, scale=lambda _, name: (7 if name == "v_proj" else 3) / 2,
+                 alpha_pattern={"v_proj": 7})),
     Case("SkipTuning", "as released", "pets", partial(skiptuning, template=PETS)),
     *(Case("SkipTuning", "template by data set", data,
            partial(skiptuning, dataset=data, template=template))

@@ -1,6 +1,7 @@
 """PEFT's adapters against a plain forward pass of the changed weights, and against PEFT itself."""
 
 import json
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -15,11 +16,12 @@ from tests import learner_states
 from tests.dassl_files import save_peft
 from tests.zoo.learners import case, reference
 
+Scale = Callable[[int, str], float]  # of a block's number and a part's name
 LAYER = "base_model.model.text_model.encoder.layers.1."
 STATE = {k: 20 * v for k, v in learner_states.peft_lora(case.SIZES).items()}
 
 
-def changed(scale):
+def changed(scale: Scale) -> dict[str, torch.Tensor]:
     """The small CLIP's weights with the changes of queries and values added."""
     state = {key: value.clone() for key, value in case.state().items()}
     for side, prefix in (("text", ""), ("vision", "visual.")):
