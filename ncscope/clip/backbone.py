@@ -35,6 +35,7 @@ from ncscope.clip.plan import (
     unknown_name,
 )
 from ncscope.clip.tokenizing import new_tokenizer
+from ncscope.clip.written import encode_ids
 from ncscope.errors import BackboneError
 from ncscope.opening import is_there
 
@@ -87,7 +88,7 @@ class Backbone:
 
     def encode_text(self, texts: Sequence[str]) -> Tensor:
         """One (D,) float32 feature a text, (B, D), not normalised."""
-        return self.model.encode_text(self.tokenizer(list(texts)).to(self.device))
+        return encode_ids(self.model, self.tokenizer(list(texts)).to(self.device))
 
 
 def load_backbone(

@@ -1,12 +1,14 @@
 """Image features of a set, kept on disk under what made them: model, transform, precision, images.
 
+Zero-shot text features of many prompts are kept, too, under model, tokens, names and templates.
+
 The files are our own tensors; what is damaged is not trusted but made again.
 """
 
 import hashlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -14,7 +16,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ncscope.clip.prompts import PromptedClip
+from ncscope.clip.backbone import Backbone
+from ncscope.clip.prompts import PromptedClip, ZeroShot
+from ncscope.clip.whole_texts import LongPromptError
 from ncscope.data.images import ImageSet
 from ncscope.errors import DataError, shown
 from ncscope.features.forward import ImageFeatures, check_bad, encode_images
@@ -23,6 +27,8 @@ from ncscope.opening import require_regular
 from ncscope.writing import replacing
 
 _FORMAT = "ncscope image features 1"
+_TEXT_FORMAT = "ncscope text features 1"
+_WORTH_KEEPING = 1000  # prompts
 
 
 def kept_or_encoded(
@@ -98,6 +104,36 @@ def read_cached(path: Path, *, num_images: int) -> ImageFeatures | None:
     if kept.numel() and int(kept.max()) >= num_images:
         return None
     return ImageFeatures(rows, kept)
+
+
+def kept_text(learner: ZeroShot, classnames: Sequence[str], *, folder: Path | None) -> torch.Tensor:
+    """Zero-shot text features (C, D) from the cache, or from the model; many prompts are kept."""
+    path = folder and _text_path(folder, learner, classnames)
+    found = read_cached(path, num_images=len(classnames)) if path else None
+    if found is not None and len(found.rows) == len(classnames):
+        return found.rows.to(learner.device)
+    text = learner.text_features(classnames)
+    if path is not None:  # a disk that is full only costs the next run its time
+        keep(path, ImageFeatures(text.cpu(), torch.arange(len(text))))
+    return text
+
+
+def _text_path(folder: Path, learner: ZeroShot, classnames: Sequence[str]) -> Path | None:
+    """The file for a learner's text features; None where they are made as soon as read.
+
+    Two tokenizers of one model (a folder may bring its own) are told apart by what they write.
+    """
+    clip, templates = learner.backbone, learner.templates
+    if not isinstance(clip, Backbone) or len(classnames) * len(templates) < _WORTH_KEEPING:
+        return None
+    try:
+        ids = clip.tokenizer([*(one.replace("{}", "") for one in templates), *classnames])
+    except LongPromptError:  # whose refusal belongs to the prompt
+        return None
+    written = hashlib.sha256(ids.numpy().tobytes()).hexdigest()
+    parts = [_TEXT_FORMAT, clip.digest, written, list(templates), list(classnames)]
+    key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+    return folder / "texts" / f"{key}.safetensors"
 
 
 def keep(path: Path, features: ImageFeatures) -> list[str]:

@@ -133,7 +133,7 @@ def extract(
     )
     images = open_data(data, part=part, split=split, classnames=classnames, skip_bad=skip_bad)
     images = images if classnames is not None else in_trained_order(images, opened)
-    text = text_before_images(opened, images.classnames)  # prompts are refused in no time
+    text = text_before_images(opened, images.classnames, folder=folder)  # prompts are refused early
     encoded, notes = kept_or_encoded(
         opened,
         images,
@@ -148,7 +148,12 @@ def extract(
         opened, text, images, encoded, asked=given.condition, spread=spread
     )
     frozen = frozen_text(
-        opened, clip, images.classnames, zero_shot_templates(given), width=encoded.rows.shape[1]
+        opened,
+        clip,
+        images.classnames,
+        zero_shot_templates(given),
+        width=encoded.rows.shape[1],
+        folder=folder,
     )
     notes = [*how, *notes, *name_warnings(images.classnames, clip)]
     label = torch.tensor(images.labels)[encoded.kept]

@@ -4,6 +4,7 @@ N images, C classes, D width.
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -12,6 +13,7 @@ from ncscope.clip.backbone import Backbone
 from ncscope.clip.prompts import DEFAULT_TEMPLATE, PromptedClip, ZeroShot
 from ncscope.data.classes import reorder_classes
 from ncscope.data.images import ImageSet
+from ncscope.features.cache import kept_text
 from ncscope.features.forward import ImageFeatures
 from ncscope.features.processes import ALONE, Spread, in_order
 from ncscope.zoo.learners.learner import Learner, conditioned, folded
@@ -30,8 +32,16 @@ def in_trained_order(images: ImageSet, learner: PromptedClip) -> ImageSet:
     return reorder_classes(images, order)
 
 
-def text_before_images(learner: PromptedClip, classnames: Sequence[str]) -> Tensor | None:
-    """Text features, or None where the learner has no text side."""
+def text_before_images(
+    learner: PromptedClip, classnames: Sequence[str], *, folder: Path | None = None
+) -> Tensor | None:
+    """Text features, or None where the learner has no text side.
+
+    Args:
+        folder: of the cache, which zero-shot features of many prompts are kept in.
+    """
+    if isinstance(learner, ZeroShot):
+        return kept_text(learner, classnames, folder=folder)
     if isinstance(learner, Learner) and not learner.has_text:
         return None
     with torch.no_grad():
@@ -113,6 +123,7 @@ def frozen_text(
     templates: Sequence[str],
     *,
     width: int,
+    folder: Path | None = None,
 ) -> Tensor | None:
     """The backbone's own zero-shot features beside a learner's; None where they are the same.
 
@@ -123,5 +134,5 @@ def frozen_text(
         return None
     if NO_VOCABULARY in clip.description or clip.width != width:
         return None
-    with torch.no_grad():
-        return ZeroShot(clip, tuple(templates) or (DEFAULT_TEMPLATE,)).text_features(classnames)
+    plain = ZeroShot(clip, tuple(templates) or (DEFAULT_TEMPLATE,))
+    return kept_text(plain, classnames, folder=folder)

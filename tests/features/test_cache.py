@@ -5,8 +5,13 @@ import torch
 from safetensors.torch import save_file
 from torch.testing import assert_close
 
-from ncscope.features.cache import cache_folder, cache_path, keep, read_cached
+from ncscope.clip.backbone import load_backbone
+from ncscope.clip.prompts import ZeroShot
+from ncscope.errors import DataError
+from ncscope.features import cache
+from ncscope.features.cache import cache_folder, cache_path, keep, kept_text, read_cached
 from ncscope.features.forward import ImageFeatures
+from tests.tiny_clip import VIT, save_folder
 
 FEATURES = ImageFeatures(torch.arange(6.0).reshape(3, 2), torch.tensor([0, 2, 3]))
 
@@ -66,3 +71,33 @@ def test_the_folder_is_the_users_cache_a_name_or_none(tmp_path, monkeypatch):
     assert cache_folder("off") is None
     assert cache_folder(None) is None
     assert cache_folder(tmp_path) == tmp_path
+
+
+def test_text_of_many_prompts_is_kept_by_weights_tokens_names_and_templates(tmp_path, monkeypatch):
+    monkeypatch.setattr(cache, "_WORTH_KEEPING", 4)
+    clip = load_backbone(save_folder(tmp_path / "a"))
+    others = load_backbone(save_folder(tmp_path / "b", seed=1))
+    whole = {**VIT, "text_cfg": {**VIT["text_cfg"], "tokenizer_kwargs": {"clean": "whitespace"}}}
+    tokens = load_backbone(save_folder(tmp_path / "c", config=whole))
+    object.__setattr__(tokens, "digest", clip.digest)  # the same weights, other tokens
+    names, templates = ["Cat", "dog"], ("a {}.", "the {}")
+    encoded = []
+    plain = ZeroShot.text_features
+    monkeypatch.setattr(ZeroShot, "text_features", lambda *said: encoded.append(1) or plain(*said))
+    for learner, classnames in (
+        (ZeroShot(clip, templates), names),
+        (ZeroShot(clip, templates), ["dog", "Cat"]),
+        (ZeroShot(clip, (*templates[:1], "my {}")), names),
+        (ZeroShot(others, templates), names),
+        (ZeroShot(tokens, templates), names),
+    ):
+        first = kept_text(learner, classnames, folder=tmp_path)
+        count = len(encoded)
+        assert torch.equal(first, plain(learner, classnames))
+        assert torch.equal(first, kept_text(learner, classnames, folder=tmp_path))
+        assert len(encoded) == count  # the second time it was read
+    assert len(encoded) == len(list((tmp_path / "texts").iterdir())) == 5
+    kept_text(ZeroShot(clip, templates[:1]), names, folder=tmp_path)  # made as soon as read
+    assert len(list((tmp_path / "texts").iterdir())) == 5
+    with pytest.raises(DataError, match=r"class `cat cat"):
+        kept_text(ZeroShot(clip, templates), ["cat " * 80, "dog"], folder=tmp_path)
