@@ -8,7 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ncscope.diagnosis.measure import Run
+from ncscope.diagnosis.against import with_reference
+from ncscope.diagnosis.measure import Run, measure
 from ncscope.page.report import Report
 from ncscope.toy.model import load_toy_clip
 from ncscope.tuning.tune import Tuned, tune
@@ -79,7 +80,9 @@ def run_demo(
                     runs.append(_named("zero-shot", tuned, stage="before"))
                 rows.append(_row(name, tau, tuned, stage="after"))
                 runs.append(_named(f"{name}, tau {tau:g}", tuned, stage="after"))
-    return Demo(tuple(rows), Report(tuple(runs)))
+    return Demo(
+        tuple(rows), Report(tuple(with_reference(runs, [row.name for row in rows], measure)))
+    )
 
 
 def table(rows: tuple[Row, ...]) -> str:

@@ -217,6 +217,8 @@ def analyze(
 def _tell(report: "Report", written: list[Path], *, quiet: bool) -> None:
     from ncscope.diagnosis.what_if import what_if
 
+    for sentence in report.verdict():
+        answer(clean(sentence))
     answer(report.table())
     for run in report.runs:
         check = run.record["provenance"].get("self_check")

@@ -4,7 +4,7 @@ N samples, K classes, D embedding width.
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -53,8 +53,8 @@ _FEWEST = 50  # replicates that an interval by default is worth saying of
 def intervals(
     prepared: Prepared, side: ImageSide | None, numbers: Mapping[str, float], *,
     replicates: int | None, seed: int,
-) -> tuple[dict[str, Any], str | None]:  # fmt: skip
-    """95 % intervals by flat name, and a note where they were left out.
+) -> tuple[dict[str, Any], str | None, dict[str, Tensor]]:  # fmt: skip
+    """95 % intervals by flat name, a note where they were left out, and every replicate's values.
 
     Image measures: images drawn anew within their class. Text measures: classes drawn anew, over
     pairs of different classes. `numbers` are the run's own. `replicates=None` means 200 for text;
@@ -63,10 +63,11 @@ def intervals(
     settled = 200 if replicates is None else replicates
     found: dict[str, Any] = {"level": 0.95, "replicates": settled, "seed": seed, "values": {}}
     if settled < 2:
-        return found | {"replicates": 0}, None
+        return found | {"replicates": 0}, None, {}
+    drawn: dict[str, list[float]] = {}
     values: dict[str, metrics.Interval] = {}
     if prepared.text is not None:
-        values |= _over_classes(prepared.text, numbers, settled, seed)
+        values |= _over_classes(prepared.text, numbers, settled, seed, drawn)
     note = None
     if side is not None:
         count = settled
@@ -80,9 +81,20 @@ def intervals(
             work = f"{settled * _work(prepared):.0e}"
             note = f"{settled} replicates would take {work} operations; ask for them by number"
         else:
-            values |= _over_samples(prepared, side, numbers, count, seed)
+            values |= _over_samples(prepared, side, numbers, count, seed, drawn)
     found["values"] = {name: asdict(value) for name, value in values.items()}
-    return found, note and f"intervals of image measures left out: {note}"
+    tables = {name: torch.tensor(table, dtype=torch.float64) for name, table in drawn.items()}
+    return found, note and f"intervals of image measures left out: {note}", tables
+
+
+def _kept(
+    replicates: Iterable[dict[str, float]], drawn: dict[str, list[float]]
+) -> Iterator[dict[str, float]]:
+    """The replicates as they come, each value also put into the table of its name."""
+    for numbers in replicates:
+        for name, value in numbers.items():
+            drawn.setdefault(name, []).append(value)
+        yield numbers
 
 
 def _work(prepared: Prepared) -> float:
@@ -100,6 +112,7 @@ def _over_samples(
     numbers: Mapping[str, float],
     replicates: int,
     seed: int,
+    kept: dict[str, list[float]],
 ) -> dict[str, metrics.Interval]:
     assert prepared.label is not None
     # Decisions and duality of per-image text are not resampled.
@@ -120,7 +133,7 @@ def _over_samples(
     draws = metrics.resample_within_classes(prepared.label, replicates=replicates, seed=seed)
     fixed = fixed_of(prepared, side, text)
     drawn = replicates_of(fixed, draws, size=len(prepared.label))
-    return metrics.intervals_of((numbers_in(*one) for one in drawn), value)
+    return metrics.intervals_of(_kept((numbers_in(*one) for one in drawn), kept), value)
 
 
 def _gaps(rows: Tensor) -> Iterator[Block]:
@@ -131,7 +144,11 @@ def _gaps(rows: Tensor) -> Iterator[Block]:
 
 
 def _over_classes(
-    text: Tensor, numbers: Mapping[str, float], replicates: int, seed: int
+    text: Tensor,
+    numbers: Mapping[str, float],
+    replicates: int,
+    seed: int,
+    kept: dict[str, list[float]],
 ) -> dict[str, metrics.Interval]:
     size = len(text)
     if size < 3:
@@ -147,5 +164,5 @@ def _over_classes(
         name = f"delta_lcd/cosine/{form}"
         means = metrics.pair_means(_gaps(rows), draws)
         value = {name: numbers[name]}
-        found |= metrics.intervals_of(({name: mean} for mean in means.tolist()), value)
+        found |= metrics.intervals_of(_kept(({name: mean} for mean in means.tolist()), kept), value)
     return found

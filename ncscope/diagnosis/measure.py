@@ -5,10 +5,11 @@ N samples, K classes, D embedding width.
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from ncscope.data.classes import folded
 from ncscope.diagnosis.classes import class_rows, groups
@@ -28,11 +29,16 @@ from ncscope.writing import __version__
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """One source on one data set: its features, its entry in metrics.json, and its training."""
+    """One source on one data set: its features, its entry in metrics.json, and its training.
+
+    `draws` are the bootstrap's values by flat name, of the same draws in every run of the same
+    labels (text measures: of as many classes) and seed.
+    """
 
     features: Features
     record: dict[str, Any]
     training: Training | None = None
+    draws: Mapping[str, Tensor] = field(default_factory=dict)  # (R,) values of each replicate
 
 
 def measure(
@@ -68,7 +74,7 @@ def measure(
     flat = {name: float(value) for name, value in numbers.items()}
     summary, absences = summarise(flat, prepared)
     replicates = bootstrap if spread.first else 0
-    resampled, note = intervals(prepared, side, flat, replicates=replicates, seed=seed)
+    resampled, note, draws = intervals(prepared, side, flat, replicates=replicates, seed=seed)
     near = None if prepared.text is None else neighbours_of(prepared.text)
     grouped, grouped_by = groups(prepared, side, counts)
     size, width = len(prepared.classnames), features.width
@@ -100,12 +106,12 @@ def measure(
     if (check := self_check(record)) is not None:
         record["provenance"]["self_check"] = check
         record["warnings"] = [*warnings_of(check), *record["warnings"]]
-    return Run(features, record)
+    return Run(features, record, draws=draws)
 
 
 def _train_counts(
     counts: Sequence[int] | Mapping[str, int] | None, names: Sequence[str]
-) -> torch.Tensor | None:
+) -> Tensor | None:
     if counts is None:
         return None
     if isinstance(counts, Mapping):

@@ -114,6 +114,10 @@ def records_of(record: dict[str, Any]) -> Iterator[tuple[Any, ...]]:
     for group, values in record["groups"].items():
         for name, value in (values or {}).items():
             yield "group", group, name, value, None, None
+    for path, value in (record.get("against") or {"values": {}})["values"].items():
+        for scope in ("images", "classes"):
+            ends = value[scope] or (None, None)
+            yield f"difference over {scope}", "", path, value["difference"], *ends
     for row in record.get("interventions", ()):
         change = row.get("change", {})
         name = f"{row['move']} {row['step']:g}"

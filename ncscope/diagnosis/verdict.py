@@ -4,52 +4,93 @@ K classes, D width. No sentence judges; each puts a value beside its ideal or it
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
+from ncscope.diagnosis.against import decided
 from ncscope.diagnosis.summary import GLOSSARY
-from ncscope.diagnosis.tables import value_at
+from ncscope.diagnosis.tables import entry_of, value_at
 from ncscope.text import number, percent
 
 _COMPARED = (
-    ("accuracy.top1", "accuracy"), ("delta_lcd.centred", "centred Δ LCD"),
-    ("delta_mid.centred", "centred Δ MID"), ("nc1", "NC1"),
+    "accuracy.top1", "delta_lcd.centred", "delta_mid.centred", "modality_gap", "nc1",
 )  # fmt: skip
+_ONE_VECTOR = 0.98  # mean cosine of texts from which all are nearly one
 
 
 def verdict(record: dict[str, Any]) -> list[str]:
     """Sentences on text, images, their match and accuracy; only those there are numbers for."""
-    parts = (_accuracy, _text, _rank, _match, _images, _groups, _room)
+    parts = (alarm, _accuracy, _text, _rank, _match, _images, _groups, _room)
     return [words for part in parts if (words := part(record)) is not None]
 
 
 def comparison(records: Sequence[dict[str, Any]], names: Sequence[str]) -> list[str]:
-    """Which of several runs on the same classes is best by a few measures, with the range."""
-    found = []
-    for path, words in _COMPARED:
-        values = {n: value_at(r["summary"], path) for r, n in zip(records, names, strict=True)}
-        known = {name: value for name, value in values.items() if value is not None}
-        if len(known) < 2:
-            continue
-        show = percent if path.startswith("accuracy") else number
-        found.append(_ranked(words, known, show, higher=_better(path) == "higher"))
-    return found
+    """A sentence a run on how it differs from its reference, with paired intervals.
+
+    A difference is named only where every interval there is leaves zero out.
+    """
+    return [
+        f"{name if len(records) > 1 else 'The run'} against {against['reference']}"
+        f"{_of_common(against)}: {'; '.join(said)}."
+        for record, name in zip(records, names, strict=True)
+        if (against := record.get("against")) and (said := _differences(record, against))
+    ]
 
 
-def _ranked(
-    words: str, known: dict[str, float], show: Callable[[float], str], *, higher: bool
-) -> str:
-    """Who is best by one measure, as far as the digits shown tell, and the range of the others."""
-    best = show((max if higher else min)(known.values()))
-    first = [name for name, value in known.items() if show(value) == best]
-    if len(first) == len(known):
-        return f"{words[0].upper()}{words[1:]}: {best} for all."
-    others = [value for name, value in known.items() if name not in first]
-    ends = dict.fromkeys((show(min(others)), show(max(others))))  # one where they read alike
-    who = ", ".join(first[:3]) + (f" and {len(first) - 3} more" if len(first) > 3 else "")
+def _of_common(against: dict[str, Any]) -> str:
+    return f" on the {number(against['classes'])} classes both have" if "of" in against else ""
+
+
+def _differences(record: dict[str, Any], against: dict[str, Any]) -> list[str]:
+    """The decided differences first, in their order; then all others in one part."""
+    values = against["values"]
+    # Centred values of one vector are its noise: such a text side is compared as it is.
+    form = "raw" if alarm(record) else "centred"
+    shown = [path for one in _COMPARED if (path := one.replace("centred", form)) in values]
+    named = [path for path in shown if decided(values[path])]
+    found = [_difference(path, values[path]) for path in named]
+    rest = ", ".join(_called(path) for path in shown if path not in named)
+    if rest:
+        found.append(f"no difference that these data can tell in {rest}")
+    return found + ([pays] if (pays := against.get("pays")) else [])
+
+
+def _difference(path: str, value: dict[str, Any]) -> str:
+    step, higher = value["difference"], _better(path) == "higher"
+    way = "better" if (step > 0) == higher else "worse"
+    share = path.startswith("accuracy")
+    spans = [
+        f"[{signed(low, share=share)}, {signed(high, share=share)}]" for low, high in _spans(value)
+    ]
+    unit = " points" if share else ""
+    return f"{_called(path)} {signed(step, share=share)}{unit} {' and '.join(spans)}, {way}"
+
+
+def _spans(value: dict[str, Any]) -> list[list[float]]:
+    return [span for span in (value["images"], value["classes"]) if span is not None]
+
+
+def _called(path: str) -> str:
+    entry, form = entry_of(path)
+    return "accuracy" if path == "accuracy.top1" else f"{form} {entry.title}".strip()
+
+
+def signed(value: float, *, share: bool) -> str:
+    """A difference with its sign: of shares in points, of all else with three places."""
+    return (f"{100 * value:+.1f}" if share else f"{value:+.3f}").replace("-", "−")
+
+
+def alarm(record: dict[str, Any]) -> str | None:
+    """What must be seen first: all text features are nearly one vector."""
+    mean = record["measures"].get("cosine_mean/text/raw")
+    raw = value_at(record["summary"], "delta_lcd.raw")
+    if mean is None or raw is None or mean < _ONE_VECTOR:
+        return None
+    top = record["bounds"]["delta_lcd"]["ceiling"]
     return (
-        f"{'Highest' if higher else 'Lowest'} {words}: {who} with {best}, against "
-        f"{' to '.join(ends)}."
+        f"The text side has collapsed to one vector: its {number(record['classes'])} features have "
+        f"a mean cosine of {mean:.4f}, Δ LCD raw is {number(raw)} of at most {number(top)}. "
+        f"Centred values measure what little is left, which may be noise."
     )
 
 

@@ -6,15 +6,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ncscope.diagnosis.against import with_reference
 from ncscope.diagnosis.interventions import intervene as intervened
 from ncscope.diagnosis.measure import Run, measure
 from ncscope.diagnosis.training import read_training
 from ncscope.errors import DataError, NcscopeError
+from ncscope.features.aligned import in_order_of
 from ncscope.features.arranged import is_feature_file, is_feature_source
 from ncscope.features.bundle import Features, as_pairs, read_features
 from ncscope.features.cut import read_cut, without_images
 from ncscope.features.processes import ALONE, Spread
 from ncscope.page.report import Report
+from ncscope.text import run_names
 
 
 def analyze(
@@ -36,6 +39,9 @@ def analyze(
     split: str = "all",
 ) -> Report:
     """Measure one or several sources side by side.
+
+    Classes are put into the first source's order, by name, and the others compared with a
+    reference: the source `zero-shot`, else the first; one source with its frozen text.
 
     Args:
         sources: `Features`, feature files, or anything `extract` turns into features.
@@ -63,21 +69,20 @@ def analyze(
     train = read_features(intervene) if isinstance(intervene, str | Path) else intervene
 
     read = partial(read_cut, part=part, split=split, skip_bad=skip_bad)
+    order: list[str] = []  # of the first source's classes: the others' are brought to it
+    measured_as = partial(
+        measure, normalise=normalise, bootstrap=bootstrap, seed=seed, skip_bad=skip_bad
+    )
 
     def measured(source: Features | str | Path) -> Run:
         if progress is not None and not isinstance(source, Features):
             progress(str(source))
         features = _features(source, extract, read)
         features = as_pairs(features) if pairs else features
-        run = measure(
-            features,
-            normalise=normalise,
-            train_counts=train_counts,
-            bootstrap=bootstrap,
-            seed=seed,
-            skip_bad=skip_bad,
-            spread=spread,
-        )
+        if order and not pairs:
+            features = in_order_of(features, order) or features
+        order[:] = order or features.classnames
+        run = measured_as(features, train_counts=train_counts, spread=spread)
         if train is not False and spread.first:
             run = _with_interventions(run, None if train is True else train, normalise, seed)
         return run if isinstance(source, Features) else _with_training(run, source)
@@ -104,6 +109,8 @@ def analyze(
     if not runs:
         raise _all_bad(bad)
     reasons = ({"source": name, "reason": str(error)} for name, error in bad.items())
+    if spread.first:
+        runs = with_reference(runs, run_names([run.record for run in runs]), measured_as)
     return Report(tuple(runs), tuple(reasons))
 
 

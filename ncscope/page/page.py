@@ -15,9 +15,10 @@ from typing import Any
 from plotly.offline import get_plotlyjs
 
 from ncscope.diagnosis.measure import Run
-from ncscope.diagnosis.verdict import comparison, verdict
+from ncscope.diagnosis.verdict import alarm, comparison, verdict
 from ncscope.figures.gallery import Plot, plots_of
 from ncscope.page import tables
+from ncscope.page.against import against_table
 from ncscope.page.measures import cards, measures_table
 from ncscope.page.thumbnails import Thumbnails, drawn_rows, thumbnails_of
 from ncscope.text import in_html, in_script, page_title, run_names, same_classes, sizes
@@ -130,10 +131,16 @@ def _sizes(found: Sequence[tuple[str, str]]) -> str:
 
 
 def _verdict(records: Sequence[dict[str, Any]], names: Sequence[str]) -> str:
-    """What the numbers say; for several runs the comparison first, each run folded away."""
+    """Alarms, then the comparison with the reference, then each run; several runs folded away."""
+    alarms = [
+        f"{name}: {said}" if len(names) > 1 else said
+        for record, name in zip(records, names, strict=True)
+        if (said := alarm(record)) is not None
+    ]
+    top = "".join(f'<p class="alarm" role="alert">{in_html(said)}</p>' for said in alarms)
+    first = top + _paragraphs(comparison(records, names)) + against_table(records, names)
     if len(names) == 1:
-        return _paragraphs(verdict(records[0]))
-    first = _paragraphs(comparison(records, names)) if same_classes(records) else ""
+        return first + _paragraphs([s for s in verdict(records[0]) if s not in alarms])
     runs = "".join(
         f'<h3 class="name">{in_html(name)}</h3>{_paragraphs(verdict(record))}'
         for record, name in zip(records, names, strict=True)
@@ -143,6 +150,8 @@ def _verdict(records: Sequence[dict[str, Any]], names: Sequence[str]) -> str:
 
 def _paragraphs(sentences: Sequence[str]) -> str:
     items = "".join(f"<li>{in_html(sentence)}</li>" for sentence in sentences)
+    if not items:
+        return ""
     return f'<ul class="verdict">{items}</ul>'
 
 

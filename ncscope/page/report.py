@@ -10,6 +10,8 @@ from typing import Any
 
 from ncscope.diagnosis.measure import Run
 from ncscope.diagnosis.tables import report_tables, text_table, write_csv, write_json
+from ncscope.diagnosis.verdict import alarm, comparison
+from ncscope.text import run_names
 from ncscope.writing import make_folder, write_text
 
 
@@ -29,6 +31,16 @@ class Report:
     def records(self) -> list[dict[str, Any]]:
         """The runs as metrics.json has them."""
         return [run.record for run in self.runs]
+
+    def verdict(self) -> list[str]:
+        """What must be known first: alarms, then each run against its reference."""
+        names = run_names(self.records)
+        alarms = [
+            f"{name}: {said}"
+            for record, name in zip(self.records, names, strict=True)
+            if (said := alarm(record)) is not None
+        ]
+        return alarms + comparison(self.records, names)
 
     def table(self) -> str:
         """The headline numbers as aligned text, a column a run."""

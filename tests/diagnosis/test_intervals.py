@@ -48,7 +48,7 @@ def test_a_replicate_of_all_images_once_has_the_report_s_own_numbers(monkeypatch
     monkeypatch.setattr(
         under_test.metrics, "resample_within_classes", lambda *_args, **_kwargs: iter(whole)
     )
-    found, _ = intervals(prepared, side, numbers, replicates=2, seed=0)
+    found, _, _ = intervals(prepared, side, numbers, replicates=2, seed=0)
     sampled = {n: s for n, s in found["values"].items() if not n.startswith("delta_lcd")}
     assert len(sampled) == 14
     for name, span in sampled.items():

@@ -86,7 +86,7 @@ def test_intervals_are_those_of_gathered_rows(case):
     side = image_side(prepared)
     parts = in_steps(prepared.image, numbers_of(prepared, side))
     numbers = {name: float(value) for name, value in parts.items()}
-    found, _ = intervals(prepared, side, numbers, replicates=REPLICATES, seed=SEED)
+    found, _, _ = intervals(prepared, side, numbers, replicates=REPLICATES, seed=SEED)
     draws = metrics.resample_within_classes(
         features.label,  # pyright: ignore[reportArgumentType]
         replicates=REPLICATES,
@@ -139,7 +139,7 @@ def test_by_default_as_many_replicates_as_are_affordable_are_drawn(monkeypatch):
     monkeypatch.setattr("ncscope.diagnosis.intervals._work", lambda _: 1.0)
     for affordable, drawn in ((1000.0, 200), (70.0, 70), (49.0, 0)):
         monkeypatch.setattr("ncscope.diagnosis.intervals.LARGEST_WORK", affordable)
-        found, note = intervals(prepared, side, numbers, replicates=None, seed=0)
+        found, note, _ = intervals(prepared, side, numbers, replicates=None, seed=0)
         said = found["values"].get("nc1/default", {"replicates": 0})
         assert said["replicates"] == drawn
         assert (note is None) == (drawn > 0)

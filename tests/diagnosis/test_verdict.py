@@ -1,20 +1,20 @@
 """The sentences of a page: right numbers, and only those there are numbers for."""
 
+# Features made here have both sides, which their type leaves open.
+# pyright: reportOptionalOperand=false, reportOperatorIssue=false, reportOptionalSubscript=false
+
+import dataclasses
+
 import pytest
 
 from ncscope.diagnosis.measure import measure
-from ncscope.diagnosis.verdict import comparison, verdict
+from ncscope.diagnosis.verdict import alarm, comparison, verdict
 from ncscope.text import page_title, run_names
 from tests.made_features import collapsed, noisy
 
 
 def record_of(source=None, data=None):
     return {"source": source, "data": data}
-
-
-def summary_of(**values):
-    paths = {"accuracy": {"top1": None}, "delta_lcd": {"centred": None}, "nc1": None}
-    return {"summary": {**paths, "delta_mid": {"centred": None}, **values}}
 
 
 def test_a_collapsed_run_reads_as_one():
@@ -32,20 +32,43 @@ def test_a_sentence_without_numbers_is_left_out():
     assert "Two text features" in words
 
 
-def test_the_best_run_is_named_with_the_range_of_the_others():
-    records = [summary_of(accuracy={"top1": v}, nc1=n) for v, n in ((0.5, 3), (0.75, 1), (0.6, 2))]
-    assert comparison(records, ["a", "b", "c"]) == [
-        "Highest accuracy: b with 75.0\u202f%, against 50.0\u202f% to 60.0\u202f%.",
-        "Lowest NC1: b with 1, against 2 to 3.",
+def against(**values):
+    """A record against a reference; a difference and its interval over images by path."""
+    found = {
+        path.replace("__", "."): {"difference": step, "images": ends, "classes": None}
+        for path, (step, ends) in values.items()
+    }
+    of = {"reference": "zero-shot", "classes": 5, "paired": True, "values": found, "pays": None}
+    return {**measure(noisy(5), bootstrap=0).record, "against": of}
+
+
+def test_a_difference_is_named_only_where_its_interval_leaves_zero_out():
+    record = against(
+        accuracy__top1=(0.121, [0.103, 0.139]), delta_lcd__centred=(0.08, [0.05, 0.11]),
+        delta_mid__centred=(-0.11, [-0.13, -0.09]), nc1=(0.2, [-0.1, 0.5]),
+        modality_gap=(0.1, None),
+    )  # fmt: skip
+    assert comparison([record, measure(noisy(5), bootstrap=0).record], ["coop", "zero-shot"]) == [
+        "coop against zero-shot: accuracy +12.1 points [+10.3, +13.9], better; centred Δ LCD "
+        "+0.080 [+0.050, +0.110], worse; centred Δ MID −0.110 [−0.130, −0.090], better; no "
+        "difference that these data can tell in Modality gap, NC1."
     ]
 
 
-def test_runs_that_read_alike_are_not_ranked():
-    records = [summary_of(delta_lcd={"centred": v}) for v in (0.10001, 0.10002, 0.2)]
-    assert comparison(records[:2], ["a", "b"]) == ["Centred Δ LCD: 0.100 for all."]
-    assert comparison(records, ["a", "b", "c"]) == [
-        "Lowest centred Δ LCD: a, b with 0.100, against 0.200."
-    ]
+def test_a_text_side_of_one_vector_is_an_alarm_and_is_compared_raw():
+    features = noisy(5)
+    text = features.text[:1] + 1e-4 * features.text
+    record = measure(dataclasses.replace(features, text=text), bootstrap=0).record
+    words = alarm(record)
+    assert words is not None
+    assert words.startswith("The text side has collapsed to one vector: its 5 features")
+    assert "Δ LCD raw is 1.250 of at most 1.250" in words
+    assert verdict(record)[0] == words
+    both = against(delta_lcd__raw=(0.5, [0.4, 0.6]), delta_lcd__centred=(-0.5, [-0.6, -0.4]))
+    [said] = comparison([record | {"against": both["against"]}], ["flat"])
+    assert "raw Δ LCD +0.500 [+0.400, +0.600], worse" in said
+    assert "centred" not in said
+    assert alarm(measure(features, bootstrap=0).record) is None
 
 
 @pytest.mark.parametrize(
