@@ -16,7 +16,7 @@ from ncscope.data.classes import read_classnames
 from ncscope.data.files import inspect_files, read_image
 from ncscope.data.images import open_images
 from ncscope.data.lists import read_json
-from ncscope.data.tables import list_table, read_class_counts, read_counts
+from ncscope.data.tables import list_table, read_class_counts, read_counts, read_train_counts
 from ncscope.diagnosis.training import read_log, read_trajectory
 from ncscope.errors import BackboneError, NcscopeError
 from ncscope.features.bundle import read_features
@@ -69,6 +69,7 @@ READERS = {
     "clip.pt": load_backbone,
     "metrics.json": lambda path: read_outcomes([path]),
     "names.txt": read_classnames,
+    "train_counts.csv": read_train_counts,
     "a.png": read_image,
     "split.json": read_json,
     "table.csv": lambda path: list_table(path, part=None, classnames=None),

@@ -89,7 +89,10 @@ def analyze(
     bootstrap: Annotated[
         int | None,
         typer.Option(
-            min=0, metavar="N", help="Replicates for intervals; 0 none; 200 if affordable."
+            min=0,
+            max=100_000,
+            metavar="N",
+            help="Replicates for intervals; 0 none; 200 if affordable.",
         ),
     ] = None,
     strict: Annotated[

@@ -86,7 +86,7 @@ def compare(
             "said."
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap intervals.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=options.MOST_SEED, help="Of the bootstrap.")] = 0,
     quiet: options.Quiet = False,
 ) -> None:
     """Compare many runs: tables as the field prints them, paired tests, correlations."""

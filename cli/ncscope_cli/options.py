@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+MOST_SEED = 2**63 - 1  # that a generator takes
+
 
 def _toy_list(data: str | None) -> str | None:
     """Print the toy tasks for `--data toy:list`, whatever else is missing, and stop."""
@@ -172,7 +174,10 @@ SkipBad = Annotated[
     ),
 ]
 Seed = Annotated[
-    int | None, typer.Option(min=0, help="Of random weights (--pretrained random); 0 if not said.")
+    int | None,
+    typer.Option(
+        min=0, max=MOST_SEED, help="Of random weights (--pretrained random); 0 if not said."
+    ),
 ]
 Quiet = Annotated[
     bool, typer.Option("--quiet", "-q", help="No progress and no summary; warnings stay.")

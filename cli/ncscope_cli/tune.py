@@ -44,7 +44,10 @@ def tune(
     tau: Annotated[
         float, typer.Option(help="Fewest over most images of a class, exponential; 1 is balanced.")
     ] = 1.0,
-    seed: Annotated[int, typer.Option(min=0, help="Of draws, views, batches and weights.")] = 1,
+    seed: Annotated[
+        int,
+        typer.Option(min=0, max=options.MOST_SEED, help="Of draws, views, batches and weights."),
+    ] = 1,
     class_order: Annotated[
         str, typer.Option(metavar="index|frequency|random", help="From head to tail class.")
     ] = "index",

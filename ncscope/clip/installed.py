@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from ncscope.errors import BackboneError
+from ncscope.opening import is_there
 
 _INSTALL = "install it: pip install open_clip_torch"
 
@@ -86,7 +87,7 @@ def version() -> str:
 
 def has_config(name: str) -> bool:
     """Whether open_clip comes with a model of this name."""
-    return bool(name.strip(".")) and (_folder() / "model_configs" / f"{name}.json").is_file()
+    return bool(name.strip(".")) and is_there(_folder() / "model_configs" / f"{name}.json")
 
 
 @functools.cache

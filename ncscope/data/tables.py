@@ -66,10 +66,10 @@ def _read(root: Path) -> Rows:
 def _csv(path: Path) -> tuple[list[str], Rows]:
     """The columns of a `.csv` file, in lower case, and its rows; blank lines are passed over."""
     try:
-        with io.TextIOWrapper(open_regular(path), "utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file, strict=True)
-            reader.fieldnames = [name.strip().lower() for name in reader.fieldnames or []]
-            return list(reader.fieldnames), [(reader.line_num, row) for row in reader]
+        file = io.StringIO(read_text(path, encoding="utf-8-sig"))
+        reader = csv.DictReader(file, strict=True)
+        reader.fieldnames = [name.strip().lower() for name in reader.fieldnames or []]
+        return list(reader.fieldnames), [(reader.line_num, row) for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path}: cannot be read as a UTF-8 .csv table ({error})") from None
 
@@ -116,6 +116,8 @@ def _label(root: Path, line: int, text: str) -> int:
 
 def _whole(text: str) -> int:
     """A whole number, also as pandas and numpy.savetxt write it: `3.0`, `5.000e+02`."""
+    if "_" in text:  # as Python writes numbers, and no table does
+        raise ValueError(text)
     try:
         return int(text)
     except ValueError:
@@ -244,8 +246,9 @@ def read_train_counts(path: str | Path) -> list[int] | dict[str, int]:
     """
     path = Path(path)
     try:
-        with path.open(encoding="utf-8-sig") as file:
-            heads = {name.strip().lower() for name in file.readline(1000).split(",")}
+        with open_regular(path) as file:
+            first = file.readline(1000).decode("utf-8-sig")
+        heads = {name.strip().lower() for name in first.split(",")}
     except (OSError, UnicodeDecodeError):
         return read_counts(path)  # which says why not
     return read_class_counts(path) if "classname" in heads else read_counts(path)

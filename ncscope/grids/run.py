@@ -16,6 +16,7 @@ from typing import BinaryIO, Literal
 from ncscope.errors import DataError
 from ncscope.grids.children import Children, of_this_sweep
 from ncscope.grids.spec import Planned
+from ncscope.opening import read_bytes
 from ncscope.tuning.lock import RunLock, acquire, is_held, is_open, open_alone
 from ncscope.tuning.state_file import is_whole, kept_states
 
@@ -30,7 +31,7 @@ COMMAND = (sys.executable, *_TUNE)
 def is_done(run: Planned, folder: Path) -> bool:
     """Whether the run has written its numbers, which it does last, and they are whole."""
     try:
-        return isinstance(json.loads((folder / run.name / "metrics.json").read_bytes()), dict)
+        return isinstance(json.loads(read_bytes(folder / run.name / "metrics.json")), dict)
     except (OSError, ValueError, RecursionError):
         return False
 

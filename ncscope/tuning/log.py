@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ncscope.errors import DataError
+from ncscope.opening import read_bytes
 
 
 class Log:
@@ -53,7 +54,7 @@ def _events(path: Path) -> list[dict[str, Any]]:
         DataError: a line that is no JSON object.
     """
     found = []
-    for place, line in enumerate(path.read_bytes().splitlines(), start=1):
+    for place, line in enumerate(read_bytes(path).splitlines(), start=1):
         try:
             found.append(json.loads(line))
         except (ValueError, RecursionError):

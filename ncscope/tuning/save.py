@@ -15,7 +15,7 @@ from ncscope.checkpoint.inspect import inspect
 from ncscope.checkpoint.methods import sections_of
 from ncscope.errors import DataError
 from ncscope.tuning.trainee import PUBLISHED, Trainee
-from ncscope.writing import replacing, write_text
+from ncscope.writing import make_folder, replacing, write_text
 
 Right = tuple[str, int, int]  # a class: its name, images that are right, all its images
 FORMATS = ("dassl",)
@@ -205,7 +205,7 @@ def export(run: str | Path, out: str | Path, *, format: str = "dassl") -> Path:
         raise DataError(f"{run}: {seen.method or 'of no known method'}; cannot be exported")
     epoch = (seen.log.max_epoch if seen.log else None) or 1
     target = Path(out) / _FOLDERS[method] / f"model.pth.tar-{epoch}"
-    target.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(target.parent)
     tensors = seen.checkpoint.tensors
     content = {"state_dict": tensors, "epoch": epoch, "optimizer": None, "scheduler": None}
     with replacing(target) as temporary:

@@ -5,6 +5,7 @@ import resource
 import pytest
 
 from ncscope.errors import DataError
+from tests.attack.bombs import BOMBS, MOST, explode
 from tests.attack.readers import READERS, SECONDS, Reader, WrongError, attack, seed_of
 from tests.peak import held
 
@@ -34,6 +35,14 @@ def test_five_thousand_mutants_are_refused_in_a_line_or_read_right(tmp_path, nam
     count = attack(READERS[name], tmp_path, cases=5000, seed=seed_of(name, 1))
     assert (count.files, count.refused + count.right) == (5000, 5000)
     assert count.slowest < SECONDS
+
+
+@pytest.mark.attack
+@pytest.mark.parametrize("name", BOMBS)
+def test_a_bomb_is_refused_in_a_line_and_takes_no_memory(tmp_path, name):
+    _, peak, answer = explode(BOMBS[name], tmp_path)
+    assert peak < MOST
+    assert len(answer.splitlines()) == 1
 
 
 def test_mutants_are_the_same_whenever_they_are_made(tmp_path):

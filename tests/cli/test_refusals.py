@@ -155,3 +155,12 @@ def test_a_folder_without_classes_is_refused(tmp_path, monkeypatch, capsys):
 def test_a_template_without_a_place_for_the_class_is_refused(photos, monkeypatch, capsys):
     code, err, out = extract(monkeypatch, capsys, photos, "--template", "a photo")
     assert_refused(code, err, r"\{\}", out)
+
+
+@pytest.mark.parametrize("words", [("--seed", 2**64), ("--bootstrap", 10**12)])
+def test_numbers_that_no_generator_takes_or_nobody_waits_for_are_wrong_usage(
+    tmp_path, monkeypatch, capsys, words
+):
+    code, err = run(monkeypatch, capsys, "analyze", "x.npz", "--out", tmp_path / "o", *words)
+    assert code == 2
+    assert "is not in the range" in err or "less than or equal to" in err
