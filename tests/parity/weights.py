@@ -2,6 +2,7 @@
 
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -67,7 +68,7 @@ def lora(
     return Wanted(path, text, image, {"data_name": "OxfordPets"}, backbone=clip)
 
 
-def peft(folder: Path, *, scale: peft_lora.Scale, **config: object) -> Wanted:
+def peft(folder: Path, *, scale: peft_lora.Scale, **config: Any) -> Wanted:
     """Queries and values of all blocks in both towers."""
     run = save_peft(folder, peft_lora.STATE, **config)
     state = peft_lora.changed(scale)
