@@ -49,6 +49,7 @@ def analyze(
     split: options.Split = "all",
     classnames: options.Classnames = None,
     template: options.Template = None,
+    descriptions: options.DescriptionsFile = None,
     backbone: options.Backbone = "auto",
     pretrained: options.Pretrained = None,
     trust_backbone: options.TrustBackbone = False,
@@ -167,6 +168,7 @@ def analyze(
                 trust_backbone=trust_backbone,
                 seed=seed,
                 options=LearnerOptions(
+                    descriptions=descriptions,
                     class_token_position=class_token_position,
                     condition=condition,
                     image_feature=image_feature,

@@ -24,6 +24,7 @@ def extract(
     backbone: options.Backbone = "auto",
     pretrained: options.Pretrained = None,
     template: options.Template = None,
+    descriptions: options.DescriptionsFile = None,
     classnames: options.Classnames = None,
     split: options.Split = "all",
     part: options.Part = None,
@@ -82,6 +83,7 @@ def extract(
                 trust_backbone=trust_backbone,
                 seed=seed,
                 options=LearnerOptions(
+                    descriptions=descriptions,
                     class_token_position=class_token_position,
                     condition=condition,
                     image_feature=image_feature,

@@ -52,6 +52,14 @@ Template = Annotated[
     list[str] | None,
     typer.Option(metavar="TEXT", help="Prompt with one {} in it; several are averaged."),
 ]
+DescriptionsFile = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Of classes, for zero-shot in place of templates: JSON of class names and lists of "
+        "sentences (CuPL's form); matched by name.",
+    ),
+]
 Backbone = Annotated[
     str,
     typer.Option(

@@ -18,6 +18,7 @@ from PIL import Image
 from torch import Tensor
 
 from ncscope.clip.backbone import Backbone
+from ncscope.clip.descriptions import Descriptions, described
 from ncscope.clip.whole_texts import LongPromptError, of_class
 from ncscope.data.known import plain_name
 from ncscope.errors import DataError
@@ -146,16 +147,21 @@ class ImageConditioned(PromptedClip, Protocol):
 
 @dataclass(frozen=True, eq=False)
 class ZeroShot:
-    """A backbone with one template, or several that are averaged."""
+    """A backbone with one template, several that are averaged, or descriptions in their place."""
 
     backbone: Backbone
     templates: tuple[str, ...] = (DEFAULT_TEMPLATE,)
+    descriptions: Descriptions | None = None
 
     @property
     def description(self) -> dict[str, Any]:
+        wording: dict[str, Any] = {"templates": list(self.templates)}
+        if self.descriptions is not None:
+            count = sum(map(len, self.descriptions.values()))
+            wording = {"descriptions": {"classes": len(self.descriptions), "sentences": count}}
         return {
             "method": "zero-shot",
-            "templates": list(self.templates),
+            **wording,
             "backbone": self.backbone.description,
             "warnings": list(self.backbone.description["warnings"]),
         }
@@ -179,6 +185,8 @@ class ZeroShot:
     @torch.no_grad()
     def text_features(self, classnames: Sequence[str]) -> Tensor:
         """(C, D): the prompts' features; with several templates as in `ensembled`."""
+        if self.descriptions is not None:
+            return described(self._encode, classnames, self.descriptions)
         return ensembled(self._encode, classnames, self.templates)
 
     @torch.no_grad()

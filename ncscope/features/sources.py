@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ncscope.clip.backbone import Backbone, load_backbone
+from ncscope.clip.descriptions import Descriptions, read_descriptions
 from ncscope.clip.prompts import DEFAULT_TEMPLATE, TEMPLATES, PromptedClip, ZeroShot, known_data
 from ncscope.data.classes import folded, reorder_classes, select_classes
 from ncscope.data.images import ImageSet, open_images
@@ -52,7 +53,12 @@ def open_source(
                 "zero-shot has no checkpoint that tells the backbone; name it: --backbone ViT-B-16 "
                 "--pretrained openai, or --backbone PATH of a weight file or open_clip folder"
             )
-        return ZeroShot(backbone, zero_shot_templates(options))
+        return ZeroShot(backbone, zero_shot_templates(options), _descriptions(options))
+    if options.descriptions is not None:
+        raise DataError(
+            f"`descriptions` are given and {source} is not zero-shot; expected them for zero-shot "
+            f"alone: a learner has prompts of its own"
+        )
     if learner is not None:
         return make_learner(learner, str(source), backbone)
     path = Path(source)
@@ -68,6 +74,11 @@ def open_source(
             options=options,
         )
     raise DataError(f"`source` {str(source)!r} is neither zero-shot nor a file or folder")
+
+
+def _descriptions(options: LearnerOptions) -> Descriptions | None:
+    given = options.descriptions
+    return read_descriptions(given) if isinstance(given, str | Path) else given
 
 
 def open_backbone(

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ncscope.clip.backbone import Backbone
+from ncscope.clip.descriptions import Descriptions
 from ncscope.clip.prompts import PromptedClip
 
 
@@ -22,6 +23,7 @@ class LearnerOptions:
         condition: mean, class, none or per-image (CoCoOp).
         image_feature: fused, class or representation (MMRL).
         data_name: the data set, for methods whose templates depend on it.
+        descriptions: of classes, for zero-shot features: sentences by class, or their JSON file.
         template: the prompt of methods without a learned one; several are averaged.
         transform: current (shorter edge resized, centre cropped) or squash (before October 2021).
         residual_scale: of TaskRes.
@@ -42,6 +44,7 @@ class LearnerOptions:
     condition: str | None = None
     image_feature: str | None = None
     data_name: str | None = None
+    descriptions: str | Path | Descriptions | None = None
     template: str | Sequence[str] | None = None
     transform: str | None = None
     residual_scale: float | None = None

@@ -1,4 +1,4 @@
-"""CLIP-LoRA, PEFT-LoRA, SkipTuning and FinetuneCLIP: changed weights, written prompts."""
+"""CLIP-LoRA, PEFT-LoRA, SkipTuning, FinetuneCLIP: changed weights of towers, written prompts."""
 
 from functools import partial
 from pathlib import Path
