@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ncscope.diagnosis.against import with_reference
+from ncscope.diagnosis.equal import side_by_side
 from ncscope.diagnosis.interventions import intervene as intervened
 from ncscope.diagnosis.measure import Run, measure
 from ncscope.diagnosis.training import read_training
@@ -109,6 +110,7 @@ def analyze(
     if not runs:
         raise _all_bad(bad)
     reasons = ({"source": name, "reason": str(error)} for name, error in bad.items())
+    runs = side_by_side(runs, normalise=normalise, skip_bad=skip_bad)
     if spread.first:
         runs = with_reference(runs, run_names([run.record for run in runs]), measured_as)
     return Report(tuple(runs), tuple(reasons))
