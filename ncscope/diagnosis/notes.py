@@ -17,6 +17,7 @@ from ncscope.errors import shown
 from ncscope.metrics.pairs import Neighbours
 from ncscope.metrics.spectrum import MOST_RANKED
 
+MOST_PAIRED = 5000  # classes whose pairs are drawn: a (K, K) matrix of more is over 200 MB
 TOLERANCE = 0.3  # points of per cent: what half precision and another machine make of a run
 
 
@@ -70,6 +71,11 @@ def cautions(
         found.append(
             f"K = {size} > D + 1: no simplex ETF exists; etf_distance cannot fall below "
             f"{floor:.3f} (bounds)"
+        )
+    if size > MOST_PAIRED:
+        found.append(
+            f"K = {size}: the page has no cosine maps and no distribution of angles, which are "
+            f"drawn for at most {MOST_PAIRED} classes; the measures are of all pairs"
         )
     found += _same_names(prepared.classnames)
     found += [] if near is None else _twins(near, prepared.classnames)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ncscope.diagnosis.classes import COLUMNS
 from ncscope.diagnosis.measure import Run
+from ncscope.diagnosis.notes import MOST_PAIRED
 from ncscope.diagnosis.training import Training, Trajectory
 from ncscope.errors import DataError, NcscopeError, ShapeError
 from ncscope.figures import figures
@@ -121,6 +122,8 @@ def _heatmaps(points: Sequence[Points], names: Sequence[str]) -> list[Plot]:
     side = min(200, int((_CELLS / (len(points) * 3 * 2 * 5.4)) ** 0.5))
     plots = []
     for one, name in zip(points, names, strict=True):
+        if len(one.names) > MOST_PAIRED:
+            continue
         order = cluster_order(_cosines(one.vectors, one.vectors, centred=False))
         for title, rows, columns in (
             ("Text × text", one.text, one.text),
@@ -145,6 +148,8 @@ def _heatmaps(points: Sequence[Points], names: Sequence[str]) -> list[Plot]:
 def _histograms(points: Sequence[Points], names: Sequence[str]) -> list[Plot]:
     plots = []
     for one, name in zip(points, names, strict=True):
+        if len(one.names) > MOST_PAIRED:
+            continue
         sides = {"text": one.text, "class means": one.means}
         series = [
             {

@@ -20,6 +20,7 @@ from ncscope.diagnosis.measure import Run, measure
 from ncscope.diagnosis.summary import GLOSSARY
 from ncscope.errors import DataError
 from ncscope.features.bundle import Features
+from ncscope.figures import gallery
 from ncscope.figures.gallery import plots_of
 from ncscope.figures.style import DIVERGING_DARK, DIVERGING_LIGHT
 from ncscope.page.measures import best_runs
@@ -338,3 +339,10 @@ def test_bars_show_accuracy_match_and_frequency_where_it_differs():
     assert alike == ["Accuracy", "Cosine, centred"]
     many = plots_of(report_of(counted, counted, counted, **trained).runs)["classes"]
     assert [plot.title for plot in many] == [groups, *["Accuracy"] * 3]
+
+
+def test_pairs_of_too_many_classes_are_not_drawn(monkeypatch):
+    monkeypatch.setattr(gallery, "MOST_PAIRED", 4)
+    drawn = plots_of(report_of(noisy(5)).runs)
+    assert drawn["cosines"] == []
+    assert "Distribution over pairs" not in [plot.title for plot in drawn["angles"]]
