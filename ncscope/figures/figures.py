@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ncscope.diagnosis.training import TrainingLog, Trajectory, read_log, read_trajectory
 from ncscope.features.bundle import Features
-from ncscope.figures import bars, distributions, heat, scene, study, training
+from ncscope.figures import bars, distributions, heat, moves, scene, study, training
 from ncscope.figures.points import Points, points_of
 from ncscope.figures.projection import Basis
 from ncscope.metrics.objective import PullPush
@@ -188,6 +188,15 @@ def training_curves(run: TrainingLog | str | Path, *, title: str = "Training") -
     """
     log = run if isinstance(run, TrainingLog) else read_log(run)
     return _figure_of(training.curve_parts(log, title=title))
+
+
+def move_curves(record: Mapping[str, Any], *, title: str = "What if") -> Figure:
+    """Accuracy over the steps of each move of a run's `interventions`, with paired intervals.
+
+    Raises:
+        DataError: the run has no interventions.
+    """
+    return _figure_of(moves.move_parts(record, title=title))
 
 
 def measure_scatter(

@@ -52,6 +52,7 @@ def plots_of(runs: Sequence[Run]) -> dict[str, list[Plot]]:
         "cosines": _heatmaps(points, names),
         "angles": _histograms(points, names) + _gaps(points, names),
         "classes": _groups(records, names) + _bars(records, names),
+        "moves": _moves(records, names),
         "training": _training([run.training for run in runs], names),
     }
 
@@ -212,6 +213,15 @@ def _bars(records: Sequence[dict[str, Any]], names: Sequence[str]) -> list[Plot]
             title = words[0].upper() + words[1:]
             figure = figures.per_class_bars(record, measure=measure, title=title)
             plots.append(_plot_of(figure, name, "wide"))
+    return plots
+
+
+def _moves(records: Sequence[dict[str, Any]], names: Sequence[str]) -> list[Plot]:
+    """A curve a move, of the runs that were moved."""
+    plots = []
+    for record, name in zip(records, names, strict=True):
+        with suppress(DataError):  # not moved
+            plots.append(_plot_of(figures.move_curves(record), name, "wide"))
     return plots
 
 

@@ -21,7 +21,7 @@ def against_table(records: Sequence[dict[str, Any]], names: Sequence[str]) -> st
     paths = [path for path in _SHOWN if any(path in found["values"] for _, found in rows)]
     if not rows or not paths:
         return ""
-    heads = "".join(f'<th scope="col">Δ {in_html(_head(path))}</th>' for path in paths)
+    heads = "".join(f'<th scope="col">{in_html(_head(path))}</th>' for path in paths)
     body = "".join(
         f'<tr><th scope="row"><span class="name">{in_html(name)}</span></th>'
         f"{''.join(_cell(path, found['values'].get(path)) for path in paths)}</tr>"

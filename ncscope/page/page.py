@@ -16,6 +16,7 @@ from plotly.offline import get_plotlyjs
 
 from ncscope.diagnosis.measure import Run
 from ncscope.diagnosis.verdict import alarm, comparison, verdict
+from ncscope.diagnosis.what_if import what_if
 from ncscope.figures.gallery import Plot, plots_of
 from ncscope.page import tables
 from ncscope.page.against import against_table
@@ -25,7 +26,7 @@ from ncscope.text import in_html, in_script, page_title, run_names, same_classes
 from ncscope.writing import __version__, write_text
 
 _ASSETS = Path(__file__).with_name("assets")
-_SECTIONS = ("simplex", "training", "cosines", "angles", "classes")
+_SECTIONS = ("simplex", "training", "cosines", "angles", "classes", "moves")
 
 
 def page(runs: Sequence[Run], *, thumbnails: bool = True) -> str:
@@ -59,6 +60,8 @@ def page(runs: Sequence[Run], *, thumbnails: bool = True) -> str:
         "pictures": in_script({"rows": pictures.rows, "pictures": pictures.pictures}),
         "pictured": f'<p class="note">{in_html(pictures.note())}</p>' if pictures.note() else "",
         "trained": "" if plots["training"] else "hidden",
+        "moved": "" if plots["moves"] else "hidden",
+        "what_if": _what_if(records, names),
         **{f"plots_{s}": _plots(plots[s], s, runs=len(names)) for s in _SECTIONS},
         **scripts,
     }
@@ -146,6 +149,15 @@ def _verdict(records: Sequence[dict[str, Any]], names: Sequence[str]) -> str:
         for record, name in zip(records, names, strict=True)
     )
     return f"{first}<details><summary>Each run in sentences</summary>{runs}</details>"
+
+
+def _what_if(records: Sequence[dict[str, Any]], names: Sequence[str]) -> str:
+    """The sentences of each run that was moved."""
+    return "".join(
+        (f'<h3 class="name">{in_html(name)}</h3>' if len(names) > 1 else "") + _paragraphs(said)
+        for record, name in zip(records, names, strict=True)
+        if (said := what_if(record))
+    )
 
 
 def _paragraphs(sentences: Sequence[str]) -> str:

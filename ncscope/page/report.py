@@ -22,6 +22,16 @@ class Report:
     runs: tuple[Run, ...]
     left_out: tuple[dict[str, str], ...] = ()
 
+    def __repr__(self) -> str:
+        names = ", ".join(run_names(self.records)[:3]) + (", …" if len(self.runs) > 3 else "")
+        return f"<Report: {len(self.runs)} run{'s' * (len(self.runs) > 1)}, {names}>"
+
+    def _repr_html_(self) -> str:
+        """The page, framed: what a notebook shows of a report that ends a cell."""
+        from ncscope.page.page import page
+
+        return _framed(page(self.runs))
+
     @property
     def summary(self) -> dict[str, Any]:
         """The first run's headline numbers: `report.summary["delta_lcd"]["raw"]`."""

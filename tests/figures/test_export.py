@@ -12,11 +12,12 @@ import pytest
 
 from ncscope import plots
 from ncscope.diagnosis.measure import measure
-from ncscope.diagnosis.tables import as_csv, as_latex, as_markdown, written_as
+from ncscope.diagnosis.tables import as_latex, as_markdown, written_as
 from ncscope.errors import DataError
 from ncscope.figures import export
 from ncscope.figures.export import save_figure
 from ncscope.page.report import Report
+from ncscope.text import in_csv
 from tests.made_features import noisy
 from tests.run_folders import write_run
 
@@ -148,7 +149,7 @@ def test_cells_are_text_in_latex():
 
 
 def test_csv_quotes_what_must_be_quoted():
-    assert list(csv.reader(io.StringIO(as_csv([["a,b", 'c"d'], ["1", "2\n3"]])))) == [
+    assert list(csv.reader(io.StringIO(in_csv([["a,b", 'c"d'], ["1", "2\n3"]])))) == [
         ["a,b", 'c"d'],
         ["1", "2 3"],
     ]
