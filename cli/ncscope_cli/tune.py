@@ -103,6 +103,12 @@ def tune(
     rank: Annotated[
         int | None, typer.Option(min=1, help="Of the change that shared-text makes.")
     ] = None,
+    alpha: Annotated[
+        float | None, typer.Option(help="Weight of Tip-Adapter's cache, before the search.")
+    ] = None,
+    beta: Annotated[
+        float | None, typer.Option(help="Sharpness of Tip-Adapter's cache, before the search.")
+    ] = None,
     loss: Annotated[
         str, typer.Option(metavar="ce|balanced|logit-adjusted|balanced-softmax")
     ] = "ce",
@@ -218,6 +224,8 @@ def tune(
             residual_scale=residual_scale,
             adapter_ratio=adapter_ratio,
             rank=rank,
+            alpha=alpha,
+            beta=beta,
             loss=loss,
             adjustment=adjustment,
             sampler=sampler,

@@ -18,7 +18,7 @@ from torch import Tensor
 from ncscope.data.classes import folded
 from ncscope.data.images import ImageSet, Subset
 from ncscope.errors import DataError, ShapeError
-from ncscope.features.arranged import is_feature_source, read_arranged
+from ncscope.features.arranged import is_feature_source, is_several, read_arranged
 from ncscope.features.bundle import Features
 from ncscope.features.names import PARTS
 
@@ -135,6 +135,7 @@ def _image_set(
     digest.update(table.numpy().data)
     items = tuple(f"{part} {row}" for row in range(len(table)))
     return ImageSet(
-        name=data, classnames=names, labels=tuple(labels), items=items,
-        digest=digest.hexdigest(), load=StoredRows(table), part=part,
+        name=re.sub(r"[^,=]*/", "", data) if is_several(data) else data,
+        classnames=names, labels=tuple(labels), items=items, digest=digest.hexdigest(),
+        load=StoredRows(table), part=part,
     )  # fmt: skip

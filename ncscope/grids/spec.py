@@ -47,7 +47,7 @@ OPTIONS: dict[str, type] = {
     "test_part": str, "anchor": str, "cpt_clusters": int, "few_shot": str,
     "prograd_lambda": float, "knowledge_weight": float, "scl_text": float, "scl_image": float,
     "scl_logits": float, "gpa_mean": float, "gpa_std": float, "residual_scale": float,
-    "adapter_ratio": float, "rank": int,
+    "adapter_ratio": float, "rank": int, "alpha": float, "beta": float,
 }  # fmt: skip
 FOLDER = Path(__file__).with_name("specs")
 _OF_TABLES = ("weights", "variants")
@@ -57,7 +57,7 @@ _FROM_1 = ("epochs", "accumulate", "ctx", "ctx_vision", "depth", "rank", "cpt_cl
 _FROM_0 = (
     "shots", "batch_size", "eval_every", "log_every", "workers", "lcd_weight", "mid_weight",
     "prograd_lambda", "knowledge_weight", "scl_text", "scl_image", "scl_logits", "gpa_mean",
-    "gpa_std", "residual_scale", "adapter_ratio",
+    "gpa_std", "residual_scale", "adapter_ratio", "alpha", "beta",
 )  # fmt: skip
 _IN_NAMES = ("lcd_weight", "mid_weight")
 _ABOUT = ("makes", "time", "then")

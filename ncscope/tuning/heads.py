@@ -18,13 +18,18 @@ from ncscope.clip.backbone import Backbone
 from ncscope.data.images import ImageSet
 from ncscope.features.parts import stored_rows
 from ncscope.tuning.running import class_means
+from ncscope.tuning.tip_cache import initial_cache, load_tip_adapter_f
 from ncscope.tuning.values import Recipe
 from ncscope.zoo.learners.learner import Learner, Sides, build, rows_of
 from ncscope.zoo.learners.parts import plain_text, take
 from ncscope.zoo.settings import Settings
 
 _WHY = "a linear probe has a direction for each class it was trained on, and for no other"
-NAMES = {"linear-probe": "linear probe", "shared-text": "shared text"}
+NAMES = {
+    "tip-adapter-f": "Tip-Adapter-F",
+    "linear-probe": "linear probe",
+    "shared-text": "shared text",
+}
 
 
 def load_shared_text(
@@ -57,6 +62,7 @@ def load_linear_probe(
 
 
 LOADERS: dict[str, Callable[[Mapping[str, Tensor], Backbone, Settings], Learner]] = {
+    "tip-adapter-f": load_tip_adapter_f,
     "linear-probe": load_linear_probe,
     "shared-text": load_shared_text,
 }
@@ -71,6 +77,8 @@ def initial_head(
         images: the training images, as features.
     """
     width = backbone.width
+    if method == "tip-adapter-f":
+        return initial_cache(images)
     if method == "shared-text":
         generator = torch.Generator().manual_seed(seed)
         down = torch.randn(recipe.rank, width, generator=generator) / math.sqrt(width)

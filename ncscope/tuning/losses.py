@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ncscope.errors import DataError
 from ncscope.tuning.values import Recipe
+from ncscope.zoo.learners.learner import Learner
 
 LOSSES = ("ce", "balanced", "logit-adjusted", "balanced-softmax")
 WITH_FROZEN_TEXT = ("kgcoop", "tcp", "prograd", "promptsrc")
@@ -91,6 +92,12 @@ def _kl(logits: Tensor, frozen: Tensor) -> Tensor:
     """KL(frozen || learned), summed over images and classes."""
     learned, target = logits.log_softmax(dim=-1), frozen.log_softmax(dim=-1)
     return F.kl_div(learned, target, reduction="sum", log_target=True)
+
+
+def decided(learner: Learner, image: Tensor, text: Tensor) -> Tensor:
+    """(B, K) logits that a learner decides by: those of the cosine, and its own beside them."""
+    logits = logits_of(image, text, learner.logit_scale)
+    return logits if learner.extra_logits is None else logits + learner.extra_logits(image)
 
 
 def logits_of(image: Tensor, text: Tensor, scale: Tensor) -> Tensor:

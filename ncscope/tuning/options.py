@@ -54,6 +54,8 @@ class TuneOptions:
     residual_scale: float | None = None
     adapter_ratio: float | None = None
     rank: int | None = None
+    alpha: float | None = None
+    beta: float | None = None
     loss: str = "ce"
     adjustment: float = 1.0
     sampler: str = "plain"

@@ -11,7 +11,7 @@ from ncscope.clip.backbone import Backbone, choose_device
 from ncscope.clip.prompts import DEFAULT_TEMPLATE
 from ncscope.data.draw import Draw
 from ncscope.data.images import ImageSet
-from ncscope.errors import BackboneError, DataError
+from ncscope.errors import BackboneError
 from ncscope.features.parts import holds_features, read_parts
 from ncscope.features.processes import Spread, own_device
 from ncscope.features.sources import (
@@ -28,11 +28,11 @@ from ncscope.tuning.initial import depth_limit
 from ncscope.tuning.inputs import FeatureInputs, PixelInputs, feature_inputs, pixel_inputs
 from ncscope.tuning.losses import WITH_FROZEN_IMAGES, WITH_FROZEN_TEXT
 from ncscope.tuning.objective import cluster_notes
+from ncscope.tuning.on_features import check_kind, validation_of
 from ncscope.tuning.options import TuneOptions
 from ncscope.tuning.recipe import (
     ALL_METHODS,
     METHODS,
-    ON_FEATURES,
     ONLY_ON_FEATURES,
     RECIPES,
     WEIGHED_BY,
@@ -83,7 +83,7 @@ def make_plan(
         BackboneError, CheckpointError, DataError: whatever is named does not exist or fit.
     """
     stored = read_parts(options.data) if holds_features(options.data) and not given else None
-    check_kind(options, machine, on_features=stored is not None)
+    check_kind(options, machine, on_features=stored is not None, spread=spread)
     draw, test = draw_and_test(options, (given or {}) if stored is None else stored.parts)
     names = draw.images.classnames
     if stored is None:
@@ -97,6 +97,9 @@ def make_plan(
     inputs = _inputs(trainee, draw.images, recipe, options, machine, spread, frozen=frozen_tower)
     if machine.compiled:
         _compile_towers(backbone)
+    validation, chosen = None, ()
+    if options.method == "tip-adapter-f" and stored is not None:
+        validation, chosen = validation_of(options, stored, backbone.device)
     setting = Setting(
         trainee=trainee,
         inputs=inputs,
@@ -109,6 +112,7 @@ def make_plan(
         accumulate=options.accumulate,
         precision=options.precision,
         spread=spread,
+        validation=validation,
     )
     tests = open_tests(test, options, backbone, machine, frozen=frozen_tower, spread=spread)
     kept = [s for s in tests if trainee.takes_new_classes or s.images.classnames == names]
@@ -116,37 +120,8 @@ def make_plan(
     if setting.frozen.clusters is not None:
         notes = (*notes, *cluster_notes(setting.frozen.clusters, options.cpt_clusters))
     if stored is not None:
-        notes = (*backbone.description["warnings"], *notes)
+        notes = (*backbone.description["warnings"], *chosen, *notes)
     return Plan(setting, recipe, draw, tuple(kept), template, backbone, known.name, notes)
-
-
-def check_kind(options: TuneOptions, machine: Machine, *, on_features: bool) -> None:
-    """Refuse a method that needs pictures where there are features, and the other way round.
-
-    Raises:
-        DataError: names what would do; or an option that nothing is done by.
-    """
-    method = options.method
-    if not on_features:
-        if method in ONLY_ON_FEATURES:
-            raise DataError(
-                f"{method} is trained on features, and `data` is {options.data!r}; expected a "
-                f"feature file with image_train, label_train, image_test, label_test and text"
-            )
-        return
-    if method not in ON_FEATURES:
-        raise DataError(
-            f"{method} needs the towers, and `data` is {options.data!r}, features of images; "
-            f"expected one of {', '.join(ON_FEATURES)}, or images as data"
-        )
-    said = {
-        "backbone": str(machine.backbone) != "auto", "pretrained": machine.pretrained is not None,
-        "template": machine.template is not None, "compile": machine.compiled,
-        "few_shot": options.few_shot is not None, "views": options.views not in (None, 1, "1"),
-    }  # fmt: skip
-    for name in said:
-        if said[name]:
-            raise DataError(f"`{name}` has no effect on features, of which `data` is a file")
 
 
 def _backbone(options: TuneOptions, machine: Machine, spread: Spread) -> tuple[Backbone, str]:

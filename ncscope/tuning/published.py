@@ -203,6 +203,19 @@ PUBLISHED_RECIPES: dict[str, Published] = {
         "none: gaopengcuhk/CLIP-Adapter holds clip_adapter.py (the mixture's 0.2) and no "
         "configuration; these values are this project's",
     ),
+    "tip-adapter-f-fewshot": Published(
+        "tip-adapter-f", (FEW_SHOT,),
+        Recipe(
+            0.001, 256, 20, "adamw", **_STORED, weight_decay=0.01, adam_eps=1e-4, warmup_epochs=0
+        ),
+        "gaopengcuhk/Tip-Adapter: main.py, utils.py, configs/imagenet.yaml, "
+        "configs/oxford_pets.yaml",
+        notes=(
+            "the authors average ten crops of each training image, lower the rate with every step "
+            "and keep the epoch that is best on the test images; here one view, a rate an epoch, "
+            "and the last epoch",
+        ),
+    ),
     "linear-probe-ours": Published(
         "linear-probe", (), Recipe(0.001, 256, 50, "adam", **_STORED),
         "none: cosines with directions begun at class means; these values are this project's",

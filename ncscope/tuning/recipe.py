@@ -36,6 +36,8 @@ TAKEN_BY: dict[str, tuple[str, ...]] = {
     "residual_scale": ("taskres",),
     "adapter_ratio": ("clip-adapter",),
     "rank": ("shared-text",),
+    "alpha": ("tip-adapter-f",),
+    "beta": ("tip-adapter-f",),
 }
 # Options of what a method adds to cross-entropy, or of how its epochs are averaged
 WEIGHED_BY: dict[str, tuple[str, ...]] = {
@@ -61,6 +63,7 @@ _AUTHORS = {
     "tcp": "tcp-b2n",
     "taskres": "taskres-fewshot",
     "clip-adapter": "clip-adapter-ours",
+    "tip-adapter-f": "tip-adapter-f-fewshot",
     "linear-probe": "linear-probe-ours",
     "shared-text": "shared-text-ours",
 }
@@ -82,7 +85,7 @@ _CROSS = {
 IN_FORCE = {"authors": _AUTHORS, "authors-fewshot": _FEW_SHOT, "authors-cross": _CROSS}
 MEANT = {"authors": BASE_TO_NEW, "authors-fewshot": FEW_SHOT, "authors-cross": CROSS}
 # Methods that work behind the towers: on features that are stored, and some of them on those only
-ONLY_ON_FEATURES = ("linear-probe", "shared-text")
+ONLY_ON_FEATURES = ("tip-adapter-f", "linear-probe", "shared-text")
 ON_FEATURES = ("taskres", "clip-adapter", *ONLY_ON_FEATURES)
 METHODS = tuple(method for method in _AUTHORS if method not in ONLY_ON_FEATURES)  # on pictures
 ALL_METHODS = tuple(_AUTHORS)
@@ -104,6 +107,7 @@ TOY: dict[str, Recipe] = {
     "tcp": replace(_FULL, lr=0.002, optimizer="adam"),
     "taskres": _TABLE,
     "clip-adapter": _TABLE,
+    "tip-adapter-f": _TABLE,
     "linear-probe": _TABLE,
     "shared-text": _TABLE,
 }

@@ -22,6 +22,7 @@ _OWN: dict[str, tuple[str, ...]] = {
     "promptsrc": ("scl_text", "scl_image", "scl_logits", "gpa_mean", "gpa_std"),
     "taskres": ("adam_eps", "residual_scale"),
     "clip-adapter": ("adapter_ratio",),
+    "tip-adapter-f": ("adam_eps", "weight_decay", "alpha", "beta"),
     "shared-text": ("rank",),
 }
 
@@ -88,7 +89,8 @@ def _begins(found: Published) -> str:
         return "zeros, then the words of its own template"
     if found.recipe.words:
         return f'"{" ".join(found.recipe.words)}"'
-    known = {"taskres": "zero", "shared-text": "no change", "linear-probe": "class means"}
+    known = {"taskres": "zero", "shared-text": "no change", "linear-probe": "class means",
+             "tip-adapter-f": "the training images"}  # fmt: skip
     return known.get(found.method, "at random")
 
 

@@ -15,7 +15,7 @@ from ncscope.features.bundle import Features
 from ncscope.features.parts import stored_rows
 from ncscope.features.space import FeatureSpace
 from ncscope.tuning.evaluate import Pair, TestSplit, split_features
-from ncscope.tuning.losses import logits_of
+from ncscope.tuning.losses import decided
 from ncscope.tuning.options import TuneOptions
 from ncscope.tuning.plan import Plan
 from ncscope.tuning.save import Right, right_by_class
@@ -31,6 +31,7 @@ class Measured:
     run: Run
     pair: Pair | None  # features where they were computed; not of a target, not texts per image
     correct: list[Right]
+    ece: float | None = None  # where the cosine is not all that decides
 
     @property
     def accuracy(self) -> float:
@@ -101,12 +102,15 @@ def _measured(
     counts = list(plan.draw.counts) if trained_here else None
     run = measure(features, train_counts=counts, bootstrap=bootstrap)
     record = {**run.record, "split": split.name, "stage": stage}
-    correct = right_by_class(logits_of(image, text, learner.logit_scale), split.labels, names)
+    with torch.no_grad():
+        logits = decided(learner, image, text)
+    correct = right_by_class(logits, split.labels, names)
     return Measured(
         split,
         replace(run, record=record),
         None if split.target or text.ndim == 3 else pair,
         correct,
+        None if learner.extra_logits is None else float(metrics.ece(logits, split.labels)),
     )
 
 
@@ -159,7 +163,9 @@ def _accuracies(measured: Sequence[Measured], plan: Plan) -> dict[str, float | N
         if base is not None and new is not None:
             found["h"] = metrics.harmonic_mean(base, new)
     trained = next(m for m in own.values() if m.split.images.classnames == plan.setting.classnames)
-    found["ece"] = trained.run.record["summary"]["accuracy"]["ece"]
+    found["ece"] = trained.ece
+    if trained.ece is None:
+        found["ece"] = trained.run.record["summary"]["accuracy"]["ece"]
     groups = metrics.frequency_groups(torch.tensor(plan.draw.counts))
     for name, labels in groups.items():
         own = (trained.correct[k] for k in labels.tolist())

@@ -54,7 +54,9 @@ def checkpoint_tensors(trainee: Trainee) -> dict[str, Tensor]:
     """The learned tensors, and the token ids by which class names can be read again."""
     tensors = {key: value.detach().cpu().clone() for key, value in trainee.trained.items()}
     tensors |= {
-        key: value.cpu() for key, value in trainee.fixed.items() if key == "base_text_features"
+        key: value.cpu()
+        for key, value in trainee.fixed.items()
+        if key == "base_text_features" or key.startswith("tip_adapter.")
     }
     prefix = "prompt_learner." if trainee.method in _WHOLE else ""
     context = tensors.get(f"{prefix}ctx")

@@ -50,6 +50,7 @@ class Setting:
     accumulate: int = 1
     precision: str = "fp32"
     spread: Spread = ALONE
+    validation: tuple[Tensor, Tensor] | None = None  # (V, D) features and labels, to choose by
 
     @property
     def leaves(self) -> list[Tensor]:
@@ -264,7 +265,11 @@ def _terms(batch: Batch, npt: NPTLoss, image: Tensor, text: Tensor) -> dict[str,
     """`loss_terms` of the whole batch's features."""
     frozen, scale = batch.setting.frozen.images, batch.learner.logit_scale
     near = None if frozen is None else frozen.batch(batch.everyone, batch.epoch)
-    return loss_terms(batch.setting, image, batch.labels, text, scale=scale, npt=npt, near=near)
+    extra = batch.learner.extra_logits
+    return loss_terms(
+        batch.setting, image, batch.labels, text, scale=scale, npt=npt, near=near,
+        extra=None if extra is None else extra(image),
+    )  # fmt: skip
 
 
 def loss_terms(
@@ -276,14 +281,17 @@ def loss_terms(
     scale: Tensor,
     npt: NPTLoss,
     near: Tensor | None = None,
+    extra: Tensor | None = None,
 ) -> dict[str, Term]:
     """Weight and value of every term of (B, D) image and (K, D) or (B, K, D) text features.
 
     Args:
         near: (B, D) features of the same images without prompts, for methods that ask for them.
+        extra: (B, K) logits that are added to the cosine's.
     """
     frozen, asked = setting.frozen, setting.objective
     logits = logits_of(image, text, scale)
+    logits = logits if extra is None else logits + extra
     loss = classification_loss(
         logits, labels, setting.counts, loss=setting.loss, strength=setting.adjustment
     )

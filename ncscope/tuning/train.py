@@ -21,6 +21,7 @@ from ncscope.tuning.running import Trajectory
 from ncscope.tuning.state import Ongoing, Run
 from ncscope.tuning.state_file import LAST
 from ncscope.tuning.step import begin_means, step_gradients
+from ncscope.tuning.tip_cache import MIXED, search
 
 _SIGNS = ("out of memory", "can't allocate memory")  # a device's, and the CPU allocator's words
 _RUN_AWAY = 1e6  # prompts are about 1; features of weights up to here are numbers still
@@ -63,6 +64,8 @@ def train(run: Run) -> Trained:
             training.save()
     if training.weights is not None:
         _take_average(training)
+    if training.setting.validation is not None:
+        _choose(training, *training.setting.validation)
     return Trained(
         training.log,
         training.trajectory,
@@ -132,7 +135,7 @@ def _evaluate(training: Ongoing, known: Sequence[Pair] = ()) -> None:
     training.features = known or [split_features(learner, split, spread=spread) for split in splits]
     event: dict[str, Any] = {"event": "eval", "epoch": training.epoch, "step": training.step}
     for split, (image, text) in zip(splits, training.features, strict=True):
-        event[split.name] = quick_measures(image, split.labels, text, learner.logit_scale)
+        event[split.name] = quick_measures(learner, image, split.labels, text)
         if split.images.classnames == training.setting.classnames:
             training.trajectory.add(training.step, image, split.labels, text)
     training.emit(event)
@@ -163,6 +166,16 @@ def _take_average(training: Ongoing) -> None:
     with torch.no_grad():
         for leaf, mean in zip(training.leaves, training.average, strict=True):
             leaf.copy_(mean)
+    _evaluate(training)
+
+
+def _choose(training: Ongoing, image: Tensor, labels: Tensor) -> None:
+    """Tip-Adapter-F's alpha and beta, which validation images choose after training."""
+    setting = training.setting
+    learner = setting.trainee.learner()
+    text = learner.encode_names(list(setting.classnames))
+    found = search(learner, image, labels, text)
+    setting.trainee.fixed[MIXED].copy_(torch.tensor(found))
     _evaluate(training)
 
 

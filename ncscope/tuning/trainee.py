@@ -22,6 +22,7 @@ from ncscope.features.space import AS_NAMED
 from ncscope.tuning.heads import LOADERS, NAMES, initial_head
 from ncscope.tuning.initial import initial_tensors
 from ncscope.tuning.recipe import METHODS
+from ncscope.tuning.tip_cache import fixed_cache
 from ncscope.tuning.values import Recipe
 from ncscope.tuning.wording import Wording, frozen_text, left_over, wording_of
 from ncscope.zoo.learners import LEARNERS
@@ -76,7 +77,7 @@ class Trainee:
     def takes_new_classes(self) -> bool:
         """Whether it has text features for classes that it was not trained on."""
         context = self.trained.get("ctx")
-        if self.method in ("taskres", "linear-probe"):
+        if self.method in ("taskres", "tip-adapter-f", "linear-probe"):
             return False
         return context is None or context.ndim == 2
 
@@ -137,7 +138,12 @@ def new_head(
         templates=(AS_NAMED,),
     )
     begun = initial_head(method, backbone, images, recipe=recipe, seed=seed)
-    return Trainee(method, backbone, settings, _as_leaves(begun, backbone.device), recipe=recipe)
+    trained = _as_leaves(begun, backbone.device)
+    fixed = {}
+    if method == "tip-adapter-f":
+        held = fixed_cache(images, recipe)
+        fixed = {key: value.to(backbone.device) for key, value in held.items()}
+    return Trainee(method, backbone, settings, trained, fixed=fixed, recipe=recipe)
 
 
 def _fixed_words(method: str, backbone: Backbone, recipe: Recipe) -> str:

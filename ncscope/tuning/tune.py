@@ -54,6 +54,8 @@ def tune(
     residual_scale: float | None = None,
     adapter_ratio: float | None = None,
     rank: int | None = None,
+    alpha: float | None = None,
+    beta: float | None = None,
     loss: str = "ce",
     adjustment: float = 1.0,
     sampler: str = "plain",
@@ -108,7 +110,7 @@ def tune(
             for the embedded toy. What is None below takes the recipe's value.
         epochs, batch_size, lr, optimizer, views, ctx, ctx_vision, ctx_init, depth, csc,
             class_token_position, prograd_lambda, knowledge_weight, scl_text, scl_image,
-            scl_logits, gpa_mean, gpa_std, residual_scale, adapter_ratio, rank: see
+            scl_logits, gpa_mean, gpa_std, residual_scale, adapter_ratio, rank, alpha, beta: see
             `ncscope.tuning.values.Recipe`.
         loss, adjustment: see `ncscope.tuning.losses`; sampler: `plain` or `balanced`.
         regulariser, lcd_weight, lcd_form, mid_weight, mid_form, centred, relative_weights,
@@ -162,6 +164,8 @@ def tune(
         residual_scale=residual_scale,
         adapter_ratio=adapter_ratio,
         rank=rank,
+        alpha=alpha,
+        beta=beta,
         loss=loss,
         adjustment=adjustment,
         sampler=sampler,

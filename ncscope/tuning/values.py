@@ -22,7 +22,9 @@ class Recipe:
     states of PromptSRC's epochs, and `scl_text`, `scl_image`, `scl_logits`, the weights of what it
     adds; `knowledge_weight` of KgCoOp and TCP; `prograd_lambda`, the share of the opposing gradient
     that ProGrad takes out; `residual_scale` of TaskRes; `adapter_ratio`, the adapter's share of
-    CLIP-Adapter's mixture; `rank` of the change that `shared-text` makes.
+    CLIP-Adapter's mixture; `rank` of the change that
+    `shared-text` makes; `alpha` and `beta` of Tip-Adapter-F's cache, before validation images
+    choose others.
     """
 
     lr: float
@@ -53,6 +55,8 @@ class Recipe:
     residual_scale: float = 0.5
     adapter_ratio: float = 0.2
     rank: int = 8
+    alpha: float = 1.17
+    beta: float = 1.0
 
     @property
     def words(self) -> list[str]:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from safetensors.torch import load_file
 
 import ncscope
 from ncscope.errors import DataError
@@ -38,7 +39,7 @@ def file(tmp_path_factory):
 
 
 def tuned(method, data, **options):
-    known = {"shots": 4, "epochs": 30, "lr": 0.02, "bootstrap": None, "log_every": 0}
+    known = {"shots": 4, "epochs": 12, "lr": 0.05, "bootstrap": None, "log_every": 0}
     return ncscope.tune(method, data=data, **{**known, **options})
 
 
@@ -50,12 +51,14 @@ def test_a_run_ends_better_and_its_features_are_measured_alike(file, method, tmp
     first = "base" if split == "base" else "all"
     start = 1.0 if method == "linear-probe" else after[first]  # class means are hard to better
     assert before[first] <= start
+    if method == "tip-adapter-f":
+        return  # its cache decides beside the features
     for name in ("base", "new") if split == "base" else ("all",):
         found = ncscope.analyze(tmp_path / "o" / f"features-{name}.npz", bootstrap=0)
         assert found.summary["accuracy"]["top1"] == pytest.approx(after[name], abs=1e-6)
     config = json.loads((tmp_path / "o" / "config.json").read_text())
     assert config["views"] == 1
-    assert (config["backbone"], config["weights"]) == ("stored features", file)
+    assert (config["backbone"], config["data"]) == ("stored features", file)
 
 
 def test_shared_text_begins_at_the_text_and_moves_the_classes_it_never_saw(file):
@@ -98,6 +101,35 @@ def test_a_run_goes_on_where_it_was_cut_off(file, tmp_path):
     assert read_features(tmp_path / "p" / "features-new.npz").classnames[0] == "kind_3"
 
 
+def test_tip_adapter_decides_by_its_formula_and_searches_on_validation_images_only(file, tmp_path):
+    run = tuned("tip-adapter-f", file, split="all", out=tmp_path / "o", epochs=2)
+    kept = load_file(tmp_path / "o" / "checkpoint.safetensors")
+    data = np.load(file)
+    unit = {part: F.normalize(torch.from_numpy(data[f"image_{part}"]), dim=-1)
+            for part in ("val", "test")}  # fmt: skip
+    labels = {part: data[f"label_{part}"] for part in unit}
+    text = F.normalize(torch.from_numpy(data["text"]), dim=-1)
+    keys, values = kept["tip_adapter.keys"].double(), kept["tip_adapter.values"].double()
+
+    def accuracy(part, alpha, beta):
+        image = unit[part].double()
+        cached = torch.exp(-beta * (1 - image @ keys.T)) @ values
+        logits = 20 * image @ text.T.double() + alpha * cached
+        return float((logits.argmax(1).numpy() == labels[part]).mean())
+
+    alpha, beta = kept["tip_adapter.alpha_beta"].tolist()
+    assert run.accuracy["all"] == pytest.approx(accuracy("test", alpha, beta))
+    tried = [(0.1 + 0.145 * a, 0.1 + 0.0345 * b) for b in range(0, 200, 9) for a in range(20)]
+    assert accuracy("val", alpha, beta) >= max(accuracy("val", *pair) for pair in tried)
+    arrays = {name: data[name] for name in data.files if not name.endswith("_val")}
+    np.savez(tmp_path / "f.npz", **arrays)
+    other = tuned("tip-adapter-f", str(tmp_path / "f.npz"), split="all", epochs=2, alpha=0.0)
+    said = "there are no validation images: alpha and beta are not searched and stay as they are"
+    assert said in other.warnings
+    zero_shot = (20 * unit["test"] @ text.T).argmax(1).numpy() == labels["test"]
+    assert other.accuracy["all"] == pytest.approx(zero_shot.mean())  # alpha 0: no cache
+
+
 @pytest.mark.parametrize(
     ("method", "options", "words"),
     [
@@ -106,6 +138,8 @@ def test_a_run_goes_on_where_it_was_cut_off(file, tmp_path):
         ("taskres", {"template": "a {}."}, "`template` has no effect on features"),
         ("taskres", {"rank": 4}, "`rank` has no effect on taskres; it is for shared-text"),
         ("shared-text", {"data": "toy:shapes"}, "shared-text is trained on features, and `data`"),
+        ("tip-adapter-f", {"lcd_weight": 1.0}, "tip-adapter-f trains its cache, and neither text"),
+        ("tip-adapter-f", {"accumulate": 2}, "trains in one process and with whole batches"),
         ("shared-text", {"rank": 0}, "`rank` is 0; expected 1 or more"),
     ],
 )

@@ -79,6 +79,7 @@ PUBLISHED = {
     "promptsrc-cross": (0.0025, 4, 20, "sgd", 4, 4, 3, True),
     "taskres-fewshot": (0.002, 256, 200, "adam", 0, 0, 1, False),
     "clip-adapter-ours": (1e-5, 32, 200, "sgd", 0, 0, 1, False),
+    "tip-adapter-f-fewshot": (0.001, 256, 20, "adamw", 0, 0, 1, False),
     "linear-probe-ours": (0.001, 256, 50, "adam", 0, 0, 1, False),
     "shared-text-ours": (0.001, 256, 50, "adam", 0, 0, 1, False),
 }
@@ -93,10 +94,12 @@ def test_the_authors_values_are_the_published_ones(name):
     r = recipe_of(PUBLISHED_RECIPES[name].method, name)
     found = (r.lr, r.batch_size, r.epochs, r.optimizer, r.ctx, r.ctx_vision, r.depth)
     assert (*found, bool(r.words)) == PUBLISHED[name]
-    assert (r.momentum, r.weight_decay, r.warmup_epochs, r.warmup_lr) == (0.9, 5e-4, 1, 1e-5)
+    tip = name == "tip-adapter-f-fewshot"  # of its own loop, and not Dassl's
+    common = (0.9, 0.01, 0, 1e-5) if tip else (0.9, 5e-4, 1, 1e-5)
+    assert (r.momentum, r.weight_decay, r.warmup_epochs, r.warmup_lr) == common
     on_pictures = PUBLISHED_RECIPES[name].method not in ONLY_ON_FEATURES
     assert (r.views, r.drop_last) == (("online", True) if on_pictures else (1, False))
-    assert r.adam_eps == (1e-3 if name == "tcp-b2n" else 1e-8)
+    assert r.adam_eps == {"tcp-b2n": 1e-3, "tip-adapter-f-fewshot": 1e-4}.get(name, 1e-8)
     assert r.ctx_pad == name.startswith("prograd")
 
 

@@ -42,6 +42,7 @@ class Learner:
     condition: str | None = None  # how text features depend on images, where they do
     by_feature: Callable[[list[str], Tensor], Tensor] | None = None
     has_text: bool = True  # False: `text_features` refuses, and only image measures are possible
+    extra_logits: Callable[[Tensor], Tensor] | None = None  # of (N, D), added to the cosine's
     by_rule: Callable[..., dict[str, Any] | None] | None = None  # `zoo/decision.py`
 
     @property
@@ -95,6 +96,7 @@ class Sides:
     has_text: bool = True
     warnings: Sequence[str] = ()
     adapter: Callable[[Tensor], Tensor] | None = None  # of (B, D) backbone features
+    extra_logits: Callable[[Tensor], Tensor] | None = None  # as of `Learner`
 
 
 def build(backbone: Backbone, settings: Settings, sides: Sides) -> Learner:
@@ -123,6 +125,7 @@ def build(backbone: Backbone, settings: Settings, sides: Sides) -> Learner:
         condition=sides.condition,
         by_feature=sides.by_feature,
         has_text=sides.has_text,
+        extra_logits=sides.extra_logits,
     )
 
 
