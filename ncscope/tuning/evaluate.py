@@ -15,7 +15,7 @@ from ncscope.data.images import ImageSet
 from ncscope.features.forward import encode_images
 from ncscope.features.processes import ALONE, Spread, own_parts, put_together
 from ncscope.metrics.rows import unit_text
-from ncscope.tuning.losses import decided
+from ncscope.tuning.losses import logits_of
 from ncscope.zoo.learners.learner import Learner
 
 ByFeature = Callable[[list[str], Tensor], Tensor]
@@ -64,13 +64,15 @@ def _text_by_image(
 
 
 @torch.no_grad()
-def quick_measures(learner: Learner, image: Tensor, labels: Tensor, text: Tensor) -> dict[str, Any]:
+def quick_measures(
+    image: Tensor, labels: Tensor, text: Tensor, scale: Tensor, extra: Tensor | float = 0.0
+) -> dict[str, Any]:
     """What the log keeps of an evaluation; every number is a function of `ncscope.metrics`.
 
     `accuracy` and `ece` are fractions. Measures of text features that depend on the image are
-    those of their mean direction, as in a report.
+    those of their mean direction, as in a report. `extra` is added to the cosine's logits.
     """
-    logits, rows = decided(learner, image, text), unit_text(text)
+    logits, rows = logits_of(image, text, scale) + extra, unit_text(text)
     means = metrics.class_moments(metrics.normalise_rows(image), labels, len(rows)).means.to(rows)
     both = {"raw": False, "centred": True}
     return {

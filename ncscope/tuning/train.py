@@ -135,7 +135,10 @@ def _evaluate(training: Ongoing, known: Sequence[Pair] = ()) -> None:
     training.features = known or [split_features(learner, split, spread=spread) for split in splits]
     event: dict[str, Any] = {"event": "eval", "epoch": training.epoch, "step": training.step}
     for split, (image, text) in zip(splits, training.features, strict=True):
-        event[split.name] = quick_measures(learner, image, split.labels, text)
+        event[split.name] = quick_measures(
+            image, split.labels, text, learner.logit_scale,
+            0.0 if learner.extra_logits is None else learner.extra_logits(image),
+        )  # fmt: skip
         if split.images.classnames == training.setting.classnames:
             training.trajectory.add(training.step, image, split.labels, text)
     training.emit(event)

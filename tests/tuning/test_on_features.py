@@ -39,7 +39,7 @@ def file(tmp_path_factory):
 
 
 def tuned(method, data, **options):
-    known = {"shots": 4, "epochs": 12, "lr": 0.05, "bootstrap": None, "log_every": 0}
+    known = {"shots": 4, "epochs": 12, "lr": 0.05, "bootstrap": 0, "log_every": 0}
     return ncscope.tune(method, data=data, **{**known, **options})
 
 
