@@ -1,4 +1,5 @@
-"""Forward + backward of the prompted text tower against the authors' 77-token pass.
+"""Forward + backward of the prompted text tower against the authors' 77-token pass, and against
+that of a user who only cuts off what lies behind the longest prompt.
 
     python benchmarks/text_tower.py [--rows coop cocoop maple] [--classes 100] [--repeats 3]
 
@@ -62,29 +63,36 @@ def ours(row: str, model, learned, words, own, lengths):
     return encode_prompts(text_tower(model), Prompts(shared, own, lengths), before=before)
 
 
-def authors(row: str, model, learned, words, own, lengths):
+def authors(row: str, model, learned, words, own, lengths, positions: int = 77):
     """77 tokens a class, and every image a pass of its own."""
     import torch
 
     context = contexts(row, learned)
     images = context if context.ndim == 3 else context[None]
-    rows = torch.stack([_full(row, model, one, learned, words, own, lengths) for one in images])
-    return rows if context.ndim == 3 else rows[0]
+    rows = [_full(row, model, one, learned, words, own, lengths, positions) for one in images]
+    return torch.stack(rows) if context.ndim == 3 else rows[0]
 
 
-def _full(row: str, model, context, learned, words, own, lengths):
+def truncating(row: str, model, learned, words, own, lengths):
+    """As the authors, without what is behind the longest class."""
+    longest = 1 + ROWS[row][0] + len(words) + int(lengths.max())
+    return authors(row, model, learned, words, own, lengths, longest)
+
+
+def _full(row: str, model, context, learned, words, own, lengths, positions: int):
     import torch
 
     classes, num_context = len(own), len(context)
     start = model.token_embedding.weight[:1]
     shared = torch.cat([start, context, words]).expand(classes, -1, -1)
-    padding = torch.zeros(classes, 77 - shared.shape[1] - LONGEST, WIDTH)
-    tokens = torch.cat([shared, own, padding], dim=1) + model.positional_embedding
+    padding = torch.zeros(classes, positions - shared.shape[1] - LONGEST, WIDTH)
+    tokens = torch.cat([shared, own, padding], dim=1) + model.positional_embedding[:positions]
+    mask = model.attn_mask[:positions, :positions]
     for index, block in enumerate(model.transformer.resblocks):
         if 1 <= index <= ROWS[row][2]:
             deep = learned[index].expand(classes, -1, -1)
             tokens = torch.cat([tokens[:, :1], deep, tokens[:, 1 + num_context :]], dim=1)
-        tokens = block(tokens, attn_mask=model.attn_mask)
+        tokens = block(tokens, attn_mask=mask)
     last = tokens[torch.arange(classes), shared.shape[1] + lengths - 1]
     return model.ln_final(last) @ model.text_projection
 
@@ -101,7 +109,7 @@ def step(row: str, forward, parts):
 def measure(row: str, which: str, classes: int, repeats: int) -> dict[str, float]:
     """CPU-seconds of a step and the memory its peak adds; run in a process of its own."""
     parts = make(row, classes)
-    forward = {"ours": ours, "authors": authors}[which]
+    forward = {"ours": ours, "authors": authors, "truncating": truncating}[which]
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     seconds = []
     for _ in range(repeats):
@@ -132,14 +140,17 @@ def apart(job: str, row: str, classes: int, repeats: int) -> dict[str, float]:
 
 
 def compare(row: str, classes: int, repeats: int) -> None:
-    authors_, ours_ = (apart(job, row, classes, repeats) for job in ("authors", "ours"))
+    authors_, cut, ours_ = (
+        apart(job, row, classes, repeats) for job in ("authors", "truncating", "ours")
+    )
     error = apart("errors", row, min(classes, 20) if ROWS[row][3] else classes, 1)
     faster = authors_["seconds"] / ours_["seconds"]
     memory = ours_["megabytes"] / authors_["megabytes"]
     bar = ROWS[row][4]
     print(
         f"{row}, {classes} classes: {authors_['seconds']:.2f} s -> {ours_['seconds']:.2f} s, "
-        f"{faster:.1f}x (bar {bar:g}x: {'met' if faster >= bar else 'MISSED'}); peak memory "
+        f"{faster:.1f}x (bar {bar:g}x: {'met' if faster >= bar else 'MISSED'}); cut off behind the "
+        f"longest prompt {cut['seconds']:.2f} s, {cut['seconds'] / ours_['seconds']:.1f}x; memory "
         f"{authors_['megabytes']:.0f} -> {ours_['megabytes']:.0f} MB, 1/{1 / memory:.1f} "
         f"(bar 1/8: {'met' if memory <= MEMORY_BAR else 'MISSED'}); errors: output "
         f"{error['output']:.1e}, gradient {error['gradient']:.1e}",

@@ -154,6 +154,35 @@ def test_merging_and_saving_are_one_pass(tmp_path):
     assert_same(total.compute(), expected)
 
 
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-9), (torch.float32, 1e-5)])
+def test_64_shards_on_as_many_machines_are_one_pass(dtype, tolerance):
+    # Rows of float32 are summed in float32 within a block, so other blocks round otherwise.
+    features, labels = samples(dtype=dtype)
+    options = {"text": text_rows(dtype), "logit_scale": 20.0}
+    shards = list(zip(features.tensor_split(64), labels.tensor_split(64), strict=True))
+
+    def merged(new):
+        """Each shard gathered by itself, its state sent as plain tensors, the states merged."""
+        total = new()
+        for rows, targets in shards:
+            own, received = new(), new()
+            own.update(rows, targets)
+            received.load_state_dict(own.state_dict())
+            total.merge(received)
+        return total.compute()
+
+    moments = merged(lambda: MomentsAccumulator(5, 12, normalise=False))
+    plain = MomentsAccumulator(5, 12, normalise=False)
+    plain.update(features, labels)
+    assert_close(moments.means, plain.compute().means, rtol=0, atol=tolerance, equal_nan=True)
+    found = merged(lambda: SampleAccumulator(moments, normalise=False, **options))
+    whole = accumulate(features, labels, moments=plain.compute(), **options).compute()
+    assert_same(found, whole, tolerance=tolerance)
+    lacking = accumulate(features[6:], labels[6:], moments=moments, **options).compute()
+    with pytest.raises(AssertionError):  # a shard's worth of images is seen
+        assert_same(lacking, whole, tolerance=1e-9)
+
+
 PARTS = [torch.arange(0, 90), torch.arange(90, 91), torch.arange(91, 356)]
 
 
