@@ -151,7 +151,7 @@ def test_cells_are_text_in_latex():
 def test_csv_quotes_what_must_be_quoted():
     assert list(csv.reader(io.StringIO(in_csv([["a,b", 'c"d'], ["1", "2\n3"]])))) == [
         ["a,b", 'c"d'],
-        ["1", "2 3"],
+        ["1", "2\n3"],
     ]
 
 
