@@ -43,12 +43,12 @@ def new_tokenizer(
     """
     if plan.own_tokenizer is not None:
         return plan.own_tokenizer, []
-    usual = clip_tokenizer(context_length, **plan.cleaning)
     if plan.tokenizer is None:
-        return WholeTexts(usual, context_length), []
+        return WholeTexts(clip_tokenizer(context_length, **plan.cleaning), context_length), []
     text = plan.config["text_cfg"]
     untrained = plan.tensors is None and plan.published is None
     if untrained and ("hf_tokenizer_name" in text or "hf_model_name" in text):
+        usual = clip_tokenizer(context_length)
         size = int(text.get("vocab_size", usual.vocab_size))
         return WholeTexts(StandIn(usual, size), context_length), [STAND_IN_NOTE]
     try:
