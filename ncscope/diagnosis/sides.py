@@ -182,7 +182,9 @@ def _spread_numbers(moments: ClassMoments, samples: SampleMeasures) -> Numbers:
         "nc1/default": samples.nc1,
         "nc1/quotient": metrics.spread_ratio(moments),
         "nc1/weak": metrics.spread_ratio(moments, weak=True),
+        "nc1/corrected": metrics.spread_ratio(moments, corrected=True),
         "cdnv": metrics.cdnv(moments),
+        "cdnv/corrected": metrics.cdnv(moments, corrected=True),
         "ncc_accuracy": samples.over_samples(samples.ncc_correct),
     }
     if samples.white.rank == present - 1:  # the variants that force this rank agree with ours

@@ -8,7 +8,7 @@ Sigma_W, where they would read as collapsed.
 
 import math
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
@@ -19,7 +19,7 @@ from ncscope.metrics.moments import ClassMoments, class_moments
 from ncscope.metrics.pairs import squared_distances
 from ncscope.metrics.rows import centre_rows
 
-Nc1Variant = Literal["default", "papyan", "svd", "quotient", "weak"]
+Nc1Variant = Literal["default", "papyan", "svd", "quotient", "weak", "corrected"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,6 +120,7 @@ def nc1(
         papyan: the same trace, not divided by K, with rank K - 1 forced (Papyan's notebook).
         svd: divided by K, with rank K - 1 forced (Han et al. 2022).
         quotient: tr Sigma_W / tr Sigma_B (Tirer et al. 2023).
+        corrected: the quotient of unbiased estimates of both traces, see `spread_ratio`.
         weak: tr Sigma_W / (tr Sigma_W + tr Sigma_B), in [0, 1] (Rangamani et al. 2023).
 
     Returns:
@@ -132,11 +133,14 @@ def nc1(
     """
     moments = class_moments(features, labels, num_classes)
     eligible = spread_classes(moments.counts, keep_singletons=keep_singletons)
-    if variant in ("quotient", "weak"):
-        return spread_ratio(moments, weak=variant == "weak", keep_singletons=keep_singletons)
+    if variant in ("quotient", "weak", "corrected"):
+        weak, corrected = variant == "weak", variant == "corrected"
+        return spread_ratio(
+            moments, weak=weak, corrected=corrected, keep_singletons=keep_singletons
+        )
     if variant not in ("default", "papyan", "svd"):
         raise ShapeError(
-            f"unknown variant {variant!r} of nc1; known: default, papyan, svd, quotient, weak"
+            f"unknown variant {variant!r} of nc1; known: {', '.join(get_args(Nc1Variant))}"
         )
     present = len(moments.present)
     inverse = _scatter_inverse(moments, forced=variant != "default")
@@ -171,36 +175,78 @@ def _scatter_inverse(moments: ClassMoments, *, forced: bool) -> Tensor:
 
 
 def spread_ratio(
-    moments: ClassMoments, *, weak: bool = False, keep_singletons: bool = False
-) -> Tensor:
+    moments: ClassMoments, *, weak: bool = False, corrected: bool = False,
+    keep_singletons: bool = False,
+) -> Tensor:  # fmt: skip
     """tr Sigma_W / tr Sigma_B (`nc1/quotient`), or over their sum (`nc1/weak`), from moments.
 
     Lower is more collapsed, 0 at perfect collapse; weak in [0, 1].
+
+    corrected (`nc1/corrected`): of few images a class, a class's spread v_c about its own sample
+    mean is too small by (n_c - 1) / n_c, and the sample means lie apart also where the true ones
+    do not: with u_c = v_c n_c / (n_c - 1), E tr Sigma_B is the true one plus
+    (1 - 1/P) mean_c(u_c / n_c) over P classes. Both are taken out, of classes with two images or
+    more: each trace is then unbiased, their ratio consistent; NaN where the images show no
+    spread of means beyond their noise, or are of one class. A derivation of our own, no paper's.
     """
-    eligible = spread_classes(moments.counts, keep_singletons=keep_singletons)
-    within = moments.spreads[eligible].mean()
-    between = centre_rows(moments.means[moments.present]).square().sum(dim=1).mean()
+    eligible = spread_classes(moments.counts, keep_singletons=keep_singletons and not corrected)
+    spreads = moments.spreads[eligible]
+    if corrected and len(spreads) < 2:
+        return moments.means.new_full((), math.nan)
+    shown = eligible if corrected else moments.present
+    between = centre_rows(moments.means[shown]).square().sum(dim=1).mean()
+    if corrected:
+        spreads, noise = _unbiased(moments, eligible)
+        between = _above_0(between - (1 - 1 / len(spreads)) * noise.mean())
+    within = spreads.mean()
     return within / (within + between) if weak else within / between
 
 
-def cdnv(moments: ClassMoments, *, dist_exp: float = 1.0, keep_singletons: bool = False) -> Tensor:
+def _unbiased(moments: ClassMoments, eligible: Tensor) -> tuple[Tensor, Tensor]:
+    """Each class's unbiased spread, and the part of it that its mean has as noise."""
+    counts = moments.counts[eligible].to(moments.spreads.dtype)
+    spreads = moments.spreads[eligible] * counts / (counts - 1)
+    return spreads, spreads / counts
+
+
+def _above_0(value: Tensor) -> Tensor:
+    """NaN where noise is more than what is left."""
+    return torch.where(value > 0, value, math.nan)
+
+
+def cdnv(
+    moments: ClassMoments, *, dist_exp: float = 1.0, corrected: bool = False,
+    keep_singletons: bool = False,
+) -> Tensor:  # fmt: skip
     """Class-distance normalised variance (Galanti et al. 2021).
 
     Mean over pairs c < c' of (v_c + v_c') / (2 ||h_c - h_c'||^(2 dist_exp)), population variances,
     over classes with two samples or more. In blocks of the Gram matrix.
 
+    corrected (`cdnv/corrected`): of unbiased variances u_c, and of squared distances less
+    u_c / n_c + u_c' / n_c', which the noise of the means adds, as in `spread_ratio`.
+
     Returns:
         Scalar >= 0, lower is more collapsed, 0 at perfect collapse; inf where two class means
-        coincide. NaN with fewer than two such classes. Differentiable.
+        coincide. NaN with fewer than two such classes, and, corrected, where two means lie no
+        farther apart than their noise. Differentiable.
     """
-    eligible = spread_classes(moments.counts, keep_singletons=keep_singletons)
+    eligible = spread_classes(moments.counts, keep_singletons=keep_singletons and not corrected)
     spreads, means = moments.spreads[eligible], moments.means[eligible]
+    noise = torch.zeros_like(spreads)
+    if corrected:
+        spreads, noise = _unbiased(moments, eligible)
     if len(spreads) < 2:
         return spreads.new_full((), math.nan)
     total = spreads.new_zeros(())
     for block in squared_distances(means):
         sums = spreads[block.rows].unsqueeze(1) + spreads[block.columns]
-        gaps, sums = block.different, replace(block, values=sums).different
+        added = noise[block.rows].unsqueeze(1) + noise[block.columns]
+        gaps, sums, added = (
+            some.different
+            for some in (block, replace(block, values=sums), replace(block, values=added))
+        )
+        gaps = _above_0(gaps - added) if corrected else gaps
         # Two coinciding means are infinitely unseparated, also where both classes are points.
         ratios = torch.where(gaps == 0, math.inf, sums / (2 * gaps.pow(dist_exp)))
         total = total + block.times * ratios.sum()

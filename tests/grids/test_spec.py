@@ -1,5 +1,6 @@
 """Grids from TOML files: their runs and names, and what is refused before anything starts."""
 
+import re
 from dataclasses import asdict
 from pathlib import Path
 
@@ -149,7 +150,7 @@ def test_every_item_of_the_paper_has_a_grid():
         "toy-sensitivity", "toy-ablation", "paper-base-to-novel", "paper-imbalanced",
         "paper-cross-dataset", "paper-domain", "paper-sensitivity", "paper-select-maple",
         "toy-select-coop", "toy-select-maple", "toy-study-coop", "toy-study-maple",
-        "toy-study-transfer", "toy-study-check", "toy-study-both",
+        "toy-study-transfer", "toy-study-check", "toy-study-both", "real-select", "real-train",
     } == set(NAMES)  # fmt: skip
 
 
@@ -162,6 +163,8 @@ def test_a_ready_grid_has_runs_that_tune_takes_on_data_there_are(name):
     for data in {str(data) for run in runs for data in data_of(run)}:
         if name.startswith("toy-"):
             find_task(data.removeprefix("toy:"))
+        elif name.startswith("real-"):  # a feature file that benchmarks/real_tasks.py writes
+            assert re.fullmatch(r"/data/related/[01]\d\.npz", data)
         else:
             assert parse_known(data) is not None
             assert data.endswith(":/data")

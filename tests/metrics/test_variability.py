@@ -85,6 +85,54 @@ def test_gaussian_noise_around_an_etf_has_the_expected_values(radius, noise):
     assert mean["quotient"] == pytest.approx(ratio, rel=0.02)
 
 
+def test_corrected_forms_are_their_formula():
+    features, labels = samples(5, 8, counts=(2, 3, 9, 2, 4))
+    f, y, k = features.numpy(), labels.numpy(), 5
+    rows = [f[y == c] for c in range(k)]
+    counts = np.array([len(some) for some in rows])
+    spreads = np.array([some.var(axis=0, ddof=1).sum() for some in rows])
+    means = np.array([some.mean(axis=0) for some in rows])
+    between = ((means - means.mean(axis=0)) ** 2).sum(axis=1).mean()
+    between -= (1 - 1 / k) * (spreads / counts).mean()
+    found = nc1(features, labels, k, variant="corrected")
+    assert found.item() == pytest.approx(spreads.mean() / between, rel=1e-9)
+    pairs = [(a, b) for a in range(k) for b in range(a)]
+    gaps = [
+        ((means[a] - means[b]) ** 2).sum() - spreads[a] / counts[a] - spreads[b] / counts[b]
+        for a, b in pairs
+    ]
+    ratios = [(spreads[a] + spreads[b]) / 2 / gap for (a, b), gap in zip(pairs, gaps, strict=True)]
+    found = cdnv(class_moments(features, labels, k), corrected=True)
+    assert found.item() == pytest.approx(np.mean(ratios), rel=1e-9)
+
+
+@pytest.mark.parametrize("n", [2, 3, 7])
+def test_corrected_forms_of_few_images_are_those_of_many(n):
+    k, d, noise = 40, 64, 0.1
+    means = simplex_etf(k, d)
+    within, gap = d * noise**2, 2 * k / (k - 1)  # of the population; its means have length 1
+    found = {"nc1": [], "plain": [], "cdnv": []}
+    for seed in range(6):
+        features, labels = noisy_samples(means, n, noise, seed=seed)
+        found["nc1"].append(nc1(features, labels, k, variant="corrected").item())
+        found["plain"].append(nc1(features, labels, k, variant="quotient").item())
+        moments = class_moments(features, labels, k)
+        found["cdnv"].append(cdnv(moments, corrected=True).item())
+    assert np.mean(found["nc1"]) == pytest.approx(within, rel=0.04)
+    assert np.mean(found["cdnv"]) == pytest.approx(within / gap, rel=0.06)
+    assert np.mean(found["plain"]) < 0.93 * within  # what the correction is for
+
+
+def test_corrected_forms_say_nothing_of_means_no_farther_apart_than_their_noise():
+    features, labels = noisy_samples(torch.zeros(2, 500, dtype=torch.float64), 2, 1.0, seed=5)
+    close = class_moments(features, labels, 2)
+    values = [cdnv(close, corrected=True), nc1(features, labels, 2, variant="corrected")]
+    assert all(bool(value.isnan()) or float(value) > 10 for value in values)
+    one = class_moments(features[:3], torch.tensor([0, 0, 1]), 2)
+    for value in (cdnv(one, corrected=True), spread_ratio(one, corrected=True)):
+        assert value.isnan()
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize(("num_classes", "width"), [(2, 2), (2, 512), (10, 9), (10, 512), (9, 4)])
 def test_perfect_collapse_is_zero(num_classes, width, dtype):
