@@ -25,7 +25,8 @@ _WORDS = {"lcd_weight": "lcd", "mid_weight": "mid", "lcd_form": "lcd form", "mid
           "test_part": "tested on", "few_shot": "images"}  # fmt: skip
 # The order of rows, and of data sets: as the field prints them.
 _METHODS = ("zero-shot", "coop", "cocoop", "kgcoop", "prograd", "vpt", "ivlp", "maple",
-            "promptsrc", "tcp", "taskres", "clip-adapter")  # fmt: skip
+            "promptsrc", "tcp", "taskres", "clip-adapter", "tip-adapter-f", "linear-probe",
+            "shared-text")  # fmt: skip
 _DATA = ("imagenet", "caltech", "pets", "cars", "flowers", "food", "aircraft", "sun397", "dtd",
          "describabletextures", "eurosat", "ucf101", "imagenetv2", "imagenetsketch", "imageneta",
          "imagenetr")  # fmt: skip

@@ -112,7 +112,8 @@ def as_csv(tables: Sequence[Table]) -> str:
     """
     rows: list[tuple[object, ...]] = [COLUMNS]
     for table in tables:
-        about = (table.title, table.kind, table.data, table.tau)
+        tau = "" if table.tau is None else f"{table.tau:g}"
+        about = (table.title, table.kind, table.data, tau)
         for name, cells in table.rows:
             for head, cell in zip(table.heads[1:], cells, strict=True):
                 numbers = (cell.value, cell.deviation, cell.low, cell.high)

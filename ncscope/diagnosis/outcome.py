@@ -17,7 +17,7 @@ SETTINGS = (
     "lcd_form", "mid_weight", "mid_form", "centred", "relative_weights", "cpt_weights",
     "cpt_clusters", "anchor", "test_part", "few_shot", "prograd_lambda", "knowledge_weight",
     "scl_text", "scl_image", "scl_logits", "gpa_mean", "gpa_std", "residual_scale",
-    "adapter_ratio",
+    "adapter_ratio", "rank", "alpha", "beta",
 )  # fmt: skip
 _KNOWN_DATA = re.compile(r"([A-Za-z0-9][\w.@-]+):.+")
 _SEED_FOLDER = re.compile(r"seed[-_]?(\d+)")

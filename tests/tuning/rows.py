@@ -68,6 +68,7 @@ class Table:
             encode_names=lambda _: text,
             by_feature=(lambda _, rows: texts_of(rows, text)) if self.by_image else None,
             logit_scale=torch.ones(()),
+            extra_logits=None,
         )
 
 
