@@ -1,3 +1,6 @@
+# States written here are there to be read.
+# pyright: reportOptionalMemberAccess=false
+
 import errno
 import os
 import resource
