@@ -88,7 +88,7 @@ class Backbone:
 
     def encode_text(self, texts: Sequence[str]) -> Tensor:
         """One (D,) float32 feature a text, (B, D), not normalised."""
-        return encode_ids(self.model, self.tokenizer(list(texts)).to(self.device))
+        return encode_ids(self.model, self.tokenizer(list(texts)), device=self.device)
 
 
 def load_backbone(

@@ -135,7 +135,7 @@ def _start(tower: TextTower, prompts: Prompts) -> Flow:
             f"prompts must be (P, {width}) or (B, P, {width}) shared and (K, S, {width}) own "
             f"tokens; got {tuple(shared.shape)} and {tuple(own.shape)}. Another backbone?"
         )
-    packing = pack(prompts.lengths.to(own.device))
+    packing = pack(prompts.lengths, device=own.device)
     num_shared = shared.shape[-2]
     if num_shared + packing.longest > limit or packing.longest > own.shape[1]:
         raise ShapeError(
@@ -273,8 +273,10 @@ def inserted(tokens: Tensor, new: Tensor, *, start: int) -> Tensor:
     return torch.cat([tokens[:, :start], new, tokens[:, start:]], dim=1)
 
 
-def pack(lengths: Tensor) -> Packing:
-    """(K,) lengths of at least 1 to the places of their tokens."""
+def pack(lengths: Tensor, *, device: torch.device | None = None) -> Packing:
+    """(K,) lengths of at least 1 to the places of their tokens, counted where the lengths are: on
+    the CPU no device is waited for."""
     longest = int(lengths.max())
     filled = torch.arange(longest, device=lengths.device) < lengths[:, None]  # (K, S)
-    return Packing(lengths, longest, filled.flatten().nonzero().flatten())
+    place = filled.flatten().nonzero().flatten()
+    return Packing(lengths.to(device or lengths.device), longest, place.to(device or place.device))

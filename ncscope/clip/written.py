@@ -18,19 +18,23 @@ from ncscope.errors import BackboneError
 _KNOWN = ("open_clip.model", "ncscope.clip.plain")  # whose `encode_text` is what it says
 
 
-def encode_ids(model: Any, ids: Tensor) -> Tensor:
-    """(B, L) token ids to (B, D) features, not normalised, as `model.encode_text` gives them."""
+def encode_ids(model: Any, ids: Tensor, *, device: torch.device | None = None) -> Tensor:
+    """(B, L) token ids to (B, D) features, not normalised, as `model.encode_text` gives them.
+
+    Ids on the CPU are counted there; `device` is the model's, None for that of the ids.
+    """
+    device = device or ids.device
     tower = _causal_tower(model)
     if tower is None or not len(ids):
-        return model.encode_text(ids)
+        return model.encode_text(ids.to(device))
     lengths = ids.argmax(dim=1) + 1  # end-of-text is the largest id, and the first of its kind
     same = (ids == ids[:1]).all(dim=0)
     shared = int(torch.minimum(same.int().cumprod(0).sum(), lengths.min() - 1))
     if shared < 1:  # no start-of-text
-        return model.encode_text(ids)
-    own = ids[:, shared : int(lengths.max())]
+        return model.encode_text(ids.to(device))
+    first, own = ids[0, :shared].to(device), ids[:, shared : int(lengths.max())].to(device)
     table = tower.embedding
-    return encode_prompts(tower, Prompts(table[ids[0, :shared]], table[own], lengths - shared))
+    return encode_prompts(tower, Prompts(table[first], table[own], lengths - shared))
 
 
 def _causal_tower(model: Any) -> TextTower | None:

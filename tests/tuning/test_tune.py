@@ -24,7 +24,7 @@ from tests.pictures import SORTED, save_pictures
 
 FILES = {
     "checkpoint.safetensors", "config.json", "log.jsonl", "log.txt", "metrics.json",
-    "state.safetensors", "trajectory.safetensors",
+    "state.before.safetensors", "state.safetensors", "trajectory.safetensors",
 }  # fmt: skip
 PUBLISHED = {
     "coop": "CoOp", "cocoop": "CoCoOp", "kgcoop": "KgCoOp", "prograd": "ProGrad", "vpt": "VPT",
