@@ -189,7 +189,7 @@ def _merge(
             weight(f"{found['module']}.bias", tuple(value.shape)).copy_(value)
         else:
             part = found["part"].removesuffix(".weight").replace("embedding_", "embedding ")
-            modules.setdefault(found["module"], {})[part] = value.float()
+            modules.setdefault(found["module"], {})[part] = value.to(backbone.device).float()
     for module, parts in modules.items():
         low, high = _factors(module, parts, config, where)
         scale = config.scale(module, len(low))
