@@ -5,11 +5,7 @@
 # pyright: reportOptionalSubscript=false, reportCallIssue=false, reportArgumentType=false
 
 import json
-import os
-import subprocess
-import sys
 from copy import deepcopy
-from pathlib import Path
 
 import pytest
 import torch
@@ -18,6 +14,7 @@ import ncscope
 from ncscope.errors import ShapeError
 from ncscope.features.bundle import Features
 from tests.made_features import collapsed, named, noisy
+from tests.processes import run_script
 
 BY_SAMPLE = {"nc1", "nc4", "accuracy.top1", "accuracy.class_mean", "accuracy.ece"}
 BALANCED = noisy(each=12)
@@ -246,18 +243,7 @@ dist.destroy_process_group()
 
 def test_torchmetrics_joins_what_processes_have(tmp_path):
     pytest.importorskip("torchmetrics")
-    root = Path(__file__).parents[2]
-    (tmp_path / "script.py").write_text(SCRIPT)
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"),
-            *("--rdzv-backend", "c10d", "--rdzv-endpoint", "localhost:0"),
-            *(str(tmp_path / "script.py"), str(tmp_path / "found.json")),
-        ],
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": f"{root}:{root / 'cli'}"},
-        cwd=root, capture_output=True, text=True, timeout=400,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-3000:]
+    run_script(tmp_path, SCRIPT, str(tmp_path / "found.json"))
     found = json.loads((tmp_path / "found.json").read_text())
     for samples in (True, False):
         wanted = of_batches(TAILED, samples=samples).compute(TAILED.text)

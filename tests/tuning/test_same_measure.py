@@ -1,8 +1,5 @@
 """What is minimised is what is measured: loss and gradient of every form, in any way of a step."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -16,6 +13,7 @@ from ncscope.features.processes import ALONE
 from ncscope.tuning.npt import NPTLoss
 from ncscope.tuning.objective import Objective
 from ncscope.tuning.step import new_loss, step_gradients
+from tests.processes import run_script
 from tests.tuning import rows
 from tests.tuning.rows import CASES, Case
 
@@ -141,17 +139,7 @@ def test_in_single_precision_too_even_against_the_measures_in_double(case, accum
 @pytest.fixture(scope="module")
 def of_two_processes(tmp_path_factory):
     folder = tmp_path_factory.mktemp("two")
-    (folder / "script.py").write_text(SCRIPT)
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"),
-            *("--rdzv-backend", "c10d", "--rdzv-endpoint", "localhost:0"),
-            *(str(folder / "script.py"), str(folder / "found.safetensors")),
-        ],
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": f"{ROOT}:{ROOT / 'cli'}"},
-        cwd=ROOT, capture_output=True, text=True, timeout=400,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-3000:]
+    run_script(folder, SCRIPT, str(folder / "found.safetensors"))
     return load_file(folder / "found.safetensors")
 
 

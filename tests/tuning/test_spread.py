@@ -1,9 +1,6 @@
 """Two processes under torchrun come to what one comes to alone."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +9,7 @@ from safetensors.torch import load_file
 from ncscope.errors import DataError
 from ncscope.features.processes import join
 from tests.pictures import save_pictures
+from tests.processes import run_script
 from tests.zoo.learners.case import relative
 
 ROOT = Path(__file__).parents[2]
@@ -58,28 +56,18 @@ def data(tmp_path_factory):
     return save_pictures(tmp_path_factory.mktemp("pictures"), test=24)  # 64 and 8 of each half
 
 
-def run_script(method, data, folder, *, processes):
+def train(method, data, folder, *, processes):
     """Run a method; the run's folder. Beside it, how many images each process took."""
     folder.mkdir()
-    (folder / "script.py").write_text(SCRIPT)
-    start = [sys.executable]
-    if processes > 1:
-        start += ["-m", "torch.distributed.run", "--nproc-per-node", str(processes)]
-        start += ["--rdzv-backend", "c10d", "--rdzv-endpoint", "localhost:0"]  # any free port
-    script = [str(folder / "script.py"), method, data, str(folder / "run")]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(
-        [*start, *script, json.dumps(settings(method))],
-        env=environment, cwd=ROOT, capture_output=True, text=True, timeout=400,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-3000:]
+    arguments = [method, data, str(folder / "run"), json.dumps(settings(method))]
+    run_script(folder, SCRIPT, *arguments, processes=processes)
     return folder / "run"
 
 
 @pytest.mark.parametrize("method", RUNS)
 def test_two_processes_train_the_weights_of_one(method, data, tmp_path):
-    one = run_script(method, data, tmp_path / "one", processes=1)
-    shared = run_script(method, data, tmp_path / "two", processes=2)
+    one = train(method, data, tmp_path / "one", processes=1)
+    shared = train(method, data, tmp_path / "two", processes=2)
     wanted = load_file(one / "checkpoint.safetensors")
     found = load_file(shared / "checkpoint.safetensors")
     for key, value in wanted.items():
