@@ -50,14 +50,17 @@ Classnames = Annotated[
 ]
 Template = Annotated[
     list[str] | None,
-    typer.Option(metavar="TEXT", help="Prompt with one {} in it; several are averaged."),
+    typer.Option(
+        metavar="TEXT",
+        help="Prompt with one {} in it, or a JSON FILE[:PART] of them; several are averaged.",
+    ),
 ]
 DescriptionsFile = Annotated[
     Path | None,
     typer.Option(
-        metavar="FILE",
-        help="Of classes, for zero-shot in place of templates: JSON of class names and lists of "
-        "sentences (CuPL's form); matched by name.",
+        metavar="FILE[:PART]",
+        help="JSON of class names and lists of sentences (CuPL's form), in place of the template "
+        "of zero-shot and written prompts, or averaged with --template; PART: of many data sets.",
     ),
 ]
 Backbone = Annotated[

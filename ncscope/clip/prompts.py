@@ -18,7 +18,7 @@ from PIL import Image
 from torch import Tensor
 
 from ncscope.clip.backbone import Backbone
-from ncscope.clip.descriptions import Descriptions, described
+from ncscope.clip.descriptions import Descriptions, counts, described
 from ncscope.clip.whole_texts import LongPromptError, of_class
 from ncscope.data.known import plain_name
 from ncscope.errors import DataError
@@ -147,7 +147,7 @@ class ImageConditioned(PromptedClip, Protocol):
 
 @dataclass(frozen=True, eq=False)
 class ZeroShot:
-    """A backbone with one template, several that are averaged, or descriptions in their place."""
+    """A backbone with templates, descriptions of classes, or both; several texts are averaged."""
 
     backbone: Backbone
     templates: tuple[str, ...] = (DEFAULT_TEMPLATE,)
@@ -155,13 +155,9 @@ class ZeroShot:
 
     @property
     def description(self) -> dict[str, Any]:
-        wording: dict[str, Any] = {"templates": list(self.templates)}
-        if self.descriptions is not None:
-            count = sum(map(len, self.descriptions.values()))
-            wording = {"descriptions": {"classes": len(self.descriptions), "sentences": count}}
         return {
             "method": "zero-shot",
-            **wording,
+            **wording(self.templates, self.descriptions),
             "backbone": self.backbone.description,
             "warnings": list(self.backbone.description["warnings"]),
         }
@@ -184,10 +180,8 @@ class ZeroShot:
 
     @torch.no_grad()
     def text_features(self, classnames: Sequence[str]) -> Tensor:
-        """(C, D): the prompts' features; with several templates as in `ensembled`."""
-        if self.descriptions is not None:
-            return described(self._encode, classnames, self.descriptions)
-        return ensembled(self._encode, classnames, self.templates)
+        """(C, D): the prompts' features; several texts of a class as in `ensembled`."""
+        return ensembled(self._encode, classnames, self.templates, self.descriptions)
 
     @torch.no_grad()
     def image_features(self, pixels: Tensor) -> Tensor:
@@ -199,10 +193,19 @@ class ZeroShot:
         return torch.cat([self.backbone.encode_text(texts[i : i + _TEXTS_AT_ONCE]) for i in starts])
 
 
+def wording(templates: Sequence[str], descriptions: Descriptions | None) -> dict[str, Any]:
+    """What is written of classes, for a description."""
+    said: dict[str, Any] = {"templates": list(templates)} if templates else {}
+    return said if descriptions is None else {**said, "descriptions": counts(descriptions)}
+
+
 def ensembled(
-    encode: Callable[[list[str]], Tensor], classnames: Sequence[str], templates: Sequence[str]
+    encode: Callable[[list[str]], Tensor],
+    classnames: Sequence[str],
+    templates: Sequence[str],
+    descriptions: Descriptions | None = None,
 ) -> Tensor:
-    """Return one feature a class: with several templates, the mean of the normalised features.
+    """Return one feature a class: of several texts, the mean of the normalised features.
 
     One template gives the features as `encode` returns them. Several are averaged as in CLIP
     (Radford et al. 2021, section 3.1.4): each is brought to length 1 first; the mean is not
@@ -210,16 +213,20 @@ def ensembled(
 
     Args:
         encode: prompts to (C, D) features.
+        descriptions: sentences of each class, averaged with its prompts.
 
     Returns:
         (C, D).
 
     Raises:
-        DataError: no template, a template without a place for the name, a prompt that is too long.
+        DataError: no template, a template without a place for the name, a prompt that is too long,
+            a class without descriptions.
     """
-    if not templates:
+    if not templates and descriptions is None:
         raise DataError("`templates` is empty; expected at least one")
     prompts = [class_prompts(classnames, template) for template in templates]  # refuse all first
+    if descriptions is not None:
+        return described(encode, classnames, descriptions, prompts)
 
     def encoded(texts: list[str]) -> Tensor:
         try:

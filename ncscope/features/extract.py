@@ -110,7 +110,9 @@ def extract(
     folder = cache_folder(cache)
     device = own_device(device, spread)
     templates = (template,) if isinstance(template, str) else tuple(template or ())
-    backbone, templates = toy_defaults(data, backbone=backbone, templates=templates)
+    backbone, usual = toy_defaults(data, backbone=backbone, templates=templates)
+    if options is None or options.descriptions is None:
+        templates = usual
     clip = open_backbone(
         backbone,
         pretrained=pretrained,

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ncscope.clip.backbone import Backbone, load_backbone
-from ncscope.clip.descriptions import Descriptions, read_descriptions
+from ncscope.clip.descriptions import is_file_of_templates, read_templates
 from ncscope.clip.prompts import DEFAULT_TEMPLATE, TEMPLATES, PromptedClip, ZeroShot, known_data
 from ncscope.data.classes import folded, reorder_classes, select_classes
 from ncscope.data.images import ImageSet, open_images
@@ -19,7 +19,7 @@ from ncscope.toy.images import toy_images
 from ncscope.toy.model import load_toy_clip
 from ncscope.toy.tasks import find_task
 from ncscope.zoo.load import load_learner
-from ncscope.zoo.settings import LearnerOptions
+from ncscope.zoo.settings import LearnerOptions, descriptions_of
 
 
 def open_source(
@@ -53,13 +53,13 @@ def open_source(
                 "zero-shot has no checkpoint that tells the backbone; name it: --backbone ViT-B-16 "
                 "--pretrained openai, or --backbone PATH of a weight file or open_clip folder"
             )
-        return ZeroShot(backbone, zero_shot_templates(options), _descriptions(options))
-    if options.descriptions is not None:
-        raise DataError(
-            f"`descriptions` are given and {source} is not zero-shot; expected them for zero-shot "
-            f"alone: a learner has prompts of its own"
-        )
+        return ZeroShot(backbone, zero_shot_templates(options), descriptions_of(options))
     if learner is not None:
+        if options.descriptions is not None:
+            raise DataError(
+                f"`descriptions` are given and {source} is read by a class of your own, which is "
+                f"not told of them; expected them for zero-shot, or a learner with written prompts"
+            )
         return make_learner(learner, str(source), backbone)
     path = Path(source)
     if path.suffix == ".npz" and path.is_file():
@@ -74,11 +74,6 @@ def open_source(
             options=options,
         )
     raise DataError(f"`source` {str(source)!r} is neither zero-shot nor a file or folder")
-
-
-def _descriptions(options: LearnerOptions) -> Descriptions | None:
-    given = options.descriptions
-    return read_descriptions(given) if isinstance(given, str | Path) else given
 
 
 def open_backbone(
@@ -160,20 +155,31 @@ def filled_options(
     """The caller's options, with what was said beside them and the data set that DATA names.
 
     Raises:
-        DataError: the caller's name of a data set is none that has templates.
+        DataError: the caller's name of a data set is none that has templates; a file of templates
+            that cannot be read.
     """
     options = options or LearnerOptions()
     said = None if options.data_name is None else name_of_known(options.data_name)
+    name = said or name_of_data(data)
+    written = [
+        read_templates(text, name) if is_file_of_templates(text) else (text,)
+        for text in tuple(templates) or options.templates
+    ]
     return replace(
         options,
-        template=tuple(templates) or options.template,
-        data_name=said or name_of_data(data),
+        template=tuple(text for texts in written for text in texts) or None,
+        data_name=name,
         classnames=options.classnames if classnames is None else classnames,
     )
 
 
 def zero_shot_templates(options: LearnerOptions) -> tuple[str, ...]:
-    """The templates given, else the one CoOp's zero-shot baseline has for the data set named."""
+    """The templates given, else the one CoOp's zero-shot baseline has for the data set named.
+
+    None beside descriptions unless they were given.
+    """
+    if options.descriptions is not None:
+        return options.templates
     known = known_data(options.data_name)
     return options.templates or ((TEMPLATES[known] if known else DEFAULT_TEMPLATE),)
 

@@ -59,6 +59,12 @@ def load_learner(
         options=options,
     )
     learner = LEARNERS[read.method](read.tensors, read.backbone, read.settings)
+    if read.settings.descriptions is not None and "descriptions" not in learner.description:
+        raise CheckpointError(
+            f"{read.settings.where}: `descriptions` are given, and {read.method} has another text "
+            f"side than written prompts alone; expected them for zero-shot, CLIP-Adapter, "
+            f"CLIP-LoRA, PEFT's LoRA, SkipTuning, Tip-Adapter or VPT"
+        )
     if read.method == "TextRefiner":
         return replace(learner, by_rule=accuracy_by_length)
     if read.method != "DePT":

@@ -18,7 +18,7 @@ from ncscope.checkpoint.log_sections import first_value, own_entries
 from ncscope.checkpoint.methods import ROWS, plain_method
 from ncscope.clip.prompts import TCP_ZERO_SHOT, TEMPLATES, known_data
 from ncscope.errors import CheckpointError, DataError
-from ncscope.zoo.settings import LearnerOptions, Settings
+from ncscope.zoo.settings import LearnerOptions, Settings, descriptions_of
 from ncscope.zoo.wording import (
     USUAL_WORDS,
     leading_x,
@@ -103,6 +103,7 @@ def resolve(
         image_feature=found.settle("image_feature", (options.image_feature, "option")),
         data_name=data,
         templates=options.templates,
+        descriptions=descriptions_of(options),
         residual_scale=_number(
             found, "residual_scale", options.residual_scale, seen, "RESIDUAL_SCALE"
         ),

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ncscope.clip.backbone import Backbone
-from ncscope.clip.descriptions import Descriptions
+from ncscope.clip.descriptions import Descriptions, read_descriptions
 from ncscope.clip.prompts import PromptedClip
 
 
@@ -23,7 +23,9 @@ class LearnerOptions:
         condition: mean, class, none or per-image (CoCoOp).
         image_feature: fused, class or representation (MMRL).
         data_name: the data set, for methods whose templates depend on it.
-        descriptions: of classes, for zero-shot features: sentences by class, or their JSON file.
+        descriptions: of classes, for zero-shot and learners with written prompts: sentences by
+            class, or their JSON file (`FILE:PART` of one with several data sets). In place of the
+            usual template; averaged with those that are given.
         template: the prompt of methods without a learned one; several are averaged.
         transform: current (shorter edge resized, centre cropped) or squash (before October 2021).
         residual_scale: of TaskRes.
@@ -81,6 +83,7 @@ class Settings:
     condition: str | None = None
     data_name: str | None = None
     templates: tuple[str, ...] = ()
+    descriptions: Descriptions | None = None
     residual_scale: float | None = None
     adapter_scale: float | None = None
     image_feature: str | None = None
@@ -104,6 +107,13 @@ class Settings:
             with torch.inference_mode(False), torch.no_grad():
                 self.memo[key] = compute()
         return self.memo[key]
+
+
+def descriptions_of(options: LearnerOptions) -> Descriptions | None:
+    """The descriptions given, read from their file."""
+    given = options.descriptions
+    named = isinstance(given, str | Path)
+    return read_descriptions(given, options.data_name) if named else given
 
 
 def logged_number(settings: Settings, *names: str) -> float | None:

@@ -6,10 +6,15 @@ import torch.nn.functional as F
 from torch.testing import assert_close
 
 from ncscope.clip.backbone import load_backbone
-from ncscope.clip.descriptions import described, read_descriptions
+from ncscope.clip.descriptions import (
+    described,
+    is_file_of_templates,
+    read_descriptions,
+    read_templates,
+)
 from ncscope.clip.prompts import ZeroShot
 from ncscope.errors import DataError
-from ncscope.features.sources import open_source
+from ncscope.features.sources import filled_options, open_source
 from ncscope.zoo.settings import LearnerOptions
 from tests.tiny_clip import save_folder
 
@@ -57,9 +62,57 @@ def test_a_sentence_that_does_not_fit_is_refused_with_its_class(backbone):
         described(backbone.encode_text, ["cat", "oak"], {**SENTENCES, "oak": ["tree " * 90]})
 
 
-def test_a_learner_takes_no_descriptions(tmp_path, backbone):
-    with pytest.raises(DataError, match="is not zero-shot; expected them for zero-shot alone"):
-        open_source(tmp_path, backbone=backbone, options=LearnerOptions(descriptions=SENTENCES))
+def test_a_class_of_ones_own_is_told_of_no_descriptions(backbone):
+    options = LearnerOptions(descriptions=SENTENCES)
+    with pytest.raises(DataError, match="read by a class of your own, which is not told of them"):
+        open_source("x.pt", backbone=backbone, options=options, learner=object)
+
+
+PARTS = {"cifar10": ["a photo of a {c}.", "a {}"], "vtab/pets": ["a {c}, a pet."], "dtd": ["{c}!"]}
+
+
+@pytest.mark.parametrize(
+    ("spec", "data", "expected"),
+    [
+        ("d.json", "OxfordPets", ("a {}, a pet.",)),
+        ("d.json", "DescribableTextures", ("{}!",)),
+        ("d.json:cifar10", "OxfordPets", ("a photo of a {}.", "a {}")),
+        ("d.json:pets", None, ("a {}, a pet.",)),
+    ],
+)
+def test_templates_of_many_data_sets_are_picked_by_name(tmp_path, spec, data, expected):
+    write(tmp_path, PARTS)
+    assert is_file_of_templates(f"{tmp_path}/{spec}")
+    assert read_templates(f"{tmp_path}/{spec}", data) == expected
+    options = LearnerOptions(data_name=data)
+    filled = filled_options(options, "x", templates=(f"{tmp_path}/{spec}", "{}"), classnames=None)
+    assert filled.templates == (*expected, "{}")
+
+
+def test_a_list_and_a_single_data_set_need_no_name(tmp_path):
+    assert read_templates(write(tmp_path, ["a {c}"])) == ("a {}",)
+    assert read_templates(write(tmp_path, {"mine": ["my {c}"]}), "ImageNet") == ("my {}",)
+    assert not is_file_of_templates("a {}.json")
+    assert not is_file_of_templates("a {}, a .json: {}")
+
+
+@pytest.mark.parametrize(
+    ("value", "part", "message"),
+    [
+        (PARTS, "", "holds 3 data sets .'cifar10', 'vtab/pets', 'dtd'., and none is named; name"),
+        (PARTS, ":cars", "and 'cars' is 0 of them; name one: d.json:NAME"),
+        ({**PARTS, "oxford_pets": ["{}"]}, ":pets", "and 'pets' is 2 of them"),
+        (["a {}"], ":cars", "holds no parts by data set, and 'cars' is asked for"),
+        (["a photo"], "", "'a photo' has no single place for the class name"),
+        (["{} and {c}"], "", "has no single place"),
+        ([], "", r"it has list; expected a list of 1 to 1000 templates"),
+        ("a {}", "", "expected a list of 1 to 1000 templates"),
+        ({"cat": ["a {}"], "dog": 3}, "", "expected a list of 1 to 1000 templates"),
+    ],
+)
+def test_files_of_templates_of_another_form_are_refused(tmp_path, value, part, message):
+    with pytest.raises(DataError, match=message):
+        read_templates(f"{write(tmp_path, value)}{part}")
 
 
 REFUSED = [
@@ -69,7 +122,7 @@ REFUSED = [
     ({"cat": "purrs"}, "class 'cat' has 'purrs'; expected a list"),
     ({"cat": ["a", 5]}, "expected a list of 1 to 1000"),
     ({"cat": ["a"] * 1001}, "expected a list of 1 to 1000"),
-    ({"cat": ["a" * 2001]}, "class 'cat' has a sentence above 2000 letters"),
+    ({"cat": ["a" * 2001]}, "class 'cat' has one of its sentences above 2000 letters"),
     ({"big_cat": ["a"], "Big Cat": ["b"]}, "two classes have one name"),
 ]
 

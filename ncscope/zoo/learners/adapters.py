@@ -6,7 +6,6 @@ decision, not in the features. N images, K classes, C of them in the file, D emb
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -16,7 +15,7 @@ from ncscope.clip.backbone import Backbone
 from ncscope.clip.prompts import IMAGENET_SEVEN, TEMPLATES, known_data
 from ncscope.errors import CheckpointError
 from ncscope.zoo.learners.learner import Learner, Sides, build, rows_of
-from ncscope.zoo.learners.parts import as_used, plain_text, take, templates_of
+from ncscope.zoo.learners.parts import as_used, take, written_text
 from ncscope.zoo.settings import Settings
 
 _SHARE = 0.2  # of the adapter's output, fixed in the authors' code; a run here may say another
@@ -29,8 +28,8 @@ def load_clip_adapter(
     """A learner with adapted image features and the zero-shot text features of its data set."""
     share = _SHARE if settings.adapter_scale is None else settings.adapter_scale
     adapted, parts = bottleneck(tensors, "", backbone, settings, share=share)
-    facts = {"templates": list(templates_of(settings, TEMPLATES)), "adapter_share": share}
-    text = plain_text(backbone, settings, TEMPLATES)
+    text, facts = written_text(backbone, settings, TEMPLATES)
+    facts["adapter_share"] = share
     return build(backbone, settings, Sides(text, adapter=adapted, image_parts=parts, facts=facts))
 
 
@@ -96,13 +95,11 @@ def load_tip_adapter(
             f"{settings.where}: the cache is {tuple(cache.shape)}; expected keys of width "
             f"{backbone.width}. Was it made with another backbone?"
         )
-    if known_data(settings.data_name) == "ImageNet" and not settings.templates:
-        settings = replace(settings, templates=IMAGENET_SEVEN)
-    templates = templates_of(settings, TEMPLATES)
-    encode = plain_text(backbone, replace(settings, templates=templates))
+    usual = IMAGENET_SEVEN if known_data(settings.data_name) == "ImageNet" else ()
+    encode, facts = written_text(backbone, settings, TEMPLATES, usual=usual)
 
     def text(names: list[str]) -> Tensor:
         return F.normalize(encode(names), dim=-1)
 
-    facts = {"templates": list(templates), "cache": list(cache.shape)}
+    facts["cache"] = list(cache.shape)
     return build(backbone, settings, Sides(text, facts=facts, logit_scale=100))

@@ -19,7 +19,7 @@ from ncscope.clip.prompts import DEFAULT_TEMPLATE
 from ncscope.clip.text_tower import text_tower
 from ncscope.errors import CheckpointError
 from ncscope.zoo.learners.learner import Learner, Sides, build
-from ncscope.zoo.learners.parts import plain_text, take
+from ncscope.zoo.learners.parts import take, written_text
 from ncscope.zoo.settings import Settings
 
 # Blocks of a tower of 12
@@ -65,9 +65,8 @@ def load_clip_lora(
     tuned = dataclasses.replace(backbone, model=merged)
     parts = {key: value for key, value in tensors.items() if ".w_lora_" in key}
     parts["scale"] = torch.tensor(alpha / rank**0.5)
-    templates = settings.templates or (DEFAULT_TEMPLATE,)
-    facts = {"rank": rank, "alpha": alpha, "layers": len(blocks), "templates": list(templates)}
-    text = plain_text(tuned, dataclasses.replace(settings, templates=templates))
+    text, facts = written_text(tuned, settings, usual=(DEFAULT_TEMPLATE,))
+    facts |= {"rank": rank, "alpha": alpha, "layers": len(blocks)}
     return build(backbone, settings, Sides(text, tuned.encode_image, parts, facts))
 
 

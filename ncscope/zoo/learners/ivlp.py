@@ -8,7 +8,6 @@ the run had. n text tokens, m image tokens, W and V widths of the text and image
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 
 from torch import Tensor
 
@@ -24,9 +23,9 @@ from ncscope.zoo.learners.parts import (
     check_depth,
     class_source,
     is_half,
-    plain_text,
     rounded,
     take,
+    written_text,
 )
 from ncscope.zoo.settings import Settings
 
@@ -69,10 +68,9 @@ def load_ivlp(tensors: Mapping[str, Tensor], backbone: Backbone, settings: Setti
 
 def load_vpt(tensors: Mapping[str, Tensor], backbone: Backbone, settings: Settings) -> Learner:
     """A learner with image prompts alone; its text is "a photo of a {}." or `--template`."""
-    templates = settings.templates or (DEFAULT_TEMPLATE,)
-    text = plain_text(backbone, replace(settings, templates=templates))
+    text, facts = written_text(backbone, settings, usual=(DEFAULT_TEMPLATE,))
     image, parts = prompted_image(tensors, backbone, settings)
-    facts = {"templates": list(templates), "vision_depth": len(parts)}
+    facts["vision_depth"] = len(parts)
     return build(backbone, settings, Sides(text, image, parts, facts))
 
 

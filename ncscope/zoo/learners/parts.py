@@ -5,13 +5,15 @@ K classes, C of them in the file, D embedding width, W token width.
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from ncscope.clip.backbone import Backbone
 from ncscope.clip.class_tokens import ClassTokens, picked, stored, tokenised, with_context
-from ncscope.clip.prompts import ensembled, known_data
+from ncscope.clip.descriptions import Descriptions
+from ncscope.clip.prompts import ensembled, known_data, wording
 from ncscope.clip.text_tower import Prompts, text_tower
 from ncscope.errors import CheckpointError
 from ncscope.zoo.learners.learner import rows_of
@@ -179,16 +181,45 @@ def templates_of(settings: Settings, table: Mapping[str, str] | None) -> tuple[s
     )
 
 
+def written_text(
+    backbone: Backbone,
+    settings: Settings,
+    table: Mapping[str, str] | None = None,
+    *,
+    usual: tuple[str, ...] = (),
+) -> tuple[Callable[[list[str]], Tensor], dict[str, Any]]:
+    """As `plain_text`, for a text side that is no more than that; and what is written, as facts.
+
+    The caller's descriptions of the classes stand in place of templates, or beside those given.
+
+    Args:
+        usual: templates of the method, where the caller names none.
+    """
+    templates = settings.templates
+    if settings.descriptions is None:
+        templates = templates or usual or templates_of(settings, table)
+    text = _text(backbone, settings, templates, settings.descriptions)
+    return text, wording(templates, settings.descriptions)
+
+
 def plain_text(
     backbone: Backbone, settings: Settings, table: Mapping[str, str] | None = None
 ) -> Callable[[list[str]], Tensor]:
     """A function from class names to the backbone's (K, D) features of written prompts."""
+    return _text(backbone, settings, templates_of(settings, table), None)
+
+
+def _text(
+    backbone: Backbone,
+    settings: Settings,
+    templates: tuple[str, ...],
+    descriptions: Descriptions | None,
+) -> Callable[[list[str]], Tensor]:
     if settings.stored:
         raise CheckpointError(
             f"{settings.where}: {settings.method} writes its prompts in words, and the file has no "
             f"vocabulary; name its backbone: --backbone NAME"
         )
-    templates = templates_of(settings, table)
 
     def encode(texts: list[str]) -> Tensor:
         return torch.cat(
@@ -196,5 +227,6 @@ def plain_text(
         )
 
     return lambda names: settings.once(
-        ("written", *templates, "", *names), lambda: ensembled(encode, names, templates)
+        ("written", *templates, "", *names),
+        lambda: ensembled(encode, names, templates, descriptions),
     )

@@ -31,7 +31,7 @@ from ncscope.clip.rules import (
 )
 from ncscope.errors import BackboneError, CheckpointError, brief
 from ncscope.zoo.learners.learner import Learner, Sides, build
-from ncscope.zoo.learners.parts import plain_text
+from ncscope.zoo.learners.parts import written_text
 from ncscope.zoo.settings import Settings
 
 CONFIG = "adapter_config.json"
@@ -95,14 +95,13 @@ def load_peft_lora(
     merged = copy.deepcopy(backbone.model)
     changed = _merge(merged, tensors, config, backbone, where=settings.where)
     tuned = dataclasses.replace(backbone, model=merged)
-    templates = settings.templates or (DEFAULT_TEMPLATE,)
-    facts = {"changed": changed, "base": config.base, "templates": list(templates)}
+    text, facts = written_text(tuned, settings, usual=(DEFAULT_TEMPLATE,))
+    facts |= {"changed": changed, "base": config.base}
     used = backbone.description["name"]
     warnings = () if config.base is None or config.base.rpartition("/")[2] == used else (
         f"{CONFIG} names the base model {brief(config.base)}; it is put on {used}: nothing tells "
         f"whether the two have the same weights",
     )  # fmt: skip
-    text = plain_text(tuned, dataclasses.replace(settings, templates=templates))
     parts = {**tensors, "scales": torch.tensor([config.scale(m, config.rank(m)) for m in changed])}
     sides = Sides(text, tuned.encode_image, parts, facts, warnings=warnings)
     return build(backbone, settings, sides)

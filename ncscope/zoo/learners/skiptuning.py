@@ -12,7 +12,7 @@ from torch import Tensor
 from ncscope.clip.backbone import Backbone
 from ncscope.clip.prompts import DEFAULT_TEMPLATE
 from ncscope.zoo.learners.learner import Learner, Sides, build
-from ncscope.zoo.learners.parts import plain_text, templates_of
+from ncscope.zoo.learners.parts import written_text
 from ncscope.zoo.settings import Settings
 
 TEMPLATES_OF_SKIPTUNING = {
@@ -39,6 +39,5 @@ def load_skiptuning(
     Raises:
         CheckpointError: no data set and no template named.
     """
-    templates = templates_of(settings, TEMPLATES_OF_SKIPTUNING)
-    text = plain_text(backbone, settings, TEMPLATES_OF_SKIPTUNING)
-    return build(backbone, settings, Sides(text, facts={"templates": list(templates)}))
+    text, facts = written_text(backbone, settings, TEMPLATES_OF_SKIPTUNING)
+    return build(backbone, settings, Sides(text, facts=facts))
