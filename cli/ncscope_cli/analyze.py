@@ -64,6 +64,7 @@ def analyze(
     teacher_backbone: options.TeacherBackbone = None,
     base: options.Base = None,
     method: options.Method = None,
+    load_epoch: options.LoadEpoch = None,
     setting: options.Setting = None,
     learner: options.Learner = None,
     device: options.Device = "auto",
@@ -145,7 +146,7 @@ def analyze(
 
     def check(source: str) -> None:
         if learner is None:
-            check_source(source, method)
+            check_source(source, method, load_epoch)
 
     def extract(source: str, spread: "Spread") -> "Features":
         assert data is not None
@@ -180,6 +181,7 @@ def analyze(
                     teacher_backbone=teacher_backbone,
                     base=base,
                     method=method,
+                    load_epoch=load_epoch,
                     settings=options.settings_said(setting),
                 ),
                 learner=None if learner is None else find_learner(learner),

@@ -150,6 +150,14 @@ Method = Annotated[
         help="Read SOURCE as this method's (CoOp, MaPLe, ...), whatever its keys and log say.",
     ),
 ]
+LoadEpoch = Annotated[
+    int | None,
+    typer.Option(
+        min=0,
+        metavar="N",
+        help="Of a run's several files model.pth.tar-N; if not said, model-best, else the last.",
+    ),
+]
 Setting = Annotated[
     list[str] | None,
     typer.Option(

@@ -141,6 +141,7 @@ def inspect(
     decode: Decode | None = None,
     token_embedding: Tensor | None = None,
     method: str | None = None,
+    epoch: int | None = None,
 ) -> Inspection:
     """Inspect a checkpoint file, or the folder of a model, seed or run.
 
@@ -150,11 +151,12 @@ def inspect(
             holds token ids or a token table.
         token_embedding: (V, W) of the backbone; recovers class names from token vectors.
         method: read the file as this method's, whatever its keys and its log say.
+        epoch: the one to take of a run's several; None takes model-best, else the last.
 
     Raises:
         CheckpointError: no checkpoint there, or one that cannot be read; an unknown method.
     """
-    located = locate(path)
+    located = locate(path, epoch=epoch)
     checkpoint, recognition = unwrapped(read_checkpoint(located.path))
     log = read_runlog(located.logs)
     found, decided_by = _decide(recognition, checkpoint, log, located)

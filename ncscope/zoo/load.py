@@ -72,7 +72,9 @@ def load_learner(
     return replace(learner, by_rule=accuracy_by_rule(learner, read.tensors, read.settings))
 
 
-def check_source(source: str | Path, method: str | None = None) -> None:
+def check_source(
+    source: str | Path, method: str | None = None, load_epoch: int | None = None
+) -> None:
     """Refuse what is known to be no source before its backbone and images are read.
 
     Raises:
@@ -83,12 +85,14 @@ def check_source(source: str | Path, method: str | None = None) -> None:
         return
     if not is_there(source):
         raise DataError(f"`source` {str(source)!r} is neither zero-shot nor a file or folder")
-    _sound(source, method)
+    _sound(source, method, load_epoch)
 
 
-def _sound(source: str | Path | Inspection, method: str | None) -> tuple[Inspection, str]:
+def _sound(
+    source: str | Path | Inspection, method: str | None, load_epoch: int | None
+) -> tuple[Inspection, str]:
     """The inspection and the method of a checkpoint that a learner can be made of."""
-    seen = _seen(source, method)
+    seen = _seen(source, method, load_epoch)
     found = _method(seen)
     check_finite(seen.checkpoint)
     return seen, found
@@ -115,7 +119,7 @@ def read_learner(
 ) -> ReadLearner:
     """Read all that a learner is made of; arguments and errors as for `load_learner`."""
     options = options or LearnerOptions()
-    seen, method = _sound(source, options.method)
+    seen, method = _sound(source, options.method, options.load_epoch)
     clip, stored, doubts = choose_backbone(
         seen, backbone, towers=towers, device=device, precision=precision
     )
@@ -145,11 +149,13 @@ def read_learner(
     return ReadLearner(method, seen.checkpoint.tensors, clip, settings)
 
 
-def _seen(source: str | Path | Inspection, method: str | None) -> Inspection:
+def _seen(
+    source: str | Path | Inspection, method: str | None, load_epoch: int | None
+) -> Inspection:
     """The inspection, as of the method that the caller names if one is named."""
     if isinstance(source, Inspection):
         return source if method is None else inspect(source.checkpoint.path, method=method)
-    return inspect(source, method=method)
+    return inspect(source, method=method, epoch=load_epoch)
 
 
 def _standing(seen: Inspection, options: LearnerOptions, towers: str) -> tuple[str, ...]:

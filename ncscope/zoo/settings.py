@@ -39,6 +39,7 @@ class LearnerOptions:
         settings: of the run, by the dotted names of log.txt, whose values they replace
             (`TRAINER.MMRL.REP_LAYERS`).
         split: base or new, where the images are of that half of the classes (MMRL).
+        load_epoch: the epoch to take of a run's several; model-best, else the last.
     """
 
     classnames: Sequence[str] | None = None
@@ -57,6 +58,7 @@ class LearnerOptions:
     method: str | None = None
     settings: Mapping[str, str] | None = None
     split: str | None = None
+    load_epoch: int | None = None
 
     @property
     def templates(self) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from ncscope.errors import CheckpointError, DataError
 from ncscope_cli.inspect import inspect
+from tests import dassl_tree
 from tests.dassl_files import log_text, save_dassl, save_run
 from tests.learner_states import Sizes, coop, maple, promptkd
 from tests.tiny_clip import save_folder, tiny_state
@@ -117,3 +118,48 @@ def test_help_does_not_import_torch():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "CHECKPOINT" in done.stdout
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory):
+    """Runs of two methods, three data sets and seeds, one damaged; one has its best model, too."""
+    root = tmp_path_factory.mktemp("tree") / "output"
+    dassl_tree.write_runs(root)
+    dassl_tree.damage(root)
+    best = next(root.glob("**/dtd/**/CoOp/*/seed1/prompt_learner")) / "model-best.pth.tar"
+    save_dassl(best, dassl_tree.state("CoOp", 1), epoch=30)
+    return root
+
+
+def test_a_folder_of_runs_is_a_table_and_the_damaged_are_named(tree):
+    result = invoke(tree)
+    assert result.exit_code == 1
+    head, *rows = result.stdout.split("\n\n")[0].splitlines()
+    assert head.split() == [
+        "run", "method", "data", "classes", "shots", "seed", "epoch", "accuracy", "%", "needs"
+    ]  # fmt: skip
+    assert len(rows) == 17
+    [row] = [row for row in rows if "eurosat/shots_16/MaPLe/vit_b16_c2_ep5/seed3" in row]
+    assert row.split()[1:] == ["MaPLe", "EuroSAT", "base", "16", "3", "50", "53.00", "–"]
+    [row] = [row for row in rows if "dtd/shots_16/CoOp/vit_b16_ep50/seed1 " in row]
+    assert row.split()[-3:] == ["30", "51.00*", "–"]
+    assert "model-best is read where other epochs lie beside it (--load-epoch N" in result.stdout
+    assert "seed2 cannot be read: " in result.stderr
+    assert "1 of 18 runs cannot be read" in result.stderr
+
+
+def test_an_epoch_is_chosen_in_all_runs_and_a_list_is_printed(tree):
+    result = invoke(tree, "--load-epoch", "50", "--json")
+    assert result.exit_code == 1
+    found = json.loads(result.stdout)
+    assert len(found) == 18
+    assert {one["extras"]["epoch"] for one in found if one["error"] is None} == {50}
+    [bad] = [one for one in found if one["error"]]
+    assert (bad["method"], set(bad)) == (None, set(found[-1]))
+    assert bad["path"].endswith("eurosat/shots_16/CoOp/vit_b16_ep50/seed2")
+
+
+def test_an_epoch_that_no_run_has_leaves_no_table(tree):
+    result = invoke(tree / "train_base" / "dtd", "--load-epoch", "7")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "no model.pth.tar-7, which --load-epoch asks for; there are" in result.stderr
