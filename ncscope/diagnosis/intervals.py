@@ -47,44 +47,55 @@ _PAIR: dict[str, Callable[[_Draw], Tensor]] = {
 }
 _DECISIONS = ("accuracy/top1", "accuracy/class_mean", "accuracy/ece", "nc4")
 LARGEST_WORK = 5e11  # floating-point operations: ten seconds or so on one core
+LARGEST_TEXT_WORK = 2e12  # the same of text, for both forms: 37 000 classes of width 512
 _FEWEST = 50  # replicates that an interval by default is worth saying of
 
 
 def intervals(
     prepared: Prepared, side: ImageSide | None, numbers: Mapping[str, float], *,
     replicates: int | None, seed: int,
-) -> tuple[dict[str, Any], str | None, dict[str, Tensor]]:  # fmt: skip
-    """95 % intervals by flat name, a note where they were left out, and every replicate's values.
+) -> tuple[dict[str, Any], list[str], dict[str, Tensor]]:  # fmt: skip
+    """95 % intervals by flat name, notes on what was left out, and every replicate's values.
 
     Image measures: images drawn anew within their class. Text measures: classes drawn anew, over
-    pairs of different classes. `numbers` are the run's own. `replicates=None` means 200 for text;
-    for images as many of 200 as `LARGEST_WORK` allows, and none where those would be under 50.
+    pairs of different classes. `numbers` are the run's own. `replicates=None` means 200 for text,
+    none above `LARGEST_TEXT_WORK`; for images as many of 200 as `LARGEST_WORK` allows, and none
+    where those would be under 50.
     """
     settled = 200 if replicates is None else replicates
     found: dict[str, Any] = {"level": 0.95, "replicates": settled, "seed": seed, "values": {}}
     if settled < 2:
-        return found | {"replicates": 0}, None, {}
+        return found | {"replicates": 0}, [], {}
     drawn: dict[str, list[float]] = {}
     values: dict[str, metrics.Interval] = {}
+    notes = []
     if prepared.text is not None:
-        values |= _over_classes(prepared.text, numbers, settled, seed, drawn)
-    note = None
+        work = _text_work(prepared.text, settled)
+        if replicates is None and work > LARGEST_TEXT_WORK:
+            notes.append(f"intervals of text measures left out: {_too_long(settled, work)}")
+        else:
+            values |= _over_classes(prepared.text, numbers, settled, seed, drawn)
     if side is not None:
         count = settled
         if replicates is None:
             count = min(settled, int(LARGEST_WORK / _work(prepared)))
+        why = None
         if "means" in prepared.absent:
-            note = prepared.absent["means"]
+            why = prepared.absent["means"]
         elif int(side.moments.counts.max()) < 2:
-            note = "every class has one image"
+            why = "every class has one image"
         elif count < min(settled, _FEWEST):
-            work = f"{settled * _work(prepared):.0e}"
-            note = f"{settled} replicates would take {work} operations; ask for them by number"
+            why = _too_long(settled, settled * _work(prepared))
         else:
             values |= _over_samples(prepared, side, numbers, count, seed, drawn)
+        notes += [f"intervals of image measures left out: {why}"] if why else []
     found["values"] = {name: asdict(value) for name, value in values.items()}
     tables = {name: torch.tensor(table, dtype=torch.float64) for name, table in drawn.items()}
-    return found, note and f"intervals of image measures left out: {note}", tables
+    return found, notes, tables
+
+
+def _too_long(replicates: int, work: float) -> str:
+    return f"{replicates} replicates would take {work:.0e} operations; ask for them by number"
 
 
 def _kept(
@@ -104,6 +115,11 @@ def _work(prepared: Prepared) -> float:
     size = len(prepared.classnames)
     small = min(size, width)
     return 2.0 * samples * small * (width + size) + 20.0 * small**3 + 24.0 * size**2 * width
+
+
+def _text_work(text: Tensor, replicates: int) -> float:
+    """Operations of all replicates of (K, D) text: its products, and draws of pairs, both forms."""
+    return 2.0 * len(text) ** 2 * (text.shape[1] + replicates)
 
 
 def _over_samples(

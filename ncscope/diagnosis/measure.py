@@ -74,7 +74,7 @@ def measure(
     flat = {name: float(value) for name, value in numbers.items()}
     summary, absences = summarise(flat, prepared)
     replicates = bootstrap if spread.first else 0
-    resampled, note, draws = intervals(prepared, side, flat, replicates=replicates, seed=seed)
+    resampled, left_out, draws = intervals(prepared, side, flat, replicates=replicates, seed=seed)
     near = None if prepared.text is None else neighbours_of(prepared.text)
     grouped, grouped_by = groups(prepared, side, counts)
     size, width = len(prepared.classnames), features.width
@@ -97,7 +97,7 @@ def measure(
             *features.warnings,
             *prepared.notes,
             *cautions(prepared, side, limits, near),
-            *([note] if note else []),
+            *left_out,
             *absences,
             *no_number(flat),
         ],

@@ -24,6 +24,7 @@ from ncscope.metrics import (
     normalise_rows,
 )
 from ncscope.metrics.accuracy import BINS
+from ncscope.metrics.pairs import Distances
 from ncscope.metrics.variability import whitening_if_any
 
 _BYTES = 128 << 20  # of what the replicates that are made together hold
@@ -68,7 +69,8 @@ def fixed_of(prepared: Prepared, side: ImageSide, text: Tensor | None) -> Fixed:
     hits = cosines = chosen = confidence = None
     if text is not None:
         weights = (normalise_rows(text) if prepared.normalise else text).to(rows)
-        found = [_decided(part, weights, prepared, present) for part in rows.split(8192)]
+        step = max(64, min(8192, _SCORES // len(weights)))
+        found = [_decided(part, weights, prepared, present) for part in rows.split(step)]
         best, chosen, values = (torch.cat(part) for part in zip(*found, strict=True))
         hits = best == label[order]
         own_text = weights[label[order]]
@@ -171,20 +173,19 @@ def _agree(
     """
     assert fixed.chosen is not None
     offsets = centre_rows(moments.means[moments.present])
-    norms = offsets.square().sum(dim=1)
-    half = 0.5 * (norms + norms.unsqueeze(1) - 2 * (offsets @ offsets.T)).fill_diagonal_(0)
-    half_way = half.clone().fill_diagonal_(torch.inf).amin(dim=1).clamp_min(0).div(2).sqrt()
+    distances = Distances(offsets)
+    half_way = distances.to_nearest().sqrt() / 2
     agree = fixed.chosen == fixed.own
     reach = fixed.squares.sqrt() + shift.norm(dim=1)[fixed.own]
     near = reach * (1 + _SLACK) < half_way[fixed.own]
     open_ = ((weight > 0) & ~near).nonzero().squeeze(1)
     # <x - m_y, m_k> by the r whitened directions, in which the means lie: A'x undone by L A'm
     centres = ((offsets @ white.matrix) * white.eigenvalues).to(projected).T
-    bias, moved = -half.to(projected), moved.to(projected)
+    moved = moved.to(projected)
     for rows in open_.split(max(64, _SCORES // len(offsets))):
         own = fixed.own[rows]
         met = projected[rows].sub_(moved[own])
-        scores = bias[own].addmm_(met, centres)
+        scores = distances.of(own, met.dtype).addmm_(met, centres, beta=-0.5)
         chosen = scores.gather(1, fixed.chosen[rows].unsqueeze(1)).squeeze(1)
         agree[rows] = chosen >= scores.amax(dim=1)
     return agree.double()

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from ncscope._checks import check_class_rows, check_samples, working
 from ncscope.errors import ShapeError
-from ncscope.metrics.rows import rescaled
+from ncscope.metrics.pairs import Distances
+from ncscope.metrics.rows import accumulator_dtype, rescaled
 
 _SCORES = 1 << 22  # images x classes whose scores are held at a time
 
@@ -39,9 +40,7 @@ def _least(features: Tensor, labels: Tensor, text: Tensor, *, scaled: bool) -> T
     check_class_rows("text", text)
     check_samples(features, labels, len(text))
     text = working(text)
-    spans = None
-    if scaled:
-        spans = torch.cdist(text, text, compute_mode="donot_use_mm_for_euclid_dist")
+    spans = Distances(text.to(accumulator_dtype(text.device))) if scaled else None
     found = []
     step = max(1, _SCORES // len(text))
     for rows, own in zip(features.split(step), labels.split(step), strict=True):
@@ -49,7 +48,7 @@ def _least(features: Tensor, labels: Tensor, text: Tensor, *, scaled: bool) -> T
         scores = working(rows).to(text) @ text.T
         ahead = scores.gather(1, places) - scores
         if spans is not None:
-            between = spans[places.squeeze(1)]
+            between = spans.of(places.squeeze(1), text.dtype).sqrt()
             ahead = torch.where(between > 0, ahead / between, torch.zeros_like(ahead))
         ahead.scatter_(1, places, torch.inf)
         found.append(ahead.amin(dim=1).masked_fill(own < 0, torch.nan))

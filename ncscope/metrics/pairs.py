@@ -14,6 +14,9 @@ from torch import Tensor
 from ncscope.metrics.rows import normalise_rows, off_diagonal
 
 BLOCK = 512  # rows: 2 MB of float64 a block
+MOST_KEPT = 2048  # rows whose (K, K) distances are kept: 34 MB of float64
+_FEW_NEAR = 64  # one in so many pairs may be so near that its distance is taken by itself
+_FEW_ROWS = 4096  # such pairs whose differences are held at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,19 +64,64 @@ def squared_distances(rows: Tensor) -> Iterator[Block]:
     From inner products; where rows are so near that these would lose digits, by the exact, slower
     way.
     """
-    centred = rows - rows.mean(dim=0)
-    norms = centred.square().sum(dim=1)
-    eps = torch.finfo(rows.dtype).eps
-    near = eps ** (1 / 3) * norms.detach().max()
-    noise = (4 * eps * rows.detach().norm(dim=1).max()).square()
-    for block in products(centred):
-        here, there = block.rows, block.columns
-        squared = (norms[here].unsqueeze(1) + norms[there]).sub(block.values, alpha=2)
-        on_diagonal = squared.shape[0] if here == there else 0
-        if int((squared.detach() < near).sum()) > on_diagonal:
+    between = _Between(rows)
+    for here, there in pair_blocks(len(rows)):
+        yield Block(here, there, between.squared(here, there))
+
+
+class Distances:
+    """||x_i - x_j||^2 from any rows of (K, D) to all: kept of few rows, made anew of many."""
+
+    def __init__(self, rows: Tensor) -> None:
+        self._between, self._rows, whole = _Between(rows), rows, slice(0, len(rows))
+        self._kept: dict[torch.dtype, Tensor] = {}
+        if len(rows) <= MOST_KEPT:
+            self._kept[rows.dtype] = self._between.squared(whole, whole)
+
+    def of(self, places: Tensor, dtype: torch.dtype) -> Tensor:
+        """(B, K) in `dtype` from the rows at `places` (B,), which may name one more than once."""
+        if not self._kept:
+            different, back = places.unique(return_inverse=True)
+            found = self._between.squared(different, slice(0, len(self._rows)))
+            return found.to(dtype).index_select(0, back)
+        if dtype not in self._kept:
+            self._kept[dtype] = self._kept[self._rows.dtype].to(dtype)
+        return self._kept[dtype].index_select(0, places)
+
+    def to_nearest(self) -> Tensor:
+        """(K,) from each row to the nearest other one."""
+        nearest = self._rows.new_full((len(self._rows),), torch.inf)
+        for block in squared_distances(self._rows):
+            keep_nearest(nearest, block)
+        return nearest
+
+
+class _Between:
+    """Squared distances between some rows of (K, D) and others."""
+
+    def __init__(self, rows: Tensor) -> None:
+        self.rows = rows - rows.mean(dim=0)
+        self.norms = self.rows.square().sum(dim=1)
+        eps = torch.finfo(rows.dtype).eps
+        self.near = eps ** (1 / 3) * self.norms.detach().max()
+        self.noise = (4 * eps * rows.detach().norm(dim=1).max()).square()
+
+    def squared(self, here: slice | Tensor, there: slice) -> Tensor:
+        left, right = self.rows[here], self.rows[there]
+        squared = (self.norms[here].unsqueeze(1) + self.norms[there]).sub(left @ right.T, alpha=2)
+        near = squared.detach() < self.near
+        if isinstance(here, slice) and here == there:
+            near.fill_diagonal_(fill_value=False)
+        places = near.nonzero()
+        if len(places) * _FEW_NEAR > squared.numel():
             exact = "donot_use_mm_for_euclid_dist"
-            squared = torch.cdist(centred[here], centred[there], compute_mode=exact).square()
-        yield Block(here, there, torch.where(squared.detach() <= noise, 0.0, squared))
+            squared = torch.cdist(left, right, compute_mode=exact).square()
+        elif len(places):
+            rows, columns = places.unbind(dim=1)
+            some = zip(rows.split(_FEW_ROWS), columns.split(_FEW_ROWS), strict=True)
+            gaps = [(left[i] - right[j]).square().sum(dim=1) for i, j in some]
+            squared = squared.index_put((rows, columns), torch.cat(gaps))
+        return torch.where(squared.detach() <= self.noise, 0.0, squared)
 
 
 def mean_over_pairs(blocks: Iterator[Block], function: Callable[[Tensor], Tensor]) -> Tensor:

@@ -3,7 +3,7 @@
 N samples, K classes, D embedding width, r rank of the class means. One residual x - h_y a sample
 serves all of it: its whitened norm is NC1's share, its plain norm the class's spread, and its
 products with the class means decide the nearest class centre. No (K, D, D), (N, K) or (K, K, D)
-temporary; blocks of rows stay in cache.
+temporary, and of many classes no (K, K) either; blocks of rows stay in cache.
 """
 
 from dataclasses import dataclass, fields
@@ -15,6 +15,7 @@ from ncscope._checks import check_finite, check_samples, working
 from ncscope.errors import ShapeError
 from ncscope.metrics.accuracy import BINS, confidence_bins
 from ncscope.metrics.moments import ClassMoments
+from ncscope.metrics.pairs import Distances
 from ncscope.metrics.rows import accumulator_dtype, centre_rows, is_extreme, normalise_rows, widened
 from ncscope.metrics.variability import Whitening, spread_classes, whitening_if_any
 
@@ -104,11 +105,7 @@ class SampleAccumulator:
     def _small_matrices(self) -> "_Small":
         means = self.moments.means
         offsets = centre_rows(means[self.present])
-        norms = offsets.square().sum(dim=1)
-        gram = offsets @ offsets.T
-        squared = norms.unsqueeze(0) + norms.unsqueeze(1) - 2 * gram
-        half = 0.5 * squared.fill_diagonal_(0)
-        nearest = half.clone().fill_diagonal_(torch.inf).amin(dim=1) / 2
+        self._distances = Distances(offsets)
         # Where the means span fewer than D directions, the whitened projection holds all of
         # <x, h_k>, at r instead of D columns: A^T x undone by Lambda A^T h_k.
         white = self.white.matrix.T
@@ -119,8 +116,7 @@ class SampleAccumulator:
             means=torch.nan_to_num(means),
             white=white,
             centres=centres,
-            centre_bias=self._spread_out(-half),
-            safe=self._spread_out(nearest),
+            safe=self._spread_out(self._distances.to_nearest() / 4),
             text=means.new_zeros(0) if self.text is None else self.text,
         )
 
@@ -197,7 +193,8 @@ class SampleAccumulator:
             return nearest, agree
         if len(open_) < len(own):
             met, own = met.index_select(0, open_), own.index_select(0, open_)
-        scores = small.centre_bias.index_select(0, own).addmm_(met, small.centres.T)
+        scores = self._distances.of(self._place[own], met.dtype)
+        scores = scores.addmm_(met, small.centres.T, beta=-0.5)
         best = scores.amax(dim=1, keepdim=True)
         nearest[open_] = self._reaches(scores, own, best)
         if chosen is not None and agree is not None:
@@ -282,7 +279,6 @@ class _Small:
     means: Tensor  # (K, D)
     white: Tensor  # (r, D)
     centres: Tensor  # (P, r) or (P, D)
-    centre_bias: Tensor  # (K, P): -||h_k - h_y||^2 / 2
     safe: Tensor  # (K,): (half the way to the next centre)^2
     text: Tensor  # (K, D)
 

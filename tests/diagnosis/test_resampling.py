@@ -1,10 +1,13 @@
 """Replicates by weights against replicates by gathered rows, measure by measure."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 import ncscope.metrics as metrics
 from ncscope.diagnosis.intervals import intervals
+from ncscope.diagnosis.measure import measure
 from ncscope.diagnosis.prepare import prepare
 from ncscope.diagnosis.resampling import fixed_of, replicates_of
 from ncscope.diagnosis.sides import image_side, numbers_of
@@ -139,7 +142,21 @@ def test_by_default_as_many_replicates_as_are_affordable_are_drawn(monkeypatch):
     monkeypatch.setattr("ncscope.diagnosis.intervals._work", lambda _: 1.0)
     for affordable, drawn in ((1000.0, 200), (70.0, 70), (49.0, 0)):
         monkeypatch.setattr("ncscope.diagnosis.intervals.LARGEST_WORK", affordable)
-        found, note, _ = intervals(prepared, side, numbers, replicates=None, seed=0)
+        found, notes, _ = intervals(prepared, side, numbers, replicates=None, seed=0)
         said = found["values"].get("nc1/default", {"replicates": 0})
         assert said["replicates"] == drawn
-        assert (note is None) == (drawn > 0)
+        assert [note.partition(":")[0] for note in notes] == (
+            [] if drawn else ["intervals of image measures left out"]
+        )
+
+
+def test_text_of_too_many_classes_has_intervals_where_they_are_asked_for(monkeypatch):
+    monkeypatch.setattr("ncscope.diagnosis.intervals.LARGEST_TEXT_WORK", 2 * 36 * (16 + 200) - 1.0)
+    text = replace(CASES["balanced"], image=None, label=None)
+    record = measure(text).record
+    assert record["intervals"]["values"] == {}
+    said = "intervals of text measures left out: 200 replicates would take 2e+04 operations; ask"
+    assert any(said in warning for warning in record["warnings"])
+    asked = measure(text, bootstrap=200).record
+    assert "delta_lcd/cosine/raw" in asked["intervals"]["values"]
+    assert not any("intervals" in warning for warning in asked["warnings"])
