@@ -19,8 +19,8 @@ from torch import Tensor
 
 from ncscope.clip.backbone import Backbone, load_backbone
 from ncscope.clip.text_tower import Flow, Prompts, TextTower
+from ncscope.tuning.forms import Objective
 from ncscope.tuning.inputs import FeatureInputs
-from ncscope.tuning.objective import Objective
 from ncscope.tuning.recipe import recipe_of
 from ncscope.tuning.step import Setting, new_loss, step_gradients
 from ncscope.tuning.trainee import Trainee, new_trainee

@@ -12,26 +12,22 @@ import traceback
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ncscope.errors import NcscopeError
 from ncscope.grids.children import end_with_sweep, terminated_as_interrupted
 from ncscope.grids.run import State, has_state, is_done, lock_of, log_of, set_aside
-from ncscope.grids.spec import Option, Planned
+from ncscope.grids.spec import MACHINE, Option, Planned, tune_options
 from ncscope.tuning.lock import acquire, is_open
+from ncscope.tuning.options import TuneOptions
 from ncscope.tuning.recipe import JOINED, MOST_JOINED, ON_FEATURES, RECIPES
-
-if TYPE_CHECKING:
-    from ncscope.tuning.options import TuneOptions
 
 # What the options of a run that joins others are, where it has them
 _PLAIN: dict[str, Option] = {
     "csc": False, "class_token_position": "end", "sampler": "plain", "accumulate": 1,
     "relative_weights": False, "eval_every": 0, "log_every": 0,
 }  # fmt: skip
-_MACHINE = ("backbone", "pretrained", "template", "device", "workers", "trust_backbone")
-_OTHERS = (*_MACHINE, "target", "eval_every", "log_every")  # options beside those of `TuneOptions`
-_TASK = ("method", "data", "target", "precision", *_MACHINE)
+_TASK = ("method", "data", "target", "precision", *MACHINE)
 _AT_ONCE = 16  # runs on stored features between two words of the process
 
 
@@ -84,7 +80,7 @@ def do_batch(runs: Sequence[Planned], folder: Path, *, stale: float) -> list[Sta
             states[run.name] = _taken(run, folder, held, stale)
             if states[run.name] is None and not has_state(run, folder):
                 try:
-                    mine[run.name] = _tune_options(run)
+                    mine[run.name] = tune_options(run.options)
                 except NcscopeError:
                     continue  # by itself, it says in its log what is wrong
         for name in mine:
@@ -133,20 +129,11 @@ def _taken(run: Planned, folder: Path, held: ExitStack, stale: float) -> State |
     return "was done" if is_done(run, folder) else None
 
 
-def _tune_options(run: Planned) -> "TuneOptions":
-    from ncscope.tuning.options import TuneOptions
-
-    found: Any = {key: value for key, value in run.options.items() if key not in _OTHERS}
-    if "shots" in found:
-        found["shots"] = found["shots"] or None
-    return TuneOptions(**found)
-
-
 def _machine(options: Any) -> Any:
     from ncscope.features.cache import cache_folder
     from ncscope.tuning.data import Machine
 
-    said = {key: options[key] for key in _MACHINE if key in options}
+    said = {key: options[key] for key in MACHINE if key in options}
     return Machine(**said, cache=cache_folder("auto"))
 
 

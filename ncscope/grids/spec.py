@@ -31,7 +31,8 @@ from typing import Any
 
 from ncscope.errors import DataError
 from ncscope.opening import is_there, read_text
-from ncscope.tuning.recipe import ALL_METHODS, RECIPES
+from ncscope.tuning.options import TuneOptions
+from ncscope.tuning.recipe import ALL_METHODS, RECIPES, check_data
 
 Option = str | int | float | bool | list[str]
 # The options of `ncscope tune` that decide its result, and what they take.
@@ -49,6 +50,8 @@ OPTIONS: dict[str, type] = {
     "scl_logits": float, "gpa_mean": float, "gpa_std": float, "residual_scale": float,
     "adapter_ratio": float, "rank": int, "alpha": float, "beta": float,
 }  # fmt: skip
+MACHINE = ("backbone", "pretrained", "template", "device", "workers", "trust_backbone")
+_OTHERS = (*MACHINE, "target", "eval_every", "log_every")  # options beside those of `TuneOptions`
 FOLDER = Path(__file__).with_name("specs")
 _OF_TABLES = ("weights", "variants")
 _KINDS = {str: "a text", int: "a whole number", float: "a number", bool: "true or false",
@@ -131,7 +134,32 @@ def _merged(parts: list[dict[str, Option]], path: Path) -> Planned:
     for key in ("method", "data"):
         if key not in options:
             raise DataError(f"{path}: grid.{key} is missing; every run needs one")
-    return Planned(run_name(options), options)
+    run = Planned(run_name(options), options)
+    try:
+        check_data(tune_options(options).method, _on_features(str(options["data"])))
+    except DataError as error:
+        raise DataError(f"{path}: the run {run.name}: {error}") from None
+    return run
+
+
+def tune_options(options: Mapping[str, Option]) -> TuneOptions:
+    """The options of a run that decide its result.
+
+    Raises:
+        DataError: they do not go together.
+    """
+    found: Any = {key: value for key, value in options.items() if key not in _OTHERS}
+    if "shots" in found:
+        found["shots"] = found["shots"] or None
+    return TuneOptions(**found)
+
+
+def _on_features(data: str) -> bool | None:
+    """Whether the data are stored features, by their name alone; None where it does not say."""
+    first = data.partition(",")[0]
+    if Path(first).suffix in (".npz", ".safetensors"):
+        return True
+    return False if first.startswith("toy:") or Path(first).suffix in (".json", ".csv") else None
 
 
 def _check_once(runs: Sequence[Planned], path: Path) -> None:

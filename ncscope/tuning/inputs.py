@@ -20,8 +20,8 @@ from ncscope.features.forward import ImageFeatures, encode_images
 from ncscope.features.parts import stored_rows
 from ncscope.features.processes import ALONE, Spread, from_one, own_parts, put_together
 from ncscope.tuning.augment import PixelSource, Views, stacked
+from ncscope.tuning.values import SAMPLERS
 
-SAMPLERS = ("plain", "balanced")
 _PIXELS_KEPT = 4 * 2**30  # bytes of pixels that are held in memory; more are decoded every time
 
 
@@ -127,19 +127,6 @@ def chosen_views(views: int, count: int, *, seed: int, epoch: int) -> Tensor:
         return torch.zeros(count, dtype=torch.int64)
     generator = torch.Generator().manual_seed(1_000_003 * seed + epoch)
     return torch.randint(views, (count,), generator=generator)
-
-
-def parsed_views(views: int | str) -> int | str:
-    """A number of at least 1, or `online`.
-
-    Raises:
-        DataError: anything else.
-    """
-    if str(views) == "online":
-        return "online"
-    if not str(views).isdecimal() or int(views) < 1:
-        raise DataError(f"`views` is {views!r}; expected a number of 1 or more, or online")
-    return int(views)
 
 
 def feature_inputs(

@@ -11,10 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ncscope.errors import DataError
-from ncscope.tuning.values import Recipe
+from ncscope.tuning.values import LOSSES, Recipe
 from ncscope.zoo.learners.learner import Learner
 
-LOSSES = ("ce", "balanced", "logit-adjusted", "balanced-softmax")
 WITH_FROZEN_TEXT = ("kgcoop", "tcp", "prograd", "promptsrc")
 WITH_FROZEN_IMAGES = ("promptsrc",)
 _AUTHORS = Recipe(0.002, 32, 1)  # for its weights

@@ -14,7 +14,8 @@ from ncscope.errors import ShapeError
 from ncscope.features.processes import ALONE, Spread, added
 from ncscope.metrics.rows import normalise_rows
 from ncscope.tuning.exchange import gathered_for_mean, processes_of_torch, summed
-from ncscope.tuning.objective import Objective, Reference, npt_terms
+from ncscope.tuning.forms import Objective
+from ncscope.tuning.objective import Reference, npt_terms
 from ncscope.tuning.optimiser import Term, norm, relative_factor, term_gradients
 from ncscope.tuning.running import RunningMeans, class_means
 

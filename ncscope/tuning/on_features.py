@@ -9,7 +9,7 @@ from ncscope.features.parts import StoredParts, stored_rows
 from ncscope.features.processes import ALONE, Spread
 from ncscope.tuning.data import Machine
 from ncscope.tuning.options import TuneOptions
-from ncscope.tuning.recipe import ON_FEATURES, ONLY_ON_FEATURES
+from ncscope.tuning.recipe import check_data
 
 
 def check_kind(
@@ -20,29 +20,11 @@ def check_kind(
     Raises:
         DataError: names what would do; or an option that nothing is done by.
     """
-    method = options.method
+    check_data(options.method, on_features)
     if not on_features:
-        if method in ONLY_ON_FEATURES:
-            raise DataError(
-                f"{method} is trained on features, and `data` is {options.data!r}; expected a "
-                f"feature file with image_train, label_train, image_test, label_test and text"
-            )
         return
-    if method not in ON_FEATURES:
-        raise DataError(
-            f"{method} needs the towers, and `data` is {options.data!r}, features of images; "
-            f"expected one of {', '.join(ON_FEATURES)}, or images as data"
-        )
-    if method == "tip-adapter-f":
-        if options.objective().active:
-            raise DataError(
-                "tip-adapter-f trains its cache, and neither text nor image features: NPT's and "
-                "CPT's terms would do nothing; leave --lcd-weight, --mid-weight and cpt out"
-            )
-        if options.accumulate > 1 or spread.world > 1:
-            raise DataError(
-                "tip-adapter-f trains in one process and with whole batches: --accumulate 1"
-            )
+    if options.method == "tip-adapter-f" and spread.world > 1:
+        raise DataError("tip-adapter-f trains in one process; start it without torchrun")
     said = {
         "backbone": str(machine.backbone) != "auto", "pretrained": machine.pretrained is not None,
         "template": machine.template is not None, "compile": machine.compiled,

@@ -14,10 +14,9 @@ from torch.optim.sgd import sgd
 from ncscope.errors import DataError
 from ncscope.tuning.losses import without_conflict
 from ncscope.tuning.objective import REGULARISERS
-from ncscope.tuning.recipe import Recipe
+from ncscope.tuning.values import OPTIMIZERS, Recipe
 
 Term = tuple[float, Tensor]  # weight and value
-OPTIMIZERS = ("sgd", "adam", "adamw")
 
 
 def term_gradients(

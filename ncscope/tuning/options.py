@@ -4,12 +4,9 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from ncscope.errors import DataError
-from ncscope.tuning.inputs import SAMPLERS, parsed_views
-from ncscope.tuning.losses import LOSSES
-from ncscope.tuning.objective import Objective
-from ncscope.tuning.optimiser import OPTIMIZERS
+from ncscope.tuning.forms import Objective
 from ncscope.tuning.recipe import TAKEN_BY, WEIGHED_BY, check_applies
-from ncscope.tuning.values import Recipe
+from ncscope.tuning.values import LOSSES, OPTIMIZERS, SAMPLERS, Recipe, parsed_views
 
 _RECIPE = {field.name for field in fields(Recipe)}
 # The least and the most of options of single methods where these are not 0 and any number
@@ -99,7 +96,14 @@ class TuneOptions:
             parsed_views(self.views)
         check_applies(self.method, self.of_method)
         self._check_weights()
-        self.objective()
+        active = self.objective().active
+        if self.method == "tip-adapter-f" and active:
+            raise DataError(
+                "tip-adapter-f trains its cache, and neither text nor image features: NPT's and "
+                "CPT's terms would do nothing; leave --lcd-weight, --mid-weight and cpt out"
+            )
+        if self.method == "tip-adapter-f" and self.accumulate > 1:
+            raise DataError("tip-adapter-f trains with whole batches: --accumulate 1")
 
     def _check_weights(self) -> None:
         for name, value in self.of_method.items():

@@ -211,6 +211,27 @@ def learning_rate(recipe: Recipe, epoch: int) -> float:
     return 0.5 * recipe.lr * (1 + math.cos(math.pi * after / recipe.epochs))
 
 
+def check_data(method: str, on_features: bool | None) -> None:
+    """Refuse a method that needs pictures where there are features, and the other way round.
+
+    Args:
+        on_features: whether the data are; None where that is not known yet.
+
+    Raises:
+        DataError: names what would do.
+    """
+    if on_features is False and method in ONLY_ON_FEATURES:
+        raise DataError(
+            f"{method} is trained on features, and `data` is of images; expected a feature file "
+            f"with image_train, label_train, image_test, label_test and text"
+        )
+    if on_features and method not in ON_FEATURES:
+        raise DataError(
+            f"{method} needs the towers, and `data` is features of images; expected one of "
+            f"{', '.join(ON_FEATURES)}, or images as data"
+        )
+
+
 def check_applies(method: str, said: Mapping[str, object]) -> None:
     """Refuse an option that the method does not have.
 

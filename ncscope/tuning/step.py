@@ -16,10 +16,11 @@ from ncscope._checks import working
 from ncscope.features.processes import ALONE, Spread
 from ncscope.metrics.rows import normalise_rows
 from ncscope.tuning.exchange import equally, gathered, summed
+from ncscope.tuning.forms import Objective
 from ncscope.tuning.inputs import Inputs
 from ncscope.tuning.losses import classification_loss, logits_of, own_terms
 from ncscope.tuning.npt import NPTLoss
-from ncscope.tuning.objective import Objective, cpt_terms
+from ncscope.tuning.objective import cpt_terms
 from ncscope.tuning.optimiser import Term, combined, norm, term_gradients
 from ncscope.tuning.trainee import Trainee
 from ncscope.zoo.learners.learner import Learner

@@ -2,7 +2,12 @@
 
 from dataclasses import dataclass
 
+from ncscope.errors import DataError
+
 ONLINE = "online"
+LOSSES = ("ce", "balanced", "logit-adjusted", "balanced-softmax")
+SAMPLERS = ("plain", "balanced")
+OPTIMIZERS = ("sgd", "adam", "adamw")
 
 
 @dataclass(frozen=True)
@@ -67,3 +72,16 @@ class Recipe:
     def gpa(self) -> tuple[float, float]:
         """Mean and deviation of PromptSRC's Gaussian, in epochs from 1."""
         return self.gpa_mean, self.gpa_std
+
+
+def parsed_views(views: int | str) -> int | str:
+    """A number of at least 1, or `online`.
+
+    Raises:
+        DataError: anything else.
+    """
+    if str(views) == ONLINE:
+        return ONLINE
+    if not str(views).isdecimal() or int(views) < 1:
+        raise DataError(f"`views` is {views!r}; expected a number of 1 or more, or online")
+    return int(views)

@@ -11,8 +11,16 @@ from ncscope.comparison.read import read_outcomes
 from ncscope.comparison.rows import label_rows, without_duplicates
 from ncscope.data.known import parse_known
 from ncscope.errors import DataError
-from ncscope.grids.batch import _tune_options, tasks_of
-from ncscope.grids.spec import OPTIONS, read_about, read_spec, ready_names, run_name, spec_path
+from ncscope.grids.batch import tasks_of
+from ncscope.grids.spec import (
+    OPTIONS,
+    read_about,
+    read_spec,
+    ready_names,
+    run_name,
+    spec_path,
+    tune_options,
+)
 from ncscope.toy.tasks import find_task
 from tests.grids.grids import GRID, spec
 from tests.run_files import run as case
@@ -91,6 +99,25 @@ def test_the_options_are_those_of_the_command():
         ("views=0", r"grid\.views must be a number of 1 or more, or online; found 0"),
         ('split="a\\u0000b"', r"grid\.split must be a text without a NUL character; found "),
         ('recipe="mine"', r"grid\.recipe must be one of authors, authors-f.*coop-cross.*; found"),
+        (
+            'centred=true\nweights=[{mid_weight=1.0}, {mid_weight=1.0, mid_form="align"}]',
+            r"the run coop-d-mid1-\w+: `mid_form` 'align' has no centred form; centred ones: push",
+        ),
+        ('lcd_form="nosuch"', r"the run coop-d-\w+: `lcd_form` is 'nosuch'; expected one of cos"),
+        ('loss="focal"', r"the run coop-d-\w+: `loss` is 'focal'; expected one of ce, balanced"),
+        ("rank=4", r"the run coop-d-\w+: `rank` has no effect on coop; it is for shared-text"),
+        (
+            '[grid]\nmethod=["taskres", "coop"]\ndata="a/f.npz"',
+            r"the run coop-a_f\.npz-\w+: coop needs the towers, and `data` is features of images",
+        ),
+        (
+            '[grid]\nmethod="shared-text"\ndata="toy:fish"',
+            r"the run shared-text-fish-\w+: shared-text is trained on features, and `data` is of",
+        ),
+        (
+            '[grid]\nmethod="tip-adapter-f"\ndata="f.npz"\nlcd_weight=1.0',
+            r"the run tip-adapter-f-f\.npz-lcd1-\w+: tip-adapter-f trains its cache, and neither",
+        ),
         ('[about]\nwhy="x"', r"about\.why must be a text, and one of makes, time, then"),
     ],
 )
@@ -159,7 +186,7 @@ def test_a_ready_grid_has_runs_that_tune_takes_on_data_there_are(name):
     runs = read_spec(spec_path(name), root="/data")
     assert set(read_about(spec_path(name))) == {"makes", "time", "then"}
     for run in runs:
-        _tune_options(run)
+        tune_options(run.options)
     for data in {str(data) for run in runs for data in data_of(run)}:
         if name.startswith("toy-"):
             find_task(data.removeprefix("toy:"))
@@ -195,8 +222,8 @@ def test_the_readme_names_every_grid_of_the_toy():
 def test_the_runs_of_a_grid_can_be_compared(name, tmp_path):
     files = []
     for run in read_spec(spec_path(name), root="/data"):
-        told = asdict(_tune_options(run))
-        told |= {"name": _tune_options(run).name, "backbone": run.options.get("backbone")}
+        told = asdict(tune_options(run.options))
+        told |= {"name": tune_options(run.options).name, "backbone": run.options.get("backbone")}
         runs = [case(told["data"], told["split"], 0.5)]
         files.append(write(tmp_path / run.name, {"format": 1, "runs": runs, "tune": told}))
     rows, notes = without_duplicates(label_rows(read_outcomes(files)))

@@ -9,11 +9,11 @@ from PIL import Image
 from ncscope.clip.backbone import Backbone
 from ncscope.clip.prompts import ZeroShot
 from ncscope.data.images import ImageSet
+from ncscope.tuning.forms import Objective
 from ncscope.tuning.initial import depth_limit
 from ncscope.tuning.inputs import feature_inputs, pixel_inputs
 from ncscope.tuning.losses import WITH_FROZEN_IMAGES, WITH_FROZEN_TEXT
 from ncscope.tuning.npt import NPTLoss
-from ncscope.tuning.objective import Objective
 from ncscope.tuning.recipe import Recipe, recipe_of
 from ncscope.tuning.step import Frozen, Setting, new_loss
 from ncscope.tuning.trainee import new_trainee

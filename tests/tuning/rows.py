@@ -13,8 +13,8 @@ from torch import Tensor
 
 from ncscope import metrics
 from ncscope.features.processes import ALONE, Spread
+from ncscope.tuning.forms import LCD_FORMS, MID_FORMS, Objective
 from ncscope.tuning.inputs import FeatureInputs
-from ncscope.tuning.objective import LCD_FORMS, MID_FORMS, Objective
 from ncscope.tuning.step import Frozen, Setting
 from tests.shapes import simplex_etf
 

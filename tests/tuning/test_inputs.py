@@ -14,9 +14,9 @@ from ncscope.tuning.inputs import (
     chosen_views,
     epoch_batches,
     feature_inputs,
-    parsed_views,
     pixel_inputs,
 )
+from ncscope.tuning.values import parsed_views
 from tests.tuning import cases
 
 IMAGES = cases.painted()

@@ -8,14 +8,13 @@ import torch.nn.functional as F
 
 from ncscope.errors import DataError
 from ncscope.tuning.losses import (
-    LOSSES,
     classification_loss,
     epoch_weights,
     logits_of,
     own_terms,
     without_conflict,
 )
-from ncscope.tuning.values import Recipe
+from ncscope.tuning.values import LOSSES, Recipe
 
 GENERATOR = torch.Generator().manual_seed(4)
 IMAGE, NEAR = torch.randn(2, 5, 8, generator=GENERATOR, dtype=torch.float64)

@@ -6,10 +6,8 @@ import torch
 from ncscope import metrics
 from ncscope.errors import DataError
 from ncscope.metrics.rows import normalise_rows, unit_text
+from ncscope.tuning.forms import LCD_FORMS, MID_FORMS, Objective
 from ncscope.tuning.objective import (
-    LCD_FORMS,
-    MID_FORMS,
-    Objective,
     Reference,
     cpt_terms,
     npt_terms,

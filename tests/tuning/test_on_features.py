@@ -139,7 +139,7 @@ def test_tip_adapter_decides_by_its_formula_and_searches_on_validation_images_on
         ("taskres", {"rank": 4}, "`rank` has no effect on taskres; it is for shared-text"),
         ("shared-text", {"data": "toy:shapes"}, "shared-text is trained on features, and `data`"),
         ("tip-adapter-f", {"lcd_weight": 1.0}, "tip-adapter-f trains its cache, and neither text"),
-        ("tip-adapter-f", {"accumulate": 2}, "trains in one process and with whole batches"),
+        ("tip-adapter-f", {"accumulate": 2}, "tip-adapter-f trains with whole batches"),
         ("shared-text", {"rank": 0}, "`rank` is 0; expected 1 or more"),
     ],
 )

@@ -10,8 +10,8 @@ from ncscope import metrics
 from ncscope.diagnosis.measure import measure as report
 from ncscope.features.bundle import Features
 from ncscope.features.processes import ALONE
+from ncscope.tuning.forms import Objective
 from ncscope.tuning.npt import NPTLoss
-from ncscope.tuning.objective import Objective
 from ncscope.tuning.step import new_loss, step_gradients
 from tests.processes import run_script
 from tests.tuning import rows

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from ncscope import metrics
+from ncscope.tuning.forms import Objective
 from ncscope.tuning.losses import without_conflict
-from ncscope.tuning.objective import Objective
 from ncscope.tuning.step import batch_terms, begin_means, step_gradients
 from ncscope.tuning.trainee import PUBLISHED
 from tests.tuning import cases

@@ -9,7 +9,7 @@ import torch
 from ncscope.errors import DataError, NcscopeError
 from ncscope.tuning import evaluate, train
 from ncscope.tuning import state as ongoing
-from ncscope.tuning.objective import Objective
+from ncscope.tuning.forms import Objective
 from ncscope.tuning.state import read_state
 from tests.tuning import cases
 
