@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperCommand
 
 from ncscope.text import clean
 from ncscope_cli import options
+from ncscope_cli.help import DATA, MEASURES, OUTPUT, SOURCE, Grouped
 from ncscope_cli.processes import processes
 from ncscope_cli.progress import progress_bar
 from ncscope_cli.terminal import answer, say
@@ -15,13 +15,21 @@ from ncscope_cli.terminal import answer, say
 HALF = "half"  # what --intervene without a file means
 _FEATURE_FILES = (".safetensors", ".npz")
 
+EPILOG = f"""\b
+Examples:
+  ncscope analyze features.npz --out out
+  ncscope analyze zero-shot runs/seed1 --data eurosat:/data --split new --out out
+
+\b
+{options.DATA_FORMS}"""
+
 if TYPE_CHECKING:
     from ncscope.features.bundle import Features
     from ncscope.features.processes import Spread
     from ncscope.page.report import Report
 
 
-class FileOrNot(TyperCommand):
+class FileOrNot(Grouped):
     """A command whose --intervene may stand alone, or be followed by a feature file."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -32,17 +40,26 @@ class FileOrNot(TyperCommand):
         return super().parse_args(ctx, said)
 
 
+COMMAND = FileOrNot
+
+
 def analyze(
     sources: Annotated[
         list[str],
         typer.Argument(
             metavar="SOURCE...",
-            help="Features: .safetensors, .npz, .pt, a folder of arrays, FILE,text=FILE; or with"
-            " --data checkpoints, folders of their runs, and `zero-shot`.",
+            rich_help_panel=SOURCE,
+            help="Feature files, or FILE,text=FILE; with --data checkpoints, folders of runs, and "
+            "`zero-shot`.",
         ),
     ],
     out: Annotated[
-        Path, typer.Option(metavar="DIR", help="For metrics.json, metrics.csv and report.html.")
+        Path,
+        typer.Option(
+            metavar="DIR",
+            rich_help_panel=OUTPUT,
+            help="Folder for report.html, metrics.json and metrics.csv.",
+        ),
     ],
     data: options.Data = None,
     part: options.Part = None,
@@ -74,18 +91,23 @@ def analyze(
     cache: options.Cache = "auto",
     skip_bad: options.SkipBad = False,
     pairs: Annotated[
-        bool, typer.Option("--pairs", help="Image i and text i are a class: retrieval pairs.")
+        bool,
+        typer.Option(
+            "--pairs", rich_help_panel=MEASURES, help="Image i and text i are a class: retrieval."
+        ),
     ] = False,
     as_given: Annotated[
         bool,
-        typer.Option("--as-given", help="Do not normalise: lengths mean something."),
+        typer.Option(
+            "--as-given", rich_help_panel=MEASURES, help="Do not normalise: lengths mean something."
+        ),
     ] = False,
     train_counts: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Training images of each class, one number a line, or a .csv with columns "
-            "classname and count: forms head, medium, tail.",
+            rich_help_panel=DATA,
+            help="Training images of each class, a number a line or a .csv: head, medium, tail.",
         ),
     ] = None,
     bootstrap: Annotated[
@@ -94,101 +116,71 @@ def analyze(
             min=0,
             max=100_000,
             metavar="N",
+            rich_help_panel=MEASURES,
             help="Replicates for intervals; 0 none; 200 if affordable.",
-        ),
-    ] = None,
-    strict: Annotated[
-        bool,
-        typer.Option(
-            "--strict",
-            help="One bad source of several ends all; if not said, the others are measured, "
-            "metrics.json names those left out, and the exit status is 1.",
-        ),
-    ] = False,
-    seed: options.Seed = None,
-    html: Annotated[bool, typer.Option(help="Write report.html.")] = True,
-    thumbnails: Annotated[
-        bool, typer.Option(help="Show small pictures of the images in report.html.")
-    ] = True,
-    tables: Annotated[
-        list[str] | None,
-        typer.Option(metavar="csv|md|tex", help="Also write every table in this format."),
-    ] = None,
-    images: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="png|svg|pdf", help="Also write every figure; needs ncscope[images], a browser."
         ),
     ] = None,
     intervene: Annotated[
         str | None,
         typer.Option(
             metavar="[FILE]",
-            help="Also move the features along each measure (close the gap, centre, nearest "
-            "simplex, text := image means, whiten) and judge accuracy and measures after it; "
-            "estimated on the images in FILE (.safetensors, .npz), else on half of each class's "
-            "images, and judged on the others.",
+            rich_help_panel=MEASURES,
+            help="Also move the features along each measure and judge accuracy; moves are "
+            "estimated on FILE, else on half of the images.",
         ),
     ] = None,
+    strict: Annotated[
+        bool,
+        typer.Option(
+            "--strict",
+            rich_help_panel=SOURCE,
+            help="One bad source ends all; else it is left out, named, and the exit status is 1.",
+        ),
+    ] = False,
+    seed: options.Seed = None,
+    html: Annotated[bool, typer.Option(rich_help_panel=OUTPUT, help="Write report.html.")] = True,
+    thumbnails: Annotated[
+        bool, typer.Option(rich_help_panel=OUTPUT, help="Small pictures of images in report.html.")
+    ] = True,
+    tables: Annotated[
+        list[str] | None,
+        options.one_of("csv", "md", "tex", group=OUTPUT, help="Also write every table so."),
+    ] = None,
+    images: Annotated[
+        list[str] | None,
+        options.one_of(
+            *("png", "svg", "pdf"),
+            group=OUTPUT,
+            help="Also write every figure so; needs ncscope[images] and a Chromium.",
+        ),
+    ] = None,
+    verbose: Annotated[
+        bool,
+        typer.Option(
+            "--verbose", "-v", rich_help_panel=OUTPUT, help="Every sentence and every number."
+        ),
+    ] = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Measure neural collapse: a table on stdout, and metrics and a report in a folder.
+    """Measure neural collapse: the verdict on stdout, numbers and a report in a folder.
 
     Under torchrun images are encoded and measured by its processes in shares.
     """
+    said = dict(locals())
     import ncscope
-    from ncscope.data.classes import read_classnames
     from ncscope.data.tables import read_train_counts
-    from ncscope.features.third_party import find_learner
     from ncscope.writing import make_folder
     from ncscope.zoo.load import check_source
-    from ncscope.zoo.settings import LearnerOptions
 
     def check(source: str) -> None:
         if learner is None:
             check_source(source, method, load_epoch)
 
     def extract(source: str, spread: "Spread") -> "Features":
-        assert data is not None
         with progress_bar(f"ncscope: {source}", quiet=quiet or not spread.first) as progress:
-            return ncscope.extract(
-                source,
-                data=data,
-                backbone=backbone,
-                pretrained=pretrained,
-                template=template,
-                classnames=None if classnames is None else read_classnames(classnames),
-                split=split,
-                part=part,
-                device=device,
-                precision=precision,
-                batch_size=batch_size,
-                workers=workers,
-                skip_bad=skip_bad,
-                cache=cache,
-                trust_backbone=trust_backbone,
-                seed=seed,
-                options=LearnerOptions(
-                    descriptions=descriptions,
-                    class_token_position=class_token_position,
-                    condition=condition,
-                    image_feature=image_feature,
-                    data_name=data_name,
-                    transform=transform,
-                    residual_scale=residual_scale,
-                    adapter_scale=adapter_scale,
-                    teacher=teacher,
-                    teacher_backbone=teacher_backbone,
-                    base=base,
-                    method=method,
-                    load_epoch=load_epoch,
-                    settings=options.settings_said(setting),
-                ),
-                learner=None if learner is None else find_learner(learner),
-                progress=progress,
-                spread=spread,
-            )
+            return ncscope.extract(source, **given, progress=progress, spread=spread)
 
+    given = {} if data is None else options.extraction(said)
     with processes() as spread:
         if spread.first:
             make_folder(out)  # before any work: a folder that cannot be written is known now
@@ -214,19 +206,19 @@ def analyze(
         written = report.save(
             out, html=html, thumbnails=thumbnails, tables_as=tables or (), images_as=images or ()
         )
-        _tell(report, written, quiet=quiet)
+        _tell(report, written, verbose=verbose, quiet=quiet)
         if report.left_out:
             names = ", ".join(one["source"] for one in report.left_out)
             say(f"left out {len(report.left_out)} of {len(sources)} sources: {names}")
             raise typer.Exit(1)
 
 
-def _tell(report: "Report", written: list[Path], *, quiet: bool) -> None:
+def _tell(report: "Report", written: list[Path], *, verbose: bool, quiet: bool) -> None:
     from ncscope.diagnosis.what_if import what_if
 
-    for sentence in report.verdict():
+    for sentence in report.verdict(brief=not verbose):
         answer(clean(sentence))
-    answer(report.table())
+    answer(report.table(brief=not verbose))
     for run in report.runs:
         check = run.record["provenance"].get("self_check")
         if check and check["agrees"]:
@@ -234,8 +226,17 @@ def _tell(report: "Report", written: list[Path], *, quiet: bool) -> None:
     for run in report.runs:
         for sentence in what_if(run.record):
             answer(clean(f"{run.record['source']}: {sentence}"))
-    for run in report.runs:
-        for warning in run.record["warnings"]:
-            say(f"{run.record['source']}: {warning}")
+    for line in _warnings(report.records):
+        say(line)
     if not quiet:
-        say(f"wrote {', '.join(str(path) for path in written)}")
+        more = "" if verbose else "; all measures there, and here by --verbose"
+        say(f"wrote {', '.join(str(path) for path in written)}{more}")
+
+
+def _warnings(records: list[dict[str, Any]]) -> list[str]:
+    """Each warning once, with the sources it is of."""
+    found: dict[str, list[str]] = {}
+    for record in records:
+        for warning in record["warnings"]:
+            found.setdefault(warning, []).append(str(record["source"]))
+    return [f"{', '.join(dict.fromkeys(names))}: {warning}" for warning, names in found.items()]

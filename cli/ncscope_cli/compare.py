@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ncscope_cli import options
+from ncscope_cli.help import MEASURES, OUTPUT, RUNNING, SOURCE
 from ncscope_cli.terminal import answer, say
+
+EPILOG = """\b
+Examples:
+  ncscope compare runs --baseline maple --out table.html
+  ncscope compare runs --layout ablation --tau 0.05 --out ablation.tex"""
 
 if TYPE_CHECKING:
     from ncscope.comparison.compare import Correlations
@@ -43,6 +49,7 @@ def compare(
         list[Path],
         typer.Argument(
             metavar="DIR_OR_FILE...",
+            rich_help_panel=SOURCE,
             help="Folders of runs, searched at any depth for metrics.json, or such files.",
         ),
     ],
@@ -50,43 +57,55 @@ def compare(
         Path,
         typer.Option(
             metavar="FILE",
-            help="The table; its suffix says the format: .txt, .csv, .md, .tex, or .html, which "
-            "also plots measures against accuracy, gains over --baseline, and grids of weights.",
+            rich_help_panel=OUTPUT,
+            help="The table; its suffix says how: .txt, .csv, .md, .tex, or .html, with plots.",
         ),
     ],
     baseline: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="Row that every other is tested against, in pairs."),
+        typer.Option(
+            metavar="NAME", rich_help_panel=MEASURES, help="Row that all others are tested against."
+        ),
     ] = None,
     layout: Annotated[
-        Layout, typer.Option(help="Which tables; auto: all that there are runs for.")
+        Layout, typer.Option(rich_help_panel=OUTPUT, help="Which tables; auto: all with runs.")
     ] = Layout.auto,
     by: Annotated[
         str | None,
         typer.Option(
             metavar="SETTING,...",
-            help="Settings that make rows of their own, as lcd_weight,lr; all that differ "
-            "between runs of one name if not said.",
+            rich_help_panel=OUTPUT,
+            help="Settings that make rows of their own, as lcd_weight,lr; all that differ if not "
+            "said.",
         ),
     ] = None,
     tau: Annotated[
-        list[float] | None, typer.Option(metavar="T", help="Only runs trained at this ratio.")
+        list[float] | None,
+        typer.Option(metavar="T", rich_help_panel=SOURCE, help="Only runs trained at this ratio."),
     ] = None,
     before: Annotated[
-        bool, typer.Option("--before", help="Also what each tuning started from, as rows.")
+        bool,
+        typer.Option(
+            "--before", rich_help_panel=SOURCE, help="Also what each tuning started from, as rows."
+        ),
     ] = False,
     duplicates: Annotated[
         Duplicates,
-        typer.Option(help="Of two runs of one row, data set, tau and seed: refuse, or the newest."),
+        typer.Option(rich_help_panel=SOURCE, help="Of two runs of one row: refuse, or the newest."),
     ] = Duplicates.error,
     correlations: Annotated[
         Which | None,
         typer.Option(
-            help="Of measures with base, new and H accuracy; headline in .html, else none, if not "
-            "said."
+            rich_help_panel=MEASURES,
+            help="Of measures with accuracies; headline in .html, else none, if not said.",
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, max=options.MOST_SEED, help="Of the bootstrap.")] = 0,
+    seed: Annotated[
+        int,
+        typer.Option(
+            min=0, max=options.MOST_SEED, rich_help_panel=RUNNING, help="Of the bootstrap."
+        ),
+    ] = 0,
     quiet: options.Quiet = False,
 ) -> None:
     """Compare many runs: tables as the field prints them, paired tests, correlations."""

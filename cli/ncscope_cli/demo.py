@@ -8,11 +8,17 @@ import typer
 from ncscope_cli import options
 from ncscope_cli.terminal import answer, say
 
+EPILOG = """\b
+Example:
+  ncscope demo --out demo"""
+
 
 def demo(
     out: Annotated[
         Path,
-        typer.Option(metavar="DIR", help="For metrics.json, report.html and a folder a run."),
+        typer.Option(
+            metavar="DIR", help="Folder for report.html, metrics.json and a folder a run."
+        ),
     ] = Path("demo"),
     quiet: options.Quiet = False,
 ) -> None:

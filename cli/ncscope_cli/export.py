@@ -8,6 +8,10 @@ import typer
 from ncscope_cli import options
 from ncscope_cli.terminal import say
 
+EPILOG = """\b
+Example:
+  ncscope export tuned --format dassl --out tuned-dassl"""
+
 
 def export(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a tuned run.")],

@@ -6,9 +6,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ncscope_cli import options
+from ncscope_cli.help import OUTPUT, SOURCE
 from ncscope_cli.processes import processes
 from ncscope_cli.progress import progress_bar
 from ncscope_cli.terminal import say
+
+EPILOG = f"""\b
+Example:
+  ncscope extract zero-shot --data photos --backbone ViT-B-16.pt --out clip.npz
+
+\b
+{options.DATA_FORMS}"""
 
 if TYPE_CHECKING:
     from ncscope.features.bundle import Features
@@ -17,10 +25,19 @@ if TYPE_CHECKING:
 def extract(
     source: Annotated[
         str,
-        typer.Argument(metavar="SOURCE", help="A checkpoint or its run's folder, or `zero-shot`."),
+        typer.Argument(
+            metavar="SOURCE",
+            rich_help_panel=SOURCE,
+            help="A checkpoint or its run's folder, or `zero-shot`.",
+        ),
     ],
     data: options.RequiredData,
-    out: Annotated[Path, typer.Option(metavar="FILE", help="A .safetensors or .npz file.")],
+    out: Annotated[
+        Path,
+        typer.Option(
+            metavar="FILE", rich_help_panel=OUTPUT, help="A .safetensors or .npz file to write."
+        ),
+    ],
     backbone: options.Backbone = "auto",
     pretrained: options.Pretrained = None,
     template: options.Template = None,
@@ -56,52 +73,16 @@ def extract(
 
     Under torchrun the images are shared by its processes.
     """
+    said = dict(locals())
     import ncscope  # here, so that --help does not wait for torch
-    from ncscope.data.classes import read_classnames
     from ncscope.features.arrays import check_target
-    from ncscope.features.third_party import find_learner
-    from ncscope.zoo.settings import LearnerOptions
 
     with processes() as spread:
         if spread.first:
             check_target(out)
         with progress_bar("extract", quiet=quiet or not spread.first) as progress:
             features = ncscope.extract(
-                source,
-                data=data,
-                backbone=backbone,
-                pretrained=pretrained,
-                template=template,
-                classnames=None if classnames is None else read_classnames(classnames),
-                split=split,
-                part=part,
-                device=device,
-                precision=precision,
-                batch_size=batch_size,
-                workers=workers,
-                skip_bad=skip_bad,
-                cache=cache,
-                trust_backbone=trust_backbone,
-                seed=seed,
-                options=LearnerOptions(
-                    descriptions=descriptions,
-                    class_token_position=class_token_position,
-                    condition=condition,
-                    image_feature=image_feature,
-                    data_name=data_name,
-                    transform=transform,
-                    residual_scale=residual_scale,
-                    adapter_scale=adapter_scale,
-                    teacher=teacher,
-                    teacher_backbone=teacher_backbone,
-                    base=base,
-                    method=method,
-                    load_epoch=load_epoch,
-                    settings=options.settings_said(setting),
-                ),
-                learner=None if learner is None else find_learner(learner),
-                progress=progress,
-                spread=spread,
+                source, **options.extraction(said), progress=progress, spread=spread
             )
         if spread.first:
             _write(features, out, quiet=quiet)

@@ -8,9 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ncscope_cli import options
+from ncscope_cli.help import BACKBONE, DATA, SOURCE
 from ncscope_cli.inspect_table import Inspected, table_lines
 from ncscope_cli.inspect_text import inspection_lines
 from ncscope_cli.terminal import answer, say
+
+EPILOG = """\b
+Examples:
+  ncscope inspect output/imagenet/CoOp/vit_b16_16shots/seed1
+  ncscope inspect output --json"""
 
 if TYPE_CHECKING:
     from ncscope.checkpoint.inspect import Inspection
@@ -21,8 +27,9 @@ def inspect(
         Path,
         typer.Argument(
             metavar="CHECKPOINT",
+            rich_help_panel=SOURCE,
             help="A checkpoint, the folder of its model, seed or run, or a folder with several "
-            "runs at any depth below it: a table, a row each.",
+            "runs at any depth: a table.",
         ),
     ],
     as_json: Annotated[
@@ -30,7 +37,11 @@ def inspect(
     ] = False,
     backbone: Annotated[
         str | None,
-        typer.Option(metavar="NAME|PATH", help="Recover class names with this model's tokens."),
+        typer.Option(
+            metavar="NAME|PATH",
+            rich_help_panel=BACKBONE,
+            help="Recover class names with this model's tokens.",
+        ),
     ] = None,
     pretrained: options.Pretrained = None,
     trust_backbone: options.TrustBackbone = False,
@@ -38,7 +49,11 @@ def inspect(
     load_epoch: options.LoadEpoch = None,
     classnames: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Check the class names against this list, one a line."),
+        typer.Option(
+            metavar="FILE",
+            rich_help_panel=DATA,
+            help="Check the class names against this list, one a line.",
+        ),
     ] = None,
 ) -> None:
     """Say what a checkpoint is: method, shapes, classes, settings, and what it needs to run."""

@@ -8,18 +8,23 @@ from typing import Annotated, NoReturn
 import typer
 
 from ncscope import NcscopeError, __version__
-from ncscope_cli import analyze, compare, demo, export, extract, inspect, sweep, tune
 from ncscope_cli.failure import unexpected
+from ncscope_cli.help import CONTEXT, Verbs
 from ncscope_cli.terminal import answer, filtered, say
 
 INTERRUPTED = 130  # 128 and SIGINT, as shells say it
 
 app = typer.Typer(
+    cls=Verbs,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # rich takes longer to import than the help may take to appear
+    context_settings=CONTEXT,
     help="Neural-collapse diagnosis and correction of prompt-tuned CLIP models.",
+    epilog="\b\nFirst steps:\n"
+    "  ncscope demo                                    # no data needed\n"
+    "  ncscope analyze features.npz --out out          # features you have\n"
+    "  ncscope VERB -h                                 # options in groups, and an example",
 )
 
 
@@ -32,19 +37,12 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def _options(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it and stop.")
+        bool,
+        typer.Option(
+            "--version", callback=_version, is_eager=True, help="Print the version and stop."
+        ),
     ] = False,
 ) -> None: ...
-
-
-app.command("analyze", cls=analyze.FileOrNot)(analyze.analyze)
-app.command("extract")(extract.extract)
-app.command("tune", epilog=tune.EPILOG)(tune.tune)
-app.command("export")(export.export)
-app.command("compare")(compare.compare)
-app.command("sweep", epilog=sweep.EXAMPLE)(sweep.sweep)
-app.command("inspect")(inspect.inspect)
-app.command("demo")(demo.demo)
 
 
 def main() -> None:

@@ -7,12 +7,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ncscope_cli import options
+from ncscope_cli.help import DATA, OUTPUT, RUNNING, SOURCE
 from ncscope_cli.terminal import answer, say
 
 if TYPE_CHECKING:
     from ncscope.grids.sweep import Swept
 
-EXAMPLE = """\b
+EPILOG = """\b
+Examples:
+  ncscope sweep toy-figure1 --out f1
+  ncscope sweep grid.toml --out runs --jobs 2
+
+\b
 SPEC.toml, with the options of `ncscope tune` as keys (`_` for `-`):
   [grid]                      # a run for each combination
   method = ["maple"]
@@ -29,44 +35,81 @@ def sweep(
     spec: Annotated[
         str | None,
         typer.Argument(
-            metavar="SPEC", help="A ready grid by name, see --list; or SPEC.toml, see below."
+            metavar="SPEC",
+            rich_help_panel=SOURCE,
+            help="A ready grid by name, see --list; or SPEC.toml, see below.",
         ),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="One folder a run; also logs/ and locks/.")
+        Path | None,
+        typer.Option(
+            metavar="DIR", rich_help_panel=OUTPUT, help="One folder a run; also logs/ and locks/."
+        ),
     ] = None,
     list_ready: Annotated[
-        bool, typer.Option("--list", help="Print the ready grids, and do nothing.")
+        bool,
+        typer.Option(
+            "--list", rich_help_panel=SOURCE, help="Print the ready grids, and do nothing."
+        ),
     ] = False,
     root: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Where the data are: {root} in the grid.")
+        Path | None,
+        typer.Option(
+            metavar="DIR", rich_help_panel=DATA, help="Where the data are: {root} in the grid."
+        ),
     ] = None,
     jobs: Annotated[
-        int, typer.Option(min=1, help="Runs at a time, here; with --slurm, jobs of the array.")
+        int,
+        typer.Option(
+            min=1,
+            rich_help_panel=RUNNING,
+            help="Runs at a time, here; with --slurm, jobs of the array.",
+        ),
     ] = 1,
     one_by_one: Annotated[
         bool,
         typer.Option(
             "--one-by-one",
-            help="A process and a log for every run; if not said, the runs of one text prompt on "
-            "one task train together, to the same numbers.",
+            rich_help_panel=RUNNING,
+            help="A process and a log for every run, also where runs could train together.",
         ),
     ] = False,
     gpus: Annotated[
-        int, typer.Option(min=0, help="GPUs of a run, by torchrun if several; of a job of --slurm.")
+        int,
+        typer.Option(
+            min=0,
+            rich_help_panel=RUNNING,
+            help="GPUs of a run, by torchrun if several; of a job of --slurm.",
+        ),
     ] = 0,
     slurm: Annotated[
-        bool, typer.Option("--slurm", help="Submit to SLURM, by submitit, and return.")
+        bool,
+        typer.Option(
+            "--slurm", rich_help_panel=RUNNING, help="Submit to SLURM, by submitit, and return."
+        ),
     ] = False,
-    partition: Annotated[str | None, typer.Option(metavar="NAME", help="Of SLURM.")] = None,
+    partition: Annotated[
+        str | None, typer.Option(metavar="NAME", rich_help_panel=RUNNING, help="Of SLURM.")
+    ] = None,
     time: Annotated[
-        int, typer.Option(metavar="MINUTES", min=1, help="Of a job of --slurm, at most.")
+        int,
+        typer.Option(
+            metavar="MINUTES", min=1, rich_help_panel=RUNNING, help="Of a job of --slurm, at most."
+        ),
     ] = 240,
     cpus: Annotated[
-        int, typer.Option(min=1, help="Cores of a job of --slurm; it waits for ever for too many.")
+        int,
+        typer.Option(
+            min=1,
+            rich_help_panel=RUNNING,
+            help="Cores of a job of --slurm; it waits for ever for too many.",
+        ),
     ] = 4,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print the runs as commands, and do none.")
+        bool,
+        typer.Option(
+            "--dry-run", rich_help_panel=OUTPUT, help="Print the runs as commands, and do none."
+        ),
     ] = False,
     quiet: options.Quiet = False,
 ) -> None:

@@ -1,6 +1,7 @@
 """`ncscope tune`: trains a prompt learner, with or without NPT's terms."""
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +10,7 @@ import typer
 from ncscope.tuning.recipe import ALL_METHODS, METHODS, ONLY_ON_FEATURES, taken
 from ncscope.tuning.recipe_table import help_table
 from ncscope_cli import options
+from ncscope_cli.help import BACKBONE, DATA, METHOD, OUTPUT, RUNNING, SOURCE, TERMS, TRAINING
 from ncscope_cli.terminal import answer, say
 from ncscope_cli.tune_progress import tune_progress
 from ncscope_cli.tune_table import accuracy_table
@@ -17,7 +19,23 @@ _TITLE = """The recipes, which unset options take (SGD momentum 0.9, weight deca
 after an epoch at 1e-5; a new crop of each picture every epoch). * is that of --recipe authors;
 values in brackets depend on the data set or the shots. All values, and where each is published:
 docs/recipes.md."""
-EPILOG = f"\b\n{_TITLE}\n{help_table()}"
+EPILOG = f"""\b
+Example:
+  ncscope tune coop --data toy:colours --recipe toy --lcd-weight 0.1 --mid-weight 1 --out tuned
+
+\b
+{options.DATA_FORMS}
+
+\b
+{_TITLE}
+{help_table()}"""
+# Where Python's name is another one
+_RENAMED = {"target": "targets", "tensorboard": "board"}
+_data = partial(typer.Option, rich_help_panel=DATA)
+_training = partial(typer.Option, rich_help_panel=TRAINING)
+_terms = partial(typer.Option, rich_help_panel=TERMS)
+_method = partial(typer.Option, rich_help_panel=METHOD)
+_output = partial(typer.Option, rich_help_panel=OUTPUT)
 
 
 def tune(
@@ -25,239 +43,197 @@ def tune(
         str,
         typer.Argument(
             metavar="METHOD",
+            rich_help_panel=SOURCE,
             help=f"{', '.join(METHODS)}; or a checkpoint to go on from. "
             f"Of features only: {', '.join(ONLY_ON_FEATURES)}.",
         ),
     ],
     data: options.RequiredData,
-    out: Annotated[Path, typer.Option(metavar="DIR", help="A new folder for everything written.")],
+    out: Annotated[Path, _output(metavar="DIR", help="A new folder for everything written.")],
     split: Annotated[
-        str, typer.Option(metavar="base|all", help="Classes to train on; base tests new ones, too.")
+        str,
+        options.one_of(
+            *("base", "all"), group=DATA, help="Classes to train on; base tests new ones, too."
+        ),
     ] = "base",
     shots: Annotated[
-        int, typer.Option(min=0, help="Training images of a class at most; 0 takes all there are.")
+        int, _data(min=0, help="Training images of a class at most; 0 takes all there are.")
     ] = 16,
     few_shot: Annotated[
         str | None,
-        typer.Option(metavar="FILE", help="CoOp's .pkl or a .json list of the training images."),
+        _data(metavar="FILE", help="Images drawn already: CoOp's .pkl, or a .json list."),
     ] = None,
     tau: Annotated[
-        float, typer.Option(help="Fewest over most images of a class, exponential; 1 is balanced.")
+        float, _data(help="Fewest over most images of a class, exponential; 1 is balanced.")
     ] = 1.0,
-    seed: Annotated[
-        int,
-        typer.Option(min=0, max=options.MOST_SEED, help="Of draws, views, batches and weights."),
-    ] = 1,
     class_order: Annotated[
-        str, typer.Option(metavar="index|frequency|random", help="From head to tail class.")
+        str,
+        options.one_of("index", "frequency", "random", group=DATA, help="From head to tail class."),
     ] = "index",
-    recipe: Annotated[
-        str,
-        typer.Option(
-            metavar="authors|authors-fewshot|authors-cross|toy|NAME",
-            help="Where unset options come from: the authors' for base-to-new, for few shots of "
-            "all classes, for other data sets after ImageNet; or one of those below.",
-        ),
-    ] = "authors",
-    epochs: Annotated[int | None, typer.Option(min=1)] = None,
-    batch_size: Annotated[
-        int | None, typer.Option(min=0, help="Images of a step; 0 is all at once.")
-    ] = None,
-    lr: Annotated[float | None, typer.Option(help="Learning rate.")] = None,
-    optimizer: Annotated[str | None, typer.Option(metavar="sgd|adam|adamw")] = None,
-    views: Annotated[
-        str | None,
-        typer.Option(
-            metavar="V|online",
-            help="Augmented views of a picture that are kept; 1 is the centre crop, online a new "
-            "one every epoch, as the authors have it.",
-        ),
-    ] = None,
-    ctx: Annotated[int | None, typer.Option(min=1, help="Context tokens.")] = None,
-    ctx_vision: Annotated[int | None, typer.Option(min=1, help="Image tokens.")] = None,
-    ctx_init: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="Words the context begins as.")
-    ] = None,
-    depth: Annotated[int | None, typer.Option(min=1, help="Blocks with own prompts.")] = None,
-    csc: Annotated[bool, typer.Option("--csc", help="A context for every class (CoOp).")] = False,
-    class_token_position: options.ClassTokenPosition = None,
-    prograd_lambda: Annotated[
-        float | None, typer.Option(help="Share of the opposing gradient ProGrad takes out.")
-    ] = None,
-    knowledge_weight: Annotated[
-        float | None, typer.Option(help="Of KgCoOp's and TCP's term.")
-    ] = None,
-    scl_text: Annotated[float | None, typer.Option(help="Of PromptSRC's text term.")] = None,
-    scl_image: Annotated[float | None, typer.Option(help="Of PromptSRC's image term.")] = None,
-    scl_logits: Annotated[float | None, typer.Option(help="Of PromptSRC's logits term.")] = None,
-    gpa_mean: Annotated[
-        float | None, typer.Option(help="Mean, in epochs, of PromptSRC's averaging.")
-    ] = None,
-    gpa_std: Annotated[
-        float | None, typer.Option(help="Deviation, in epochs, of PromptSRC's averaging.")
-    ] = None,
-    residual_scale: Annotated[float | None, typer.Option(help="Of TaskRes.")] = None,
-    adapter_ratio: Annotated[
-        float | None, typer.Option(help="The adapter's share in CLIP-Adapter's mixture.")
-    ] = None,
-    rank: Annotated[
-        int | None, typer.Option(min=1, help="Of the change that shared-text makes.")
-    ] = None,
-    alpha: Annotated[
-        float | None, typer.Option(help="Weight of Tip-Adapter's cache, before the search.")
-    ] = None,
-    beta: Annotated[
-        float | None, typer.Option(help="Sharpness of Tip-Adapter's cache, before the search.")
-    ] = None,
-    loss: Annotated[
-        str, typer.Option(metavar="ce|balanced|logit-adjusted|balanced-softmax")
-    ] = "ce",
-    adjustment: Annotated[float, typer.Option(help="Strength of logit-adjusted.")] = 1.0,
-    sampler: Annotated[
-        str, typer.Option(metavar="plain|balanced", help="balanced: classes equally often.")
-    ] = "plain",
-    regulariser: Annotated[str, typer.Option(metavar="npt|cpt|none")] = "npt",
-    lcd_weight: Annotated[
-        float, typer.Option(min=0, help="w1, of language-modality collapse.")
-    ] = 0.0,
-    lcd_form: Annotated[
-        str, typer.Option(metavar="cosine|frobenius|anchored|dispersion|orthogonal")
-    ] = "cosine",
-    mid_weight: Annotated[
-        float, typer.Option(min=0, help="w2, of multi-modality isomorphism.")
-    ] = 0.0,
-    mid_form: Annotated[
-        str,
-        typer.Option(
-            metavar="push_pull|push_pull_linear|align|dot_regression|frobenius|log|anchored"
-        ),
-    ] = "push_pull",
-    centred: Annotated[
-        bool, typer.Option("--centred", help="Both terms on centred features.")
-    ] = False,
-    anchor: Annotated[
-        str, typer.Option(metavar="nearest|fixed", help="ETF that anchored forms pull to.")
-    ] = "nearest",
-    cpt_clusters: Annotated[int, typer.Option(min=1, help="Of CPT's clustered ETF.")] = 1,
-    relative_weights: Annotated[
-        bool,
-        typer.Option(
-            "--relative-weights", help="Weights as shares of cross-entropy's gradient norm."
-        ),
-    ] = False,
-    eval_every: Annotated[
-        int, typer.Option(min=0, help="Steps between evaluations; 0: before and after only.")
-    ] = 0,
-    log_every: Annotated[int, typer.Option(min=0, help="Steps between logged ones; 0: none.")] = 10,
     target: Annotated[
         list[str] | None,
-        typer.Option(metavar="DATA", help="Another data set to test on, all classes; repeatable."),
+        _data(metavar="DATA", help="Another data set to test on, all classes; repeatable."),
     ] = None,
     test_part: Annotated[
-        str, typer.Option(metavar="test|val", help="Images tested on; val to choose settings by.")
-    ] = "test",
-    accumulate: Annotated[int, typer.Option(min=1, help="Parts to compute a batch in.")] = 1,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
-    extend: Annotated[
-        bool,
-        typer.Option(
-            "--extend",
-            help="With --resume, go on to more --epochs than the run was begun for; those added "
-            "take the rates of a cosine of the new length.",
+        str,
+        options.one_of(
+            *("test", "val"), group=DATA, help="Images tested on; val to choose settings by."
         ),
-    ] = False,
-    wandb: Annotated[
-        str | None, typer.Option(metavar="PROJECT", help="Log to Weights & Biases, if installed.")
+    ] = "test",
+    recipe: Annotated[
+        str,
+        options.one_of(
+            *("authors", "authors-fewshot", "authors-cross", "toy", "NAME"),
+            group=TRAINING,
+            help="Where unset options come from: for base-to-new, few shots of all classes, other "
+            "data sets; one of those below.",
+        ),
+    ] = "authors",
+    seed: Annotated[
+        int, _training(min=0, max=options.MOST_SEED, help="Of draws, views, batches and weights.")
+    ] = 1,
+    epochs: Annotated[int | None, _training(min=1, help="Passes over the images.")] = None,
+    batch_size: Annotated[
+        int | None, _training(min=0, help="Images of a step; 0 is all at once.")
     ] = None,
-    tensorboard: Annotated[
-        bool, typer.Option("--tensorboard", help="Write its files, too.")
+    accumulate: Annotated[int, _training(min=1, help="Parts to compute a batch in.")] = 1,
+    lr: Annotated[float | None, _training(help="Learning rate.")] = None,
+    optimizer: Annotated[
+        str | None, options.one_of("sgd", "adam", "adamw", group=TRAINING, help="What steps.")
+    ] = None,
+    views: Annotated[
+        str | None,
+        _training(
+            metavar="V|online",
+            help="Augmented views kept of a picture; 1: centre crop; online: a new one an epoch.",
+        ),
+    ] = None,
+    loss: Annotated[
+        str,
+        options.one_of(
+            *("ce", "balanced", "logit-adjusted", "balanced-softmax"),
+            group=TRAINING,
+            help="Cross-entropy, or one of its forms against imbalance.",
+        ),
+    ] = "ce",
+    adjustment: Annotated[float, _training(help="Strength of logit-adjusted.")] = 1.0,
+    sampler: Annotated[
+        str,
+        options.one_of(
+            *("plain", "balanced"), group=TRAINING, help="balanced: classes equally often."
+        ),
+    ] = "plain",
+    ctx: Annotated[int | None, _training(min=1, help="Context tokens.")] = None,
+    ctx_vision: Annotated[int | None, _training(min=1, help="Image tokens.")] = None,
+    ctx_init: Annotated[
+        str | None, _training(metavar="TEXT", help="Words the context begins as.")
+    ] = None,
+    depth: Annotated[int | None, _training(min=1, help="Blocks with own prompts.")] = None,
+    regulariser: Annotated[
+        str,
+        options.one_of(
+            *("npt", "cpt", "none"), group=TERMS, help="NPT's two terms, CPT's three, or none."
+        ),
+    ] = "npt",
+    lcd_weight: Annotated[float, _terms(min=0, help="w1, of language-modality collapse.")] = 0.0,
+    lcd_form: Annotated[
+        str,
+        options.one_of(
+            *("cosine", "frobenius", "anchored", "dispersion", "orthogonal"),
+            group=TERMS,
+            help="Which form of it.",
+        ),
+    ] = "cosine",
+    mid_weight: Annotated[float, _terms(min=0, help="w2, of multi-modality isomorphism.")] = 0.0,
+    mid_form: Annotated[
+        str,
+        options.one_of(
+            *("push_pull", "push_pull_linear", "align", "dot_regression", "frobenius", "log"),
+            *("anchored",),
+            group=TERMS,
+            help="Which form of it.",
+        ),
+    ] = "push_pull",
+    centred: Annotated[bool, _terms("--centred", help="Both terms on centred features.")] = False,
+    relative_weights: Annotated[
+        bool, _terms("--relative-weights", help="Weights as shares of cross-entropy's gradient.")
     ] = False,
-    compile: Annotated[bool, typer.Option("--compile", help="Compile the towers' blocks.")] = False,
+    anchor: Annotated[
+        str,
+        options.one_of(
+            *("nearest", "fixed"), group=TERMS, help="Simplex that anchored forms pull to."
+        ),
+    ] = "nearest",
+    cpt_clusters: Annotated[int, _terms(min=1, help="Of CPT's clustered simplex.")] = 1,
     backbone: options.Backbone = "auto",
     pretrained: options.Pretrained = None,
+    trust_backbone: options.TrustBackbone = False,
     template: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="Of the data set, with one {} in it.")
+        str | None,
+        typer.Option(
+            metavar="TEXT", rich_help_panel=BACKBONE, help="Of the data set, with one {} in it."
+        ),
     ] = None,
     device: options.Device = "auto",
     precision: options.Precision = "fp32",
     workers: options.Workers = None,
     cache: options.Cache = "auto",
-    trust_backbone: options.TrustBackbone = False,
+    compile: Annotated[
+        bool,
+        typer.Option("--compile", rich_help_panel=RUNNING, help="Compile the towers' blocks."),
+    ] = False,
+    resume: Annotated[bool, _output("--resume", help="Go on with the run in --out.")] = False,
+    extend: Annotated[
+        bool,
+        _output("--extend", help="With --resume, to more --epochs than the run was begun for."),
+    ] = False,
+    eval_every: Annotated[
+        int, _output(min=0, help="Steps between evaluations; 0: before and after only.")
+    ] = 0,
+    log_every: Annotated[int, _output(min=0, help="Steps between logged ones; 0: none.")] = 10,
+    tensorboard: Annotated[bool, _output("--tensorboard", help="Write its files, too.")] = False,
+    wandb: Annotated[
+        str | None, _output(metavar="PROJECT", help="Log to Weights & Biases, if installed.")
+    ] = None,
     quiet: options.Quiet = False,
+    csc: Annotated[bool, _method("--csc", help="CoOp: a context for every class.")] = False,
+    class_token_position: options.ClassTokenPosition = None,
+    prograd_lambda: Annotated[
+        float | None, _method(help="ProGrad: share of the opposing gradient it takes out.")
+    ] = None,
+    knowledge_weight: Annotated[
+        float | None, _method(help="KgCoOp, TCP: weight of their term.")
+    ] = None,
+    scl_text: Annotated[float | None, _method(help="PromptSRC: weight of its text term.")] = None,
+    scl_image: Annotated[float | None, _method(help="PromptSRC: of its image term.")] = None,
+    scl_logits: Annotated[float | None, _method(help="PromptSRC: of its logits term.")] = None,
+    gpa_mean: Annotated[
+        float | None, _method(help="PromptSRC: mean, in epochs, of its averaging.")
+    ] = None,
+    gpa_std: Annotated[float | None, _method(help="PromptSRC: deviation, in epochs.")] = None,
+    residual_scale: options.ResidualScale = None,
+    adapter_ratio: Annotated[
+        float | None, _method(help="CLIP-Adapter: the adapter's share in its mixture.")
+    ] = None,
+    rank: Annotated[int | None, _method(min=1, help="shared-text: rank of its change.")] = None,
+    alpha: Annotated[
+        float | None, _method(help="Tip-Adapter: weight of its cache, before the search.")
+    ] = None,
+    beta: Annotated[
+        float | None, _method(help="Tip-Adapter: sharpness of its cache, before the search.")
+    ] = None,
 ) -> None:
     """Train a prompt learner on few shots; test base and new classes before and after."""
+    said = {_RENAMED.get(name, name): value for name, value in locals().items()}
     import ncscope  # here, so that --help does not wait for torch
 
+    del said["method"], said["quiet"]
+    said |= {"shots": shots or None, "targets": target or ()}
     if not quiet and method in ALL_METHODS and os.environ.get("RANK", "0") == "0":
         found = taken(method, recipe)
         say(f"recipe {found.name}: {found.source}")
     with tune_progress(quiet=quiet) as listener:
-        tuned = ncscope.tune(
-            method,
-            data=data,
-            out=out,
-            split=split,
-            shots=shots or None,
-            few_shot=few_shot,
-            tau=tau,
-            seed=seed,
-            class_order=class_order,
-            recipe=recipe,
-            epochs=epochs,
-            batch_size=batch_size,
-            lr=lr,
-            optimizer=optimizer,
-            views=views,
-            ctx=ctx,
-            ctx_vision=ctx_vision,
-            ctx_init=ctx_init,
-            depth=depth,
-            csc=csc,
-            class_token_position=class_token_position,
-            prograd_lambda=prograd_lambda,
-            knowledge_weight=knowledge_weight,
-            scl_text=scl_text,
-            scl_image=scl_image,
-            scl_logits=scl_logits,
-            gpa_mean=gpa_mean,
-            gpa_std=gpa_std,
-            residual_scale=residual_scale,
-            adapter_ratio=adapter_ratio,
-            rank=rank,
-            alpha=alpha,
-            beta=beta,
-            loss=loss,
-            adjustment=adjustment,
-            sampler=sampler,
-            regulariser=regulariser,
-            lcd_weight=lcd_weight,
-            lcd_form=lcd_form,
-            mid_weight=mid_weight,
-            mid_form=mid_form,
-            centred=centred,
-            relative_weights=relative_weights,
-            anchor=anchor,
-            cpt_clusters=cpt_clusters,
-            eval_every=eval_every,
-            log_every=log_every,
-            targets=target or (),
-            accumulate=accumulate,
-            test_part=test_part,
-            resume=resume,
-            extend=extend,
-            board=tensorboard,
-            wandb=wandb,
-            compile=compile,
-            backbone=backbone,
-            pretrained=pretrained,
-            template=template,
-            device=device,
-            precision=precision,
-            workers=workers,
-            cache=cache,
-            trust_backbone=trust_backbone,
-            listener=listener,
-        )
+        tuned = ncscope.tune(method, **said, listener=listener)
     if tuned.first:
         for warning in tuned.warnings:
             say(warning)

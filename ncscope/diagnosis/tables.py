@@ -16,6 +16,10 @@ from ncscope.text import clean, in_csv, in_latex, in_markdown, run_names
 from ncscope.writing import write_text
 
 Rows = Sequence[Sequence[str]]  # the first row has the heads, the first column names the rows
+_FIRST = (
+    "accuracy.top1", "etf_distance.cross.centred", "delta_lcd.centred", "delta_mid.centred",
+    "modality_gap", "nc1",
+)  # fmt: skip
 _CSV = ("source", "data", "scope", "name", "measure", "value", "low", "high")
 
 
@@ -54,12 +58,15 @@ def written_as(rows: Rows, form: str) -> str:
     return FORMATS[form](rows)
 
 
-def text_table(records: list[dict[str, Any]]) -> str:
+def text_table(records: list[dict[str, Any]], *, brief: bool = False) -> str:
     """Headline numbers, a row a measure and a column a run; `-` where undefined.
 
-    Measures that no run has are left out; the floor stands where an ETF cannot exist.
+    Measures that no run has are left out; the floor stands where an ETF cannot exist. `brief`
+    keeps the handful that is looked at first.
     """
     rows = summary_rows(records, [_heading(record, records) for record in records])
+    if brief:
+        rows = [row for row in rows if row[0] in ("", *map(_label, _FIRST))]
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = []
     for row in rows:
@@ -72,7 +79,9 @@ def text_table(records: list[dict[str, Any]]) -> str:
 
 def summary_rows(records: list[dict[str, Any]], heads: list[str]) -> list[list[str]]:
     """The same as rows of words: heads, then a name, the runs' values, range and ideal."""
-    rows = [["", *heads, "range", "ideal"]]
+    one_size = len({(r["classes"], r["dim"]) for r in records}) == 1
+    size = f" at K = {records[0]['classes']}" if one_size else ""
+    rows = [["", *heads, f"range{size}", "ideal"]]
     rows.append(
         ["K, N, D", *(f"{r['classes']}, {r['samples']}, {r['dim']}" for r in records), "", ""]
     )
@@ -82,11 +91,43 @@ def summary_rows(records: list[dict[str, Any]], heads: list[str]) -> list[list[s
     for path in SUMMARY:
         values = [value_at(record["summary"], path) for record in records]
         if any(value is not None for value in values):
-            entry, form = entry_of(path)
-            label = f"{entry.title}, {form}" if form else entry.title
-            span = f"{entry.low} … {entry.high}"
-            rows.append([label, *map(_shown, values), span, entry.ideal])
+            entry, _ = entry_of(path)
+            span, ideal = f"{entry.low} … {entry.high}", entry.ideal
+            if one_size:
+                span, ideal = _range_at(path, records[0])
+            rows.append([_label(path), *map(_shown, values), span, ideal])
     return rows
+
+
+def _label(path: str) -> str:
+    entry, form = entry_of(path)
+    return f"{entry.title}, {form}" if form else entry.title
+
+
+def _range_at(path: str, record: dict[str, Any]) -> tuple[str, str]:
+    """The range and the ideal of a summary path at this run's K and D, in numbers."""
+    entry, form = entry_of(path)
+    bounds, most = record["bounds"], record["classes"] - 1
+    if "image" in path:  # of the classes that have images
+        most = max(sum(bool(row.get("count", 1)) for row in record["per_class"]) - 1, 1)
+    low, high, ideal = entry.low, entry.high, entry.ideal
+    if path.startswith("etf_distance."):
+        found = bounds["etf_distance"][path.split(".")[1]]
+        low = _bound(found["floor"])
+        high = _bound(found["ceiling" if "ceiling" in found else f"ceiling_{form}"])
+        high += " (unrelated: about 1.414)" if path.startswith("etf_distance.cross") else ""
+    elif path.startswith("delta_lcd."):
+        high = _bound(bounds["delta_lcd"]["ceiling"])
+    elif path.startswith("nc2.equinorm."):
+        high = _bound(math.sqrt(most))
+    elif path.startswith("effective_rank."):
+        high, ideal = _bound(min(most, record["dim"])), _bound(most)
+    return f"{low} … {high}", ideal
+
+
+def _bound(value: float) -> str:
+    """A bound in few digits: 0, 2, 1.392, 25."""
+    return f"{value:.3f}".rstrip("0").rstrip(".")
 
 
 def entry_of(path: str) -> tuple[Any, str]:

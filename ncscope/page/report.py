@@ -10,7 +10,7 @@ from typing import Any
 
 from ncscope.diagnosis.measure import Run
 from ncscope.diagnosis.tables import report_tables, text_table, write_csv, write_json
-from ncscope.diagnosis.verdict import alarm, comparison
+from ncscope.diagnosis.verdict import alarm, comparison, verdict
 from ncscope.text import run_names
 from ncscope.writing import make_folder, write_text
 
@@ -42,9 +42,17 @@ class Report:
         """The runs as metrics.json has them."""
         return [run.record for run in self.runs]
 
-    def verdict(self) -> list[str]:
-        """What must be known first: alarms, then each run against its reference."""
+    def verdict(self, *, brief: bool = False) -> list[str]:
+        """What must be known first: alarms, what one run alone says, each against its reference.
+
+        Args:
+            brief: of one run's sentences only the first two.
+        """
         names = run_names(self.records)
+        if len(self.runs) == 1:
+            return verdict(self.records[0])[: 2 if brief else None] + comparison(
+                self.records, names
+            )
         alarms = [
             f"{name}: {said}"
             for record, name in zip(self.records, names, strict=True)
@@ -52,9 +60,9 @@ class Report:
         ]
         return alarms + comparison(self.records, names)
 
-    def table(self) -> str:
-        """The headline numbers as aligned text, a column a run."""
-        return text_table(self.records)
+    def table(self, *, brief: bool = False) -> str:
+        """The headline numbers as aligned text, a column a run; `brief`, the first six of them."""
+        return text_table(self.records, brief=brief)
 
     def tables(self, form: str = "md") -> dict[str, str]:
         """Headline numbers, classes and groups as `csv`, `md` or `tex`, by name."""

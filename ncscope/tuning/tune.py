@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import fields
 from pathlib import Path
 
 from ncscope.clip.backbone import Backbone
@@ -132,57 +133,12 @@ def tune(
         BackboneError, CheckpointError, DataError: what is named does not exist or fit.
         NcscopeError: training diverged; the last good state is kept.
     """
+    said = dict(locals())
     name, given = named_data(data)
-    chosen = TuneOptions(
-        method=str(method),
-        data=name,
-        split=split,
-        shots=shots,
-        few_shot=None if few_shot is None else str(few_shot),
-        tau=tau,
-        seed=seed,
-        class_order=class_order,
-        recipe=recipe,
-        epochs=epochs,
-        batch_size=batch_size,
-        lr=lr,
-        optimizer=optimizer,
-        views=views,
-        ctx=ctx,
-        ctx_vision=ctx_vision,
-        ctx_init=ctx_init,
-        depth=depth,
-        csc=csc,
-        class_token_position=class_token_position,
-        prograd_lambda=prograd_lambda,
-        knowledge_weight=knowledge_weight,
-        scl_text=scl_text,
-        scl_image=scl_image,
-        scl_logits=scl_logits,
-        gpa_mean=gpa_mean,
-        gpa_std=gpa_std,
-        residual_scale=residual_scale,
-        adapter_ratio=adapter_ratio,
-        rank=rank,
-        alpha=alpha,
-        beta=beta,
-        loss=loss,
-        adjustment=adjustment,
-        sampler=sampler,
-        regulariser=regulariser,
-        lcd_weight=lcd_weight,
-        lcd_form=lcd_form,
-        mid_weight=mid_weight,
-        mid_form=mid_form,
-        centred=centred,
-        relative_weights=relative_weights,
-        cpt_weights=cpt_weights,
-        cpt_clusters=cpt_clusters,
-        anchor=anchor,
-        accumulate=accumulate,
-        precision=precision,
-        test_part=test_part,
-    )
+    said |= {"method": str(method), "data": name}
+    said["few_shot"] = None if few_shot is None else str(few_shot)
+    names = {field.name for field in fields(TuneOptions)} - {"label"}  # that only a sweep has
+    chosen = TuneOptions(**{name: said[name] for name in names})
     machine = Machine(
         backbone=backbone,
         pretrained=pretrained,

@@ -60,6 +60,29 @@ def test_several_sources_stand_side_by_side(feature_file, tmp_path):
     assert "other.npz" in result.stdout
 
 
+def test_the_answer_is_ten_lines_and_verbose_is_all(feature_file, tmp_path):
+    words = ("analyze", feature_file, "--out", tmp_path / "out", "--no-html", "--bootstrap", 0)
+    brief, whole = invoke(*words).stdout.splitlines(), invoke(*words, "-v").stdout.splitlines()
+    assert len(brief) <= 10 < len(whole)
+    assert brief[0].startswith("The text classifies ")
+    assert "range at K = 6" in "\n".join(brief)
+    assert set(brief[:2]) <= set(whole)
+    assert "Effective rank, text" in "\n".join(whole)
+
+
+def test_a_warning_of_several_sources_is_said_once(feature_file, tmp_path):
+    stored = dict(np.load(feature_file)) | {"label": np.load(feature_file)["label"] * 0}
+    names = [tmp_path / f"{name}.npz" for name in "abc"]
+    for name in names:
+        np.savez(name, **stored)
+    words = (*names, "--out", tmp_path / "out", "--no-html", "--bootstrap", 0)
+    lines = invoke("analyze", *words).stderr.splitlines()
+    warnings = [line.split(": ", 2)[2] for line in lines if ".npz: " in line]
+    assert warnings
+    assert len(warnings) == len(set(warnings))
+    assert any(all(str(name) in line for name in names) for line in lines)
+
+
 def test_quiet_says_nothing_but_the_table(feature_file, tmp_path):
     result = invoke(
         "analyze", feature_file, "--out", tmp_path / "out", "--quiet", "--no-html", "--bootstrap", 0

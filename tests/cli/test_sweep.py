@@ -7,9 +7,9 @@ from ncscope.errors import NcscopeError
 from ncscope.grids import sweep as library
 from ncscope.grids.spec import FOLDER, ready_names
 from ncscope_cli.main import app
-from ncscope_cli.sweep import EXAMPLE
+from ncscope_cli.sweep import EPILOG
 
-GRID = EXAMPLE.split("keys (`_` for `-`):", 1)[1]
+GRID = EPILOG.split("keys (`_` for `-`):", 1)[1]
 
 
 @pytest.fixture

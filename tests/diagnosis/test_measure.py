@@ -14,7 +14,7 @@ import torch
 from ncscope import metrics
 from ncscope.diagnosis.measure import measure
 from ncscope.diagnosis.summary import GLOSSARY, SUMMARY
-from ncscope.diagnosis.tables import entry_of, value_at
+from ncscope.diagnosis.tables import entry_of, summary_rows, value_at
 from ncscope.errors import ShapeError
 from ncscope.features.bundle import Features
 from ncscope.page.report import Report
@@ -354,6 +354,29 @@ def test_the_table_shows_every_run_and_every_headline_measure():
     assert len(table.splitlines()) == 2 + len(SUMMARY)
     assert "noisy" in table
     assert "Δ LCD, centred" in table
+
+
+def test_ranges_are_numbers_at_this_k_and_hold_every_value():
+    part = dataclasses.replace(noisy(), label=noisy().label.clamp(max=3))  # two without images
+    for features in (noisy(), collapsed(), noisy(20, 6), part):
+        record = measure(features, bootstrap=0).record
+        rows = summary_rows([record], ["run"])
+        assert rows[0][2] == f"range at K = {record['classes']}"
+        for title, value, span, ideal in rows[2:]:
+            if span and value != "-":
+                low, high = (float(w.split(" ")[0].replace("∞", "inf")) for w in span.split(" … "))
+                assert low - 1e-3 <= float(value) <= high + 1e-3, title
+                assert low <= float(ideal) or title.startswith("ETF distance"), title
+    spans = {row[0]: row[2] for row in rows}
+    assert spans["NC2 equinorm, image"] == "0 … 1.732"  # of the four that have images
+    assert spans["NC2 equinorm, text"] == "0 … 2.236"
+
+
+def test_ranges_of_runs_with_other_classes_stay_formulas():
+    records = [measure(noisy(k, 8), bootstrap=0).record for k in (5, 6)]
+    spans = [row[-2] for row in summary_rows(records, ["a", "b"])]
+    assert spans[0] == "range"
+    assert "0 … K/(K−1)" in spans
 
 
 def test_the_table_leaves_out_what_no_run_has_and_shows_the_floor():
