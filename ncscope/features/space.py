@@ -5,7 +5,7 @@ features of class names. A file of features has both.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from PIL import Image
@@ -27,6 +27,7 @@ class FeatureSpace(Backbone):
     places: dict[str, int]
     scale: Tensor
     source: str  # of the features, for what is said of them
+    others: dict[str, Tensor] = field(default_factory=dict)  # (D,) rows of other data sets' classes
 
     @property
     def logit_scale(self) -> Tensor:
@@ -44,10 +45,41 @@ class FeatureSpace(Backbone):
                 f"{name}: no text features in it, which this method starts from; add `text` "
                 f"(C, D), or text=FILE; linear-probe needs none"
             )
-        missing = [text for text in texts if folded(text) not in self.places]
+        keys = [folded(text) for text in texts]
+        if all(key in self.places for key in keys):
+            return self.rows[[self.places[key] for key in keys]]
+        found = [self._row(key) for key in keys]
+        missing = [text for text, row in zip(texts, found, strict=True) if row is None]
         if missing:
             raise DataError(f"{name}: no text features for {missing[0]!r}")
-        return self.rows[[self.places[folded(text)] for text in texts]]
+        return torch.stack([row for row in found if row is not None])
+
+    def take_classes_of(self, source: str, stored: StoredParts) -> None:
+        """Give the classes of another data set their rows, too.
+
+        Raises:
+            DataError: no text features, another width, or another row for a class of this space.
+        """
+        if self.rows is None:
+            return  # nothing is asked for texts
+        if stored.text is None or stored.text.shape[1] != self.width:
+            held = "none" if stored.text is None else f"{stored.text.shape[1]} wide"
+            raise DataError(
+                f"{source}: text features are {held}; expected `text`, {self.width} wide"
+            )
+        for name, row in zip(stored.classnames, stored.text.to(self.device), strict=True):
+            known = self._row(folded(name))
+            if known is not None and not torch.equal(known, row):
+                raise DataError(
+                    f"{source}: its class {name!r} has other text features than that of "
+                    f"{self.source}; expected one text for both, or two names"
+                )
+            self.others[folded(name)] = row
+
+    def _row(self, key: str) -> Tensor | None:
+        if self.rows is not None and key in self.places:
+            return self.rows[self.places[key]]
+        return self.others.get(key)
 
 
 def feature_space(data: str, stored: StoredParts, *, device: torch.device) -> FeatureSpace:

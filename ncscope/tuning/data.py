@@ -15,8 +15,10 @@ from ncscope.data.folders import parts_called
 from ncscope.data.images import ImageSet
 from ncscope.data.objects import Indexed, images_of, name_of_object
 from ncscope.errors import DataError, shown
+from ncscope.features.parts import holds_features, read_parts
 from ncscope.features.processes import Spread
 from ncscope.features.sources import default_templates, is_toy, open_data
+from ncscope.features.space import FeatureSpace
 from ncscope.tuning.evaluate import TestSplit
 from ncscope.tuning.inputs import cached_image_features
 from ncscope.tuning.options import TuneOptions
@@ -154,10 +156,11 @@ def target_splits(
     *,
     spread: Spread,
 ) -> list[TestSplit]:
-    """Other data sets to test on, with all their classes.
+    """Other data sets to test on, with all their classes; of features where training is on them.
 
     Raises:
-        DataError: the learner has no text features for other classes.
+        DataError: the learner has no text features for other classes; one is of pictures and the
+            other of features.
     """
     if targets and not trainee.takes_new_classes:
         raise DataError(
@@ -167,11 +170,30 @@ def target_splits(
     frozen = trainee.learner().from_backbone is not None
     found = []
     for target in targets:
-        images = _opened(target, options.test_part)
+        images = _target(target, options.test_part, backbone)
         templates = default_templates(target)
         split = _test_split("all", images, backbone, machine, frozen=frozen, spread=spread)
         found.append(replace(split, template=templates[0] if templates else None, target=True))
     return found
+
+
+def _target(target: str, part: str, backbone: Backbone) -> ImageSet:
+    """The test images of another data set; its classes' texts go to a space of features."""
+    stored = read_parts(target) if holds_features(target) else None
+    if isinstance(backbone, FeatureSpace) != (stored is not None):
+        kinds = ("pictures", "features")[:: 1 if stored is None else -1]
+        raise DataError(f"`target` {target!r} is of {kinds[0]}, and training is on {kinds[1]}")
+    if stored is None:
+        return _opened(target, part)
+    images = stored.parts.get(part)
+    if images is None:
+        raise DataError(
+            f"`target` {target!r} has {', '.join(stored.parts)}; expected `image_{part}` and "
+            f"`label_{part}`"
+        )
+    assert isinstance(backbone, FeatureSpace)
+    backbone.take_classes_of(target, stored)
+    return images
 
 
 def _test_split(

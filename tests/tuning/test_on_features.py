@@ -148,6 +148,55 @@ def test_what_cannot_be_done_is_refused(file, method, options, words):
         tuned(method, options.pop("data", file), **options)
 
 
+def renamed(file, path, **changes):
+    """The same file with other arrays: another data set of other names."""
+    names = np.array([f"other_{k}" for k in range(K)])
+    np.savez(path, **{**np.load(file), "classnames": names, **changes})
+    return str(path)
+
+
+@pytest.mark.parametrize("method", ["shared-text", "clip-adapter"])
+def test_another_data_sets_features_are_a_target(file, tmp_path, method):
+    given = np.load(file)
+    other = renamed(file, tmp_path / "other.npz")
+    turned = renamed(
+        file,
+        tmp_path / "turned.npz",
+        text=np.roll(given["text"], 1, axis=0),
+        classnames=np.array([f"third_{k}" for k in range(K)]),
+    )
+    targets = [other, file, turned]
+    run = tuned(method, file, split="all", targets=targets)
+    own, renamed_too, itself, wrong = (
+        one.record["summary"]["accuracy"]["top1"]
+        for one in run.report.runs
+        if one.record["stage"] == "after"
+    )
+    assert (renamed_too, itself) == (own, own)  # the same rows by other names
+    assert abs(wrong - own) > 0.1  # other texts, other answers
+
+
+def test_targets_that_do_not_fit_are_refused(file, tmp_path):
+    given = np.load(file)
+    rolled = np.roll(given["text"], 1, axis=0)
+    cases = {
+        "its class 'kind_0' has other text features than that of": {
+            "text": rolled, "classnames": given["classnames"],
+        },
+        "text features are 3 wide; expected `text`, 16 wide": {
+            key: given[key][:, :3] for key in given if given[key].ndim == 2
+        },
+    }  # fmt: skip
+    for words, changes in cases.items():
+        target = renamed(file, tmp_path / "t.npz", **changes)
+        with pytest.raises(DataError, match=words):
+            tuned("shared-text", file, split="all", targets=[target], epochs=1)
+    with pytest.raises(DataError, match="'toy:fish' is of pictures, and training is on features"):
+        tuned("shared-text", file, split="all", targets=["toy:fish"], epochs=1)
+    with pytest.raises(DataError, match="has parameters for its own classes only"):
+        tuned("taskres", file, split="all", targets=[renamed(file, tmp_path / "t.npz")], epochs=1)
+
+
 def test_without_text_only_a_probe_can_be_trained(file, tmp_path):
     arrays = {name: value for name, value in np.load(file).items() if name != "text"}
     np.savez(tmp_path / "f.npz", **arrays)
