@@ -3,13 +3,34 @@
 N samples, K classes, D embedding width.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
 import torch
 from torch import Tensor
 
 from ncscope.errors import ShapeError
 
 HALF = (torch.float16, torch.bfloat16)
+_LABELS_KNOWN: ContextVar[bool] = ContextVar("labels known", default=False)
 _BLOCK_VALUES = 1 << 20  # looked at together: a sum in another dtype copies what it sums
+
+
+@contextmanager
+def known_labels() -> Iterator[None]:
+    """Within it every label was seen to lie in 0..K-1, none of them -1: a step of training looks
+    once a run, for to look is to wait for the device."""
+    token = _LABELS_KNOWN.set(True)
+    try:
+        yield
+    finally:
+        _LABELS_KNOWN.reset(token)
+
+
+def labels_are_known() -> bool:
+    """Whether `known_labels` is in force."""
+    return _LABELS_KNOWN.get()
 
 
 def working(rows: Tensor) -> Tensor:
@@ -51,7 +72,7 @@ def check_samples(features: Tensor, labels: Tensor, num_classes: int) -> None:
         )
     if num_classes < 2:
         raise ShapeError(f"at least 2 classes are needed; got K = {num_classes}")
-    if labels.numel():
+    if labels.numel() and not labels_are_known():
         low, high = int(labels.min()), int(labels.max())
         if low < -1 or high >= num_classes:
             raise ShapeError(

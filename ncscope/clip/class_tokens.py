@@ -23,7 +23,7 @@ class ClassTokens:
     start: Tensor  # (1, W)
     words: Tensor  # (F, W), the same for every class
     own: Tensor  # (K, S, W) from the name to end-of-text, then padding
-    lengths: Tensor  # (K,), end-of-text included
+    lengths: Tensor  # (K,), end-of-text included; on the CPU, as the next
     name_lengths: Tensor  # (K,), of the name alone
 
 
@@ -59,13 +59,12 @@ def tokenised(
     fixed = _count(backbone, [stand_in])[0] if stand_in else ids.new_zeros(())
     first = 1 + int(fixed)
     rows = tower.embedding[ids.to(tower.embedding.device)].to(dtype).to(tower.positions)
-    device = rows.device
     return ClassTokens(
         start=rows[0, :1],
         words=rows[0, 1 + num_context : first],
         own=rows[:, first : int(last.max()) + 1],
-        lengths=(last + 1 - first).to(device),
-        name_lengths=_count(backbone, names).to(device),
+        lengths=last + 1 - first,
+        name_lengths=_count(backbone, names),
     )
 
 
@@ -89,7 +88,7 @@ def stored(prefix: Tensor, suffix: Tensor, tower: TextTower, *, where: str) -> C
             f"{tuple(suffix.shape)}; expected (C, 1, {width}) and (C, R, {width}). Was it trained "
             f"on another backbone?"
         )
-    rows = suffix.to(tower.positions)
+    rows = suffix.cpu()
     filled = (rows != rows[:1, -1:]).any(dim=2)  # (K, R)
     lengths = filled.shape[1] - filled.flip(1).int().argmax(dim=1)
     if not filled.any(dim=1).all() or bool(filled[:, -1].any()):
@@ -99,8 +98,8 @@ def stored(prefix: Tensor, suffix: Tensor, tower: TextTower, *, where: str) -> C
     lengths = lengths - fixed
     return ClassTokens(
         start=prefix[0].to(tower.positions),
-        words=rows[0, :fixed],
-        own=rows[:, fixed : fixed + int(lengths.max())],
+        words=rows[0, :fixed].to(tower.positions),
+        own=rows[:, fixed : fixed + int(lengths.max())].to(tower.positions),
         lengths=lengths,
         name_lengths=lengths - 2,
     )
@@ -108,11 +107,11 @@ def stored(prefix: Tensor, suffix: Tensor, tower: TextTower, *, where: str) -> C
 
 def picked(tokens: ClassTokens, rows: Sequence[int]) -> ClassTokens:
     """Some of the classes, in the order of `rows`."""
-    index = torch.tensor(list(rows), device=tokens.own.device)
+    index = torch.tensor(list(rows))
     return ClassTokens(
         tokens.start,
         tokens.words,
-        tokens.own[index],
+        tokens.own[index.to(tokens.own.device)],
         tokens.lengths[index],
         tokens.name_lengths[index],
     )

@@ -11,6 +11,7 @@ longest class, T own tokens of all classes, n replaced or inserted tokens, H hea
 D embedding width.
 """
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -26,14 +27,10 @@ from ncscope.errors import BackboneError, ShapeError
 class Packing:
     """Where the T own tokens lie in a padded (K, S) table."""
 
-    lengths: Tensor  # (K,)
+    lengths: Tensor  # (K,), on the CPU
     longest: int  # S
     place: Tensor  # (T,) in 0..K*S-1
-
-    @property
-    def last(self) -> Tensor:
-        """(K,): end-of-text among the T tokens."""
-        return self.lengths.cumsum(0) - 1
+    last: Tensor  # (K,): end-of-text among the T tokens
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +62,7 @@ class Prompts:
     """Embedded prompts without positions: start-of-text first, end-of-text last.
 
     `shared` is (P, W), or (B, P, W) where contexts differ by image; `own` is (K, S, W), each class
-    padded at its end; `lengths` (K,) counts each class's own tokens.
+    padded at its end; `lengths` (K,), best on the CPU, counts each class's own tokens.
     """
 
     shared: Tensor
@@ -179,7 +176,8 @@ def _attention(
     heads, longest = attn.num_heads, packing.longest
     projection = (attn.in_proj_weight, attn.in_proj_bias)
     query, key, value = _by_head(F.linear(shared, *projection), heads)  # (B, H, P, W/H)
-    scores = query @ key.transpose(-1, -2) + _causal(num_shared, shared)
+    scores = query @ key.transpose(-1, -2)
+    scores = scores + _causal(num_shared, scores.dtype, scores.device)
     mixed = (scores.softmax(-1) @ value).transpose(1, 2).reshape(batch, num_shared, width)
 
     table = F.linear(own, *projection)
@@ -188,7 +186,7 @@ def _attention(
     own_query, own_key, own_value = _by_head(table, heads)  # (B, H, K*S, W/H)
     by_class = (batch, heads, len(packing.lengths), longest, width // heads)
     near = own_query.reshape(by_class) @ own_key.reshape(by_class).transpose(-1, -2)
-    near = near + _causal(longest, near)  # (B, H, K, S, S)
+    near = near + _causal(longest, near.dtype, near.device)  # (B, H, K, S, S)
     scores = torch.cat([own_query @ key.transpose(-1, -2), near.flatten(2, 3)], dim=-1)
     far, near = scores.softmax(-1).split([num_shared, longest], dim=-1)
     near = near.reshape(*by_class[:-1], longest) @ own_value.reshape(by_class)
@@ -204,8 +202,11 @@ def _by_head(table: Tensor, heads: int) -> tuple[Tensor, ...]:
     return query * key.shape[-1] ** -0.5, key, value
 
 
-def _causal(length: int, like: Tensor) -> Tensor:
-    return like.new_full((length, length), float("-inf")).triu_(1)
+@functools.lru_cache(maxsize=64)
+def _causal(length: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    with torch.inference_mode(False):
+        mask = torch.full((length, length), float("-inf"), dtype=dtype, device=device)
+        return mask.triu_(1)
 
 
 def deep_prompts(prompts: Sequence[Tensor], *, start: int = 1) -> dict[int, Edit]:
@@ -234,7 +235,7 @@ def class_specific(context: Tensor) -> Edit:
                 f"class-specific prompts are {tuple(context.shape)}; expected "
                 f"({len(flow.packing.lengths)}, n, {width}) with n < {num_shared}"
             )
-        packing = pack(flow.packing.lengths + num_shared - 1)
+        packing = pack(flow.packing.lengths + num_shared - 1, device=flow.own.device)
         own = flow.own.new_zeros(batch, classes, flow.packing.longest, width)
         own = own.flatten(1, 2).index_copy(1, flow.packing.place, flow.own)
         own = own.view(batch, classes, -1, width)
@@ -274,9 +275,18 @@ def inserted(tokens: Tensor, new: Tensor, *, start: int) -> Tensor:
 
 
 def pack(lengths: Tensor, *, device: torch.device | None = None) -> Packing:
-    """(K,) lengths of at least 1 to the places of their tokens, counted where the lengths are: on
-    the CPU no device is waited for."""
-    longest = int(lengths.max())
-    filled = torch.arange(longest, device=lengths.device) < lengths[:, None]  # (K, S)
-    place = filled.flatten().nonzero().flatten()
-    return Packing(lengths.to(device or lengths.device), longest, place.to(device or place.device))
+    """(K,) lengths of at least 1 to the places of their tokens.
+
+    Counted on the CPU and kept for the same lengths, so that a step of training, whose classes are
+    those of the step before, neither counts nor waits for a device.
+    """
+    return _packed(tuple(lengths.tolist()), device or lengths.device)
+
+
+@functools.lru_cache(maxsize=64)
+def _packed(lengths: tuple[int, ...], device: torch.device) -> Packing:
+    with torch.inference_mode(False):  # no gradient could pass by its tensors
+        counts, longest = torch.tensor(lengths), max(lengths)
+        filled = torch.arange(longest) < counts[:, None]  # (K, S)
+        place, last = filled.flatten().nonzero().flatten(), counts.cumsum(0) - 1
+        return Packing(counts, longest, place.to(device), last.to(device))

@@ -12,7 +12,13 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from ncscope._checks import check_class_rows, check_paired_rows, check_samples, working
+from ncscope._checks import (
+    check_class_rows,
+    check_paired_rows,
+    check_samples,
+    labels_are_known,
+    working,
+)
 from ncscope.errors import ShapeError
 from ncscope.metrics.geometry import product_distance
 from ncscope.metrics.pairs import is_many, products
@@ -222,6 +228,8 @@ def labelled_rows(
             f"`{name}` is {tuple(text.shape)}; expected (K, {features.shape[1]}), "
             f"as wide as the features"
         )
+    if labels_are_known():
+        return working(features), labels.long()
     kept = labels >= 0
     return working(features[kept]), labels[kept].long()
 
@@ -231,11 +239,10 @@ def class_balanced_mean(values: Tensor, labels: Tensor, num_classes: int) -> Ten
 
     Of values (N,) a scalar; of rows (N, D) their class-balanced centre (D,). NaN without samples.
     """
-    counts = torch.bincount(labels, minlength=num_classes)
+    counts = labels.new_zeros(num_classes).index_add(0, labels, torch.ones_like(labels))
     sums = values.new_zeros(num_classes, *values.shape[1:]).index_add(0, labels, values)
-    present = counts > 0
-    each = counts[present].view(-1, *[1] * (values.ndim - 1))
-    return (sums[present] / each).mean(dim=0)
+    each = counts.clamp_min(1).view(-1, *[1] * (values.ndim - 1))
+    return (sums / each).sum(dim=0) / (counts > 0).sum()  # no device is asked which are present
 
 
 def modality_gap(text: Tensor, image_means: Tensor) -> Tensor:

@@ -84,7 +84,7 @@ def log_collapse(
     cosines, targets = _cosines(features, labels, text, image_mean)
     num_classes = len(text)
     gap = (cosines + 1 / (num_classes - 1)).abs() * (num_classes - 1) / num_classes
-    own = torch.nn.functional.one_hot(targets, num_classes).bool()
+    own = torch.zeros_like(cosines, dtype=torch.bool).scatter(1, targets.unsqueeze(1), True)
     # Rounding can carry a cosine past -1 or 1, where the logarithm is inf and not NaN.
     kept = torch.where(own, (1 + cosines) / 2, 1 - gap).clamp_min(0)
     return class_balanced_mean(-kept.log().mean(dim=1), targets, num_classes)
@@ -187,14 +187,13 @@ def cpt_tetf(text: Tensor, clusters: Tensor, *, printed: bool = False) -> Tensor
         raise ShapeError(
             f"`clusters` must be (K,) with K = {len(rows)}; got {tuple(clusters.shape)}"
         )
-    terms = []
-    for cluster in torch.unique(clusters):
-        members = rows[clusters == cluster]
-        size = len(members)
-        if size > 1:
-            gap = members @ members.T + 1 / (size - 1)
-            terms.append(off_diagonal(gap).square().sum() + (size if printed else 0))
-    return torch.stack(terms).mean() if terms else rows.new_full((), torch.nan)
+    same = clusters.unsqueeze(1) == clusters  # (K, K); which they are is not asked of a device
+    sizes = same.sum(dim=1)
+    gaps = rows @ rows.T + (1 / (sizes - 1).clamp_min(1)).to(rows).unsqueeze(1)
+    apart = off_diagonal(torch.where(same, gaps, 0.0)).square().sum()
+    several = sizes > 1
+    number = (several / sizes).sum().round()  # of clusters of several classes
+    return (apart + (several.sum() if printed else 0)) / number
 
 
 def cpt_cc(features: Tensor, labels: Tensor, text: Tensor) -> Tensor:

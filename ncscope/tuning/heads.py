@@ -20,7 +20,7 @@ from ncscope.features.parts import stored_rows
 from ncscope.tuning.running import class_means
 from ncscope.tuning.tip_cache import initial_cache, load_tip_adapter_f
 from ncscope.tuning.values import Recipe
-from ncscope.zoo.learners.learner import Learner, Sides, build, rows_of
+from ncscope.zoo.learners.learner import Learner, Sides, build, rows_for
 from ncscope.zoo.learners.parts import plain_text, take
 from ncscope.zoo.settings import Settings
 
@@ -56,7 +56,7 @@ def load_linear_probe(
     rows = take(tensors, "linear_probe.weight", ("K", backbone.width), settings)
 
     def text(names: list[str]) -> Tensor:
-        return rows[rows_of(names, settings, count=len(rows), what=_WHY)]
+        return rows_for(rows, names, settings, what=_WHY)
 
     return build(backbone, settings, Sides(text))
 

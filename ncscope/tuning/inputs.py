@@ -85,12 +85,12 @@ class FeatureInputs:
     by_epoch: bool = False  # view e belongs to epoch e
 
     def batch(self, rows: Tensor, epoch: int) -> Tensor:
-        count = len(self.labels)
-        if self.by_epoch:
-            view = torch.full((count,), epoch)
-        else:
-            view = chosen_views(len(self.table), count, seed=self.seed, epoch=epoch)
-        return self.table[view[rows].to(self.table.device), rows.to(self.table.device)]
+        views, count, width = self.table.shape
+        if self.by_epoch or views == 1:
+            return self.table[epoch if self.by_epoch else 0][sent(rows, self.table.device)]
+        view = chosen_views(views, count, seed=self.seed, epoch=epoch)
+        places = sent(view[rows] * count + rows, self.table.device)
+        return self.table.view(-1, width)[places]
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,6 +119,12 @@ class PixelInputs:
         if 0 < total <= _PIXELS_KEPT:
             self.kept[row, view] = pixels
         return pixels
+
+
+def sent(numbers: Tensor, device: torch.device) -> Tensor:
+    """Numbers of the CPU on a device, which is not waited for."""
+    pinned = numbers.pin_memory() if device.type == "cuda" and not numbers.is_cuda else numbers
+    return pinned.to(device, non_blocking=True)
 
 
 def chosen_views(views: int, count: int, *, seed: int, epoch: int) -> Tensor:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from ncscope._checks import known_labels
 from ncscope.errors import ShapeError
 from ncscope.features.processes import ALONE, Spread, added
 from ncscope.metrics.rows import normalise_rows
@@ -127,14 +128,21 @@ class NPTLoss(nn.Module):
             total = total + weight * value
         return total
 
-    def weighted_terms(self, image: Tensor, label: Tensor, text: Tensor) -> dict[str, Term]:
-        """Weight and value of each term that is switched on, `lcd` and `mid`; as for `forward`."""
+    def weighted_terms(
+        self, image: Tensor, label: Tensor, text: Tensor, *, checked: bool = False
+    ) -> dict[str, Term]:
+        """Weight and value of each term that is switched on, `lcd` and `mid`; as for `forward`.
+
+        Args:
+            checked: the labels are known to lie in 0..K-1; they are not read back from a device.
+        """
         if not self.objective.active:
             return {}
         with torch.autocast(image.device.type, enabled=False):
-            rows, labels, text = self._prepared(image, label, text)
+            rows, labels, text = self._prepared(image, label, text, checked=checked)
             reference = self._reference(rows, labels, text.shape[-2])
-            return npt_terms(self.objective, rows, labels, text, reference)
+            with known_labels():  # by now
+                return npt_terms(self.objective, rows, labels, text, reference)
 
     @torch.no_grad()
     def begin(self, image: Tensor, label: Tensor, num_classes: int) -> None:
@@ -165,7 +173,7 @@ class NPTLoss(nn.Module):
         return ", ".join([*parts, *["centred"] * o.centred, *["relative"] * o.relative])
 
     def _prepared(
-        self, image: Tensor, label: Tensor, text: Tensor
+        self, image: Tensor, label: Tensor, text: Tensor, *, checked: bool
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Unit rows of the labelled images, their labels, and unit rows of text."""
         fits = image.ndim == 2 and text.ndim in (2, 3) and text.shape[-1] == image.shape[1]
@@ -185,7 +193,7 @@ class NPTLoss(nn.Module):
                 f"`label` must be an integer (B,) tensor with B = {len(image)}; got {label.dtype} "
                 f"{tuple(label.shape)}"
             )
-        least, most = (int(label.min()), int(label.max())) if len(label) else (-1, -1)
+        least, most = (0, 0) if checked else _ends(label)
         if least < -1 or not 0 <= most < size:
             raise ShapeError(
                 f"the labels of a batch must lie in 0..{size - 1}, not all of them -1 for ignored; "
@@ -202,14 +210,24 @@ class NPTLoss(nn.Module):
             return Reference(anchor=self.anchor)
         running = self.running if self.training else RunningMeans()
         means, seen = running.with_batch(rows, labels, num_classes)
-        if int(seen.sum()) < 2:
+        complete = running.complete
+        shown = num_classes if complete else int(seen.sum())
+        if shown < 2:
             raise ShapeError(
                 "`centred` and the form frobenius need images of at least 2 classes; seen so far: "
                 "1; call `begin` with all training images first, or give larger batches"
             )
         if self.training:
-            running.remember(means, seen)
-        return Reference(means, seen, self.anchor)
+            running.remember(means, seen, complete=shown == num_classes)
+        return Reference(means, None if shown == num_classes else seen, self.anchor)
+
+
+def _ends(label: Tensor) -> tuple[int, int]:
+    """The least and the largest label, read at once; -1 where there is none."""
+    if not len(label):
+        return -1, -1
+    least, most = torch.stack(torch.aminmax(label)).tolist()
+    return least, most
 
 
 def _relative(

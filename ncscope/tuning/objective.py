@@ -26,15 +26,18 @@ class Reference:
     """What NPT's terms refer to beside a batch; each None where no term asks for it."""
 
     class_means: Tensor | None = None  # (K, D), of unit image features: `centred`, `frobenius`
-    seen: Tensor | None = None  # (K,) bool, which of them are of images; the rest are no means
+    seen: Tensor | None = None  # (K,) bool, which of them are of images; None: all
     anchor: Tensor | None = None  # (K, D), a fixed frame
 
     @property
     def centre(self) -> Tensor:
         """(D,) class-balanced mean of the images."""
-        assert self.class_means is not None
-        assert self.seen is not None
-        return self.class_means[self.seen].mean(dim=0)
+        return self.shown(self.class_means).mean(dim=0)
+
+    def shown(self, rows: Tensor | None) -> Tensor:
+        """Rows of the classes that were seen, of (K, D)."""
+        assert rows is not None
+        return rows if self.seen is None else rows[self.seen]
 
 
 def npt_terms(
@@ -121,10 +124,9 @@ def _lcd(objective: Objective, text: Tensor, reference: Reference) -> Tensor:
 
 def _cross(objective: Objective, text: Tensor, reference: Reference) -> Tensor:
     """`etf_distance/cross` of (K, D) text features and the class means there are."""
-    assert reference.class_means is not None
-    assert reference.seen is not None
-    seen, center = reference.seen, "both" if objective.centred else "none"
-    return metrics.cross_etf_distance(text[seen], reference.class_means[seen], center=center)
+    center = "both" if objective.centred else "none"
+    means = reference.shown(reference.class_means)
+    return metrics.cross_etf_distance(reference.shown(text), means, center=center)
 
 
 def _mid(objective: Objective, reference: Reference) -> Callable[[Tensor, Tensor, Tensor], Tensor]:

@@ -23,7 +23,8 @@ _KEPT = 0.9  # of the old mean of a class at every step, where nobody says how m
 class RunningMeans(nn.Module):
     """Means of unit image features, by class, over the steps. Buffers, empty before the first.
 
-    `classes` (K, D), 0 for classes not seen; `seen` (K,). A class comes in as it is; then as many
+    `classes` (K, D), 0 for classes not seen; `seen` (K,), `complete` once all are known to be: from
+    then on no device is asked. A class comes in as it is; then as many
     of its `counts` training images as a batch shows weigh by their share, so that a batch of all
     of them is their mean exactly. Without counts a step weighs a tenth.
     """
@@ -37,6 +38,7 @@ class RunningMeans(nn.Module):
         self.register_buffer("classes", torch.zeros(0, 0))
         self.register_buffer("seen", torch.zeros(0, dtype=torch.bool))
         self.register_buffer("counts", counts, persistent=False)
+        self.complete = False
 
     def with_batch(self, rows: Tensor, labels: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
         """(K, D) class means with (B, D) unit rows taken in, and (K,) which classes they are of.
@@ -63,9 +65,10 @@ class RunningMeans(nn.Module):
         mixed = kept * old + (1 - kept) * means
         return torch.where(present.unsqueeze(1), mixed, old), self.seen | present
 
-    def remember(self, means: Tensor, seen: Tensor) -> None:
-        """Keep what `with_batch` gave."""
+    def remember(self, means: Tensor, seen: Tensor, *, complete: bool | None = None) -> None:
+        """Keep what `with_batch` gave; `complete` None looks whether all classes were seen."""
         self.classes, self.seen = means.detach(), seen
+        self.complete = bool(seen.all()) if complete is None else complete
 
     def _load_from_state_dict(  # the buffers are as large as what was seen
         self, state_dict: Mapping[str, Any], prefix: str, *more: Any, **named: Any
@@ -75,6 +78,7 @@ class RunningMeans(nn.Module):
             if found is not None:
                 setattr(self, name, torch.empty_like(found, device=getattr(self, name).device))
         super()._load_from_state_dict(state_dict, prefix, *more, **named)
+        self.complete = bool(len(self.seen) and self.seen.all())
 
 
 class Trajectory:
@@ -121,5 +125,5 @@ class Trajectory:
 def class_means(rows: Tensor, labels: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
     """(K, D) means of the classes present, 0 elsewhere, and (K,) how many rows each has."""
     sums = rows.new_zeros(num_classes, rows.shape[1]).index_add(0, labels, rows)
-    counts = torch.bincount(labels, minlength=num_classes)
+    counts = labels.new_zeros(num_classes).index_add(0, labels, torch.ones_like(labels))
     return sums / counts.clamp_min(1)[:, None], counts

@@ -12,12 +12,13 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from ncscope._checks import working
+from ncscope._checks import known_labels, working
+from ncscope.errors import ShapeError
 from ncscope.features.processes import ALONE, Spread
 from ncscope.metrics.rows import normalise_rows
 from ncscope.tuning.exchange import equally, gathered, summed
 from ncscope.tuning.forms import Objective
-from ncscope.tuning.inputs import Inputs
+from ncscope.tuning.inputs import Inputs, sent
 from ncscope.tuning.losses import classification_loss, logits_of, own_terms
 from ncscope.tuning.npt import NPTLoss
 from ncscope.tuning.objective import cpt_terms
@@ -59,7 +60,16 @@ class Setting:
 
 
 def new_loss(setting: Setting) -> NPTLoss:
-    """NPT's terms of the setting's objective, before the first step; of weight 0 for another's."""
+    """NPT's terms of the setting's objective, before the first step; of weight 0 for another's.
+
+    Raises:
+        ShapeError: training labels that are none of the classes; later steps do not look.
+    """
+    labels = setting.inputs.labels
+    if labels.numel() and bool(((labels < 0) | (labels >= len(setting.classnames))).any()):
+        raise ShapeError(
+            f"the training labels must lie in 0..{len(setting.classnames) - 1}, one of the classes"
+        )
     asked = setting.objective
     npt = asked.regulariser == "npt"
     return NPTLoss(
@@ -180,7 +190,7 @@ def shared_out(setting: Setting, rows: Tensor, epoch: int) -> Batch:
         taken.tensor_split(min(setting.accumulate, len(taken))),
         [len(share) for share in shares],
         everyone,
-        labels[everyone.to(labels.device)],
+        labels[sent(everyone, labels.device)],
     )
 
 
@@ -309,14 +319,15 @@ def loss_terms(
         ),
     }
     if asked.regulariser != "cpt":
-        return terms | npt.weighted_terms(image, labels, text)
+        return terms | npt.weighted_terms(image, labels, text, checked=True)
     assert frozen.text is not None
     assert frozen.clusters is not None
-    return terms | cpt_terms(
-        asked,
-        normalise_rows(image),
-        labels,
-        normalise_rows(text),
-        frozen_text=frozen.text,
-        clusters=frozen.clusters,
-    )
+    with known_labels():
+        return terms | cpt_terms(
+            asked,
+            normalise_rows(image),
+            labels,
+            normalise_rows(text),
+            frozen_text=frozen.text,
+            clusters=frozen.clusters,
+        )

@@ -112,7 +112,9 @@ def _log_step(
     lr: float,
     total: int,
 ) -> None:
-    numbers = {name: float(value) for name, value in values.items()}
+    found = torch.stack([value.detach() for value in (*values.values(), *norms.values())])
+    read = iter(found.tolist())  # at once: each number read by itself is a wait for the device
+    numbers = {name: next(read) for name in values}
     training.emit(
         {
             "event": "step",
@@ -120,7 +122,7 @@ def _log_step(
             "step": training.step,
             "steps": total,
             **numbers,
-            "grad": {name: float(norm) for name, norm in norms.items()},
+            "grad": {name: next(read) for name in norms},
             "lr": lr,
         }
     )
@@ -157,7 +159,7 @@ def check_finite(leaves: Sequence[Tensor], epoch: int, *, kept: str = "") -> Non
     Raises:
         NcscopeError: they did, with the epoch, from 1 on, and what was `kept`.
     """
-    if not all(bool((leaf.abs() < _RUN_AWAY).all()) for leaf in leaves):
+    if not bool(torch.stack([(leaf.abs() < _RUN_AWAY).all() for leaf in leaves]).all()):
         raise NcscopeError(
             f"training diverged in epoch {epoch}: the weights are beyond {_RUN_AWAY:.0e} or no "
             f"numbers any more{kept}; lower --lr or the terms' weights"

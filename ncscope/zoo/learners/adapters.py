@@ -14,7 +14,7 @@ from ncscope.checkpoint.reading import BARE
 from ncscope.clip.backbone import Backbone
 from ncscope.clip.prompts import IMAGENET_SEVEN, TEMPLATES, known_data
 from ncscope.errors import CheckpointError
-from ncscope.zoo.learners.learner import Learner, Sides, build, rows_of
+from ncscope.zoo.learners.learner import Learner, Sides, build, rows_for
 from ncscope.zoo.learners.parts import as_used, take, written_text
 from ncscope.zoo.settings import Settings
 
@@ -76,7 +76,7 @@ def load_taskres(tensors: Mapping[str, Tensor], backbone: Backbone, settings: Se
     rows = (base + scale * residual).to(backbone.device)
 
     def text(names: list[str]) -> Tensor:
-        return rows[rows_of(names, settings, count=len(rows), what=_WHY)]
+        return rows_for(rows, names, settings, what=_WHY)
 
     return build(backbone, settings, Sides(text, facts={"residual_scale": scale}))
 

@@ -150,7 +150,7 @@ def mixed_by_class(context: Tensor, share: float) -> Edit:
             return class_specific(share * context + (1 - share) * current)(flow)
         lengths = flow.packing.lengths
         first = lengths.cumsum(0) - lengths  # (K,)
-        places = (first[:, None] + torch.arange(count, device=first.device)).flatten()
+        places = (first[:, None] + torch.arange(count)).flatten().to(flow.own.device)
         current = flow.own.index_select(1, places)
         new = share * context.reshape(1, -1, width) + (1 - share) * current
         return replace(flow, own=flow.own.index_copy(1, places, new))

@@ -13,7 +13,7 @@ from torch import Tensor
 from ncscope.clip.backbone import Backbone
 from ncscope.clip.prompts import TEMPLATES, known_data
 from ncscope.errors import CheckpointError
-from ncscope.zoo.learners.learner import Learner, Sides, build, folded, rows_of
+from ncscope.zoo.learners.learner import Learner, Sides, build, folded, rows_for
 from ncscope.zoo.learners.parts import as_used, plain_text, take
 from ncscope.zoo.settings import Settings
 
@@ -40,7 +40,7 @@ def load_candle(tensors: Mapping[str, Tensor], backbone: Backbone, settings: Set
 
     def text(names: list[str]) -> Tensor:
         if names and all(folded(name) in known for name in names):
-            picked = rows[rows_of(names, settings, count=len(rows), what=_WHY)]
+            picked = rows_for(rows, names, settings, what=_WHY)
         elif settings.templates or known_data(settings.data_name) or settings.classnames:
             picked = plain_text(backbone, settings, TEMPLATES)(names)
         else:

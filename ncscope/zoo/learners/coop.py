@@ -5,6 +5,7 @@ they train the same prompt with another loss. What KgCoOp and DeKg save beside i
 n context tokens, K classes, W token width.
 """
 
+import functools
 from collections.abc import Mapping
 
 import torch
@@ -14,7 +15,7 @@ from ncscope.clip.backbone import Backbone
 from ncscope.clip.class_tokens import ClassTokens
 from ncscope.clip.text_tower import Prompts, encode_prompts, text_tower
 from ncscope.errors import CheckpointError
-from ncscope.zoo.learners.learner import Learner, Sides, build, rows_of
+from ncscope.zoo.learners.learner import Learner, Sides, build, rows_for
 from ncscope.zoo.learners.parts import class_source, prompt_part
 from ncscope.zoo.settings import Settings
 
@@ -48,7 +49,7 @@ def of_classes(context: Tensor, names: list[str], settings: Settings) -> Tensor:
     """The context of these classes: the shared (n, W) one, or their rows of a (C, n, W) one."""
     if context.ndim == 2:
         return context
-    return context[rows_of(names, settings, count=len(context), what=_SHARED)]
+    return rows_for(context, names, settings, what=_SHARED)
 
 
 def position_of(settings: Settings) -> str:
@@ -96,13 +97,18 @@ def _own_words(tokens: ClassTokens) -> ClassTokens:
 
 def _after_names(own: Tensor, rest: Tensor, name_lengths: Tensor) -> Tensor:
     """(K, S, W) own tokens with (K, m, W) context tokens put in after each name."""
-    longest, count = own.shape[1], rest.shape[1]
-    place = torch.arange(longest + count, device=own.device)  # (S + m,)
-    stop = name_lengths[:, None]
-    moved = torch.where(place < stop + count, longest + place - stop, place - count)
-    index = torch.where(place < stop, place, moved)  # (K, S + m), into own tokens, then context
+    index = _moved(tuple(name_lengths.tolist()), own.shape[1], rest.shape[1], own.device)
     both = torch.cat([own, rest], dim=1)
     return both.gather(1, index[:, :, None].expand(-1, -1, both.shape[2]))
+
+
+@functools.lru_cache(maxsize=16)
+def _moved(stops: tuple[int, ...], longest: int, count: int, device: torch.device) -> Tensor:
+    """(K, S + m): which of the S own tokens, then of the m others, stands where; made once."""
+    with torch.inference_mode(False):
+        place, stop = torch.arange(longest + count), torch.tensor(stops)[:, None]
+        moved = torch.where(place < stop + count, longest + place - stop, place - count)
+        return torch.where(place < stop, place, moved).to(device)
 
 
 def context_of(tensors: Mapping[str, Tensor], width: int, settings: Settings) -> Tensor:

@@ -64,4 +64,4 @@ def _bare(backbone: Backbone, tower: TextTower, names: Sequence[str], context: T
     rows = tower.embedding[ids.to(tower.embedding.device)].to(tower.positions)
     own = rows[:, 1 : int(lengths.max()) + 1]
     shared = torch.cat([rows[0, :1], context.to(rows)])
-    return Prompts(shared, own, lengths.to(rows.device))
+    return Prompts(shared, own, lengths)

@@ -220,6 +220,16 @@ def rows_of(names: Sequence[str], settings: Settings, *, count: int, what: str) 
     return [next(turns[key]) for key in keys]
 
 
+def rows_for(table: Tensor, names: Sequence[str], settings: Settings, *, what: str) -> Tensor:
+    """The rows of a (C, ...) table for these classes, found once: `rows_of` says how."""
+    count, device = len(table), table.device
+    index = settings.once(
+        ("rows", settings.classnames, count, device, *names),
+        lambda: torch.tensor(rows_of(names, settings, count=count, what=what), device=device),
+    )
+    return table[index]
+
+
 def folded(name: str) -> str:
     """Recovered names may differ from the original in spaces: tokens do not tell them."""
     return re.sub(r"[\s_]+", "", unicodedata.normalize("NFC", name).casefold())

@@ -18,7 +18,7 @@ from torch import Tensor
 from ncscope.clip.backbone import Backbone
 from ncscope.clip.image_tower import check_image_tower
 from ncscope.errors import CheckpointError
-from ncscope.zoo.learners.learner import Learner, Sides, build, rows_of
+from ncscope.zoo.learners.learner import Learner, Sides, build, rows_for
 from ncscope.zoo.learners.parts import as_used, take
 from ncscope.zoo.settings import Settings
 
@@ -49,7 +49,7 @@ def load_lift(tensors: Mapping[str, Tensor], backbone: Backbone, settings: Setti
     tuners = _tuners(tensors, vision, blocks, backbone, settings)
 
     def text(names: list[str]) -> Tensor:
-        return table[rows_of(names, settings, count=len(table), what=_WHY)]
+        return rows_for(table, names, settings, what=_WHY)
 
     def image(pixels: Tensor) -> Tensor:
         return _image_pass(backbone, pixels, tuners)

@@ -135,8 +135,16 @@ def class_source(
     prefix = take(tensors, "token_prefix", ("C", 1, width), settings)
     suffix = take(tensors, "token_suffix", (len(prefix), "R", width), settings)
     count = len(prefix) // sets
-    tokens = stored(prefix[:count], suffix[:count], tower, where=settings.where)
-    return lambda names: picked(tokens, rows_of(names, settings, count=count, what=_WHY))
+    held = tensors["token_prefix"], tensors["token_suffix"]  # kept, so that no address is reused
+    key = ("stored", count, *((part.data_ptr(), part.shape) for part in held))
+
+    def of(names: list[str]) -> ClassTokens:
+        tokens = stored(prefix[:count], suffix[:count], tower, where=settings.where)
+        return picked(tokens, rows_of(names, settings, count=count, what=_WHY))
+
+    return lambda names: settings.once(
+        (*key, settings.classnames, *names), lambda: (of(names), held)
+    )[0]
 
 
 def whole_prompts(
