@@ -1,4 +1,4 @@
-"""A folder of runs as users of Dassl have it: two methods, three data sets and seeds, tiny towers."""
+"""A folder of runs as users of Dassl have it: two methods, three data sets, three seeds."""
 
 import json
 from pathlib import Path
@@ -15,8 +15,8 @@ from tests.zoo.learners import case
 
 DATA = ("EuroSAT", "DescribableTextures", "Caltech101")
 SEEDS = (1, 2, 3)
-NAMES = ("apple pie", "Boeing 747", "oak_tree", "zebra_crossing")  # the first two are the base
-BASE = NAMES[:2]
+NAMES = ("apple pie", "Boeing 747", "fir", "oak_tree", "zebra_crossing")
+BASE = NAMES[:3]
 _IMAGES = 3
 _SIZES = Sizes(classes=len(BASE))
 
@@ -27,7 +27,7 @@ def home(data: str) -> Path:
 
 
 def write_data(root: Path, data: str) -> None:
-    """A data set of four classes in CoOp's layout, `_IMAGES` images of noise a class and part."""
+    """A data set of five classes in CoOp's layout, `_IMAGES` images of noise a class and part."""
     known = next(one for one in KNOWN if one.name == data)
     random = np.random.default_rng(len(data))
     rows: dict[str, list[tuple[str, int, str]]] = {}

@@ -7,6 +7,7 @@ import typer
 
 from ncscope.text import clean
 from ncscope_cli import options
+from ncscope_cli.analyze_folder import measure_folder, runs_below, warnings
 from ncscope_cli.help import DATA, MEASURES, OUTPUT, SOURCE, Grouped
 from ncscope_cli.processes import processes
 from ncscope_cli.progress import progress_bar
@@ -19,6 +20,7 @@ EPILOG = f"""\b
 Examples:
   ncscope analyze features.npz --out out
   ncscope analyze zero-shot runs/seed1 --data eurosat:/data --split new --out out
+  ncscope analyze zero-shot output --data-root /data --backbone ViT-B-16.pt --out out
 
 \b
 {options.DATA_FORMS}"""
@@ -49,8 +51,8 @@ def analyze(
         typer.Argument(
             metavar="SOURCE...",
             rich_help_panel=SOURCE,
-            help="Feature files, or FILE,text=FILE; with --data checkpoints, folders of runs, and "
-            "`zero-shot`.",
+            help="Feature files, or FILE,text=FILE; with --data or --data-root checkpoints, "
+            "folders with any runs below them, and `zero-shot`.",
         ),
     ],
     out: Annotated[
@@ -62,8 +64,16 @@ def analyze(
         ),
     ],
     data: options.Data = None,
+    data_root: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="ROOT",
+            rich_help_panel=DATA,
+            help="For --data: each run's data set and classes are its log's, below ROOT.",
+        ),
+    ] = None,
     part: options.Part = None,
-    split: options.Split = "all",
+    split: options.SplitOrLogs = None,
     classnames: options.Classnames = None,
     template: options.Template = None,
     descriptions: options.DescriptionsFile = None,
@@ -180,7 +190,14 @@ def analyze(
         with progress_bar(f"ncscope: {source}", quiet=quiet or not spread.first) as progress:
             return ncscope.extract(source, **given, progress=progress, spread=spread)
 
-    given = {} if data is None else options.extraction(said)
+    sources, notes, several = runs_below(sources, data=data is not None)
+    for note in notes:
+        say(note)
+    if data_root is not None or several:
+        measure_folder({**said, "sources": sources}, moved=intervene, half=HALF)
+        return
+    split = split or "all"
+    given = {} if data is None else options.extraction({**said, "split": split})
     with processes() as spread:
         if spread.first:
             make_folder(out)  # before any work: a folder that cannot be written is known now
@@ -226,17 +243,8 @@ def _tell(report: "Report", written: list[Path], *, verbose: bool, quiet: bool) 
     for run in report.runs:
         for sentence in what_if(run.record):
             answer(clean(f"{run.record['source']}: {sentence}"))
-    for line in _warnings(report.records):
+    for line in warnings(report.records):
         say(line)
     if not quiet:
         more = "" if verbose else "; all measures there, and here by --verbose"
         say(f"wrote {', '.join(str(path) for path in written)}{more}")
-
-
-def _warnings(records: list[dict[str, Any]]) -> list[str]:
-    """Each warning once, with the sources it is of."""
-    found: dict[str, list[str]] = {}
-    for record in records:
-        for warning in record["warnings"]:
-            found.setdefault(warning, []).append(str(record["source"]))
-    return [f"{', '.join(dict.fromkeys(names))}: {warning}" for warning, names in found.items()]

@@ -64,6 +64,14 @@ Part = Annotated[
 Split = Annotated[
     str, one_of("base", "new", "all", group=DATA, help="First half of the classes, second, or all.")
 ]
+SplitOrLogs = Annotated[
+    str | None,
+    one_of(
+        *("base", "new", "all"),
+        group=DATA,
+        help="First half of the classes, second, or all; with --data-root as the run was trained.",
+    ),
+]
 Classnames = Annotated[
     Path | None,
     _data(metavar="FILE", help="Class names in the order wanted, one a line; matched by name."),

@@ -93,9 +93,7 @@ def _sound(
 ) -> tuple[Inspection, str]:
     """The inspection and the method of a checkpoint that a learner can be made of."""
     seen = _seen(source, method, load_epoch)
-    found = _method(seen)
-    check_finite(seen.checkpoint)
-    return seen, found
+    return seen, method_to_load(seen)
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,6 +165,17 @@ def _standing(seen: Inspection, options: LearnerOptions, towers: str) -> tuple[s
     if "towers" in row.settled_by and towers == "checkpoint":
         given.add("towers")
     return tuple(w for w in seen.warnings if not (given and w == row.caution))
+
+
+def method_to_load(seen: Inspection) -> str:
+    """The key in LEARNERS of the method that wrote a file without NaN or infinity in it.
+
+    Raises:
+        CheckpointError: no known learner, one that gives no features, or NaN in it.
+    """
+    method = _method(seen)
+    check_finite(seen.checkpoint)
+    return method
 
 
 def _method(seen: Inspection) -> str:
