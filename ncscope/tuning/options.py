@@ -5,7 +5,7 @@ from typing import Any
 
 from ncscope.errors import DataError
 from ncscope.tuning.forms import Objective
-from ncscope.tuning.recipe import TAKEN_BY, WEIGHED_BY, check_applies
+from ncscope.tuning.recipe import IMAGE_FIXED, TAKEN_BY, TEXT_FIXED, WEIGHED_BY, check_applies
 from ncscope.tuning.values import LOSSES, OPTIMIZERS, SAMPLERS, Recipe, parsed_views
 
 _RECIPE = {field.name for field in fields(Recipe)}
@@ -96,8 +96,23 @@ class TuneOptions:
             parsed_views(self.views)
         check_applies(self.method, self.of_method)
         self._check_weights()
-        active = self.objective().active
-        if self.method == "tip-adapter-f" and active:
+        self._check_terms(self.objective())
+
+    def _check_terms(self, objective: Objective) -> None:
+        """Refuse terms of what the method does not train: they would do nothing in silence."""
+        npt = objective.regulariser == "npt"
+        if self.method in TEXT_FIXED and npt and objective.lcd_weight:
+            raise DataError(
+                f"`lcd_weight` is {objective.lcd_weight:g}, and {self.method} trains no text, of "
+                f"which this term is: it would do nothing; leave it out"
+            )
+        fixed = objective.mid_weight and objective.mid_form == "anchored"
+        if self.method in IMAGE_FIXED and npt and fixed:
+            raise DataError(
+                f"`mid_form` anchored pulls images to a frame that is held fixed, and "
+                f"{self.method} trains no images: it would do nothing; take another form"
+            )
+        if self.method == "tip-adapter-f" and objective.active:
             raise DataError(
                 "tip-adapter-f trains its cache, and neither text nor image features: NPT's and "
                 "CPT's terms would do nothing; leave --lcd-weight, --mid-weight and cpt out"

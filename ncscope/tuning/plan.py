@@ -35,6 +35,7 @@ from ncscope.tuning.recipe import (
     METHODS,
     ONLY_ON_FEATURES,
     RECIPES,
+    TEXT_FIXED,
     WEIGHED_BY,
     Taken,
     check_applies,
@@ -208,6 +209,11 @@ def _own_notes(
 ) -> list[str]:
     """What of a run is not its authors', though its recipe is."""
     notes = []
+    if options.method in TEXT_FIXED and options.regulariser == "cpt":
+        notes.append(
+            f"{options.method} trains no text, of which L_TETF and L_RS of cpt are: "
+            f"only L_CC moves anything"
+        )
     if known.name == "toy":
         return notes
     if machine.template is not None:

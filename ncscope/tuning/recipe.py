@@ -87,6 +87,8 @@ MEANT = {"authors": BASE_TO_NEW, "authors-fewshot": FEW_SHOT, "authors-cross": C
 # Methods that work behind the towers: on features that are stored, and some of them on those only
 ONLY_ON_FEATURES = ("tip-adapter-f", "linear-probe", "shared-text")
 ON_FEATURES = ("taskres", "clip-adapter", *ONLY_ON_FEATURES)
+TEXT_FIXED = ("vpt", "clip-adapter")  # they train the image side alone
+IMAGE_FIXED = (*_WRITTEN, "cocoop", "tcp", "taskres", "linear-probe", "shared-text")
 METHODS = tuple(method for method in _AUTHORS if method not in ONLY_ON_FEATURES)  # on pictures
 ALL_METHODS = tuple(_AUTHORS)
 AUTHORS = {method: PUBLISHED_RECIPES[name].recipe for method, name in _AUTHORS.items()}

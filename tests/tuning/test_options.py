@@ -80,6 +80,10 @@ def test_a_scale_that_was_said_is_read_again_from_the_run(method, data, tmp_path
         ("promptsrc", {"gpa_std": 0.0}, "`gpa_std` is 0.0; expected a number of epochs above 0"),
         ("promptsrc", {"scl_text": float("inf")}, "`scl_text` is inf; expected 0 or more"),
         ("maple", {"residual_scale": 1.0}, "`residual_scale` has no effect on maple; it is for t"),
+        ("clip-adapter", {"lcd_weight": 1.0}, "`lcd_weight` is 1, and clip-adapter trains no text"),
+        ("vpt", {"lcd_weight": 0.1}, "`lcd_weight` is 0.1, and vpt trains no text, of which this"),
+        ("coop", {"mid_weight": 1.0, "mid_form": "anchored"}, "coop trains no images: it would do"),
+        ("tip-adapter-f", {"regulariser": "cpt"}, "tip-adapter-f trains its cache, and neither te"),
         ("runs/x", {"adapter_ratio": 0.3}, "`adapter_ratio` has no effect on 'runs/x'"),
     ],
 )
@@ -87,6 +91,12 @@ def test_what_makes_no_sense_is_refused_by_name(method, said, message):
     with pytest.raises(DataError) as refused:
         TuneOptions(method, "data", **said)
     assert message in str(refused.value)
+
+
+def test_a_method_without_text_says_which_of_cpts_losses_do_nothing(data):
+    said = "clip-adapter trains no text, of which L_TETF and L_RS of cpt are: only L_CC moves"
+    tuned = tune("clip-adapter", data, regulariser="cpt", epochs=1)
+    assert any(one.startswith(said) for one in tuned.warnings)
 
 
 def test_clusters_that_are_one_class_each_are_refused_as_they_train_nothing(data):
