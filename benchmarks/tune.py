@@ -12,6 +12,7 @@ repeats, and the relative difference of the gradients.
 import argparse
 import contextlib
 import time
+from collections.abc import Sequence
 from unittest import mock
 
 import torch
@@ -38,6 +39,9 @@ class Pixels:
         pixels = torch.randn(len(labels), 3, size, size, generator=generator)
         self.labels, self.pixels = labels, pixels.to(device)
 
+    def expect(self, batches: Sequence[Tensor], epoch: int) -> None:
+        """They are here."""
+
     def batch(self, rows: Tensor, epoch: int) -> Tensor:
         del epoch
         return self.pixels[rows.to(self.pixels.device)]
@@ -48,6 +52,9 @@ class ThroughTower:
 
     def __init__(self, backbone: Backbone, pixels: Pixels) -> None:
         self.backbone, self.pixels, self.labels = backbone, pixels, pixels.labels
+
+    def expect(self, batches: Sequence[Tensor], epoch: int) -> None:
+        """They are here."""
 
     @torch.no_grad()
     def batch(self, rows: Tensor, epoch: int) -> Tensor:

@@ -161,7 +161,8 @@ Base = Annotated[
 ]
 Device = Annotated[str, _running(metavar="auto|cpu|cuda|cuda:N|mps", help="Where to run.")]
 Precision = Annotated[
-    str, one_of("fp32", "bf16", "fp16", group=RUNNING, help="Of the image tower's forward pass.")
+    str,
+    one_of("fp32", "tf32", "bf16", "fp16", group=RUNNING, help="Of the image tower's products."),
 ]
 BatchSize = Annotated[int, _running(min=1, help="Images a forward pass.")]
 Workers = Annotated[

@@ -9,7 +9,7 @@ from a folder without weights it would give a random model, both without an erro
 import contextlib
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -40,7 +40,7 @@ from ncscope.errors import BackboneError
 from ncscope.opening import is_there
 
 RANDOM_NOTE = "the backbone's weights are random: its features mean nothing"
-PRECISIONS = ("fp32", "bf16", "fp16")
+PRECISIONS = ("fp32", "tf32", "bf16", "fp16")
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,9 +77,9 @@ class Backbone:
             return self.model.encode_image(pixels).float()
 
     def autocast(self) -> contextlib.AbstractContextManager[object]:
-        """On CUDA, what runs the image tower in half precision if asked for; nothing elsewhere."""
-        if self.precision == "fp32" or self.device.type != "cuda":
-            return contextlib.nullcontext()
+        """On CUDA, what runs the image tower in the precision asked for; nothing elsewhere."""
+        if self.precision in ("fp32", "tf32") or self.device.type != "cuda":
+            return products(self.precision, self.device)
         return torch.autocast("cuda", dtype=self._half)
 
     @property
@@ -108,8 +108,8 @@ def load_backbone(
             OpenAI's format, or `hf-hub:OWNER/NAME`.
         pretrained: for a model name, a published tag, a weight file, or `random`.
         device: auto, cpu, cuda, cuda:N or mps.
-        precision: of image features. fp32; on CUDA also bf16 or fp16 by autocast; on the CPU also
-            bf16, the image tower in bfloat16 throughout. Text features are always fp32.
+        precision: of image features. fp32; on CUDA also tf32, or bf16 and fp16 by autocast; on the
+            CPU also bf16, the image tower in bfloat16 throughout. Text features are always fp32.
         trust_backbone: open a TorchScript archive that is not a published one, and take what a
             folder's configuration names, from a hub too; either may run code.
         random_seed: of `random` weights; None is 0.
@@ -238,11 +238,31 @@ def _mps() -> str | None:
     return "mps" if torch.backends.mps.is_available() else None
 
 
+@contextlib.contextmanager
+def products(precision: str, device: torch.device) -> Iterator[None]:
+    """On CUDA, products of float32 in full, convolutions too, which torch rounds to TF32 unasked;
+    for tf32 both with 10 bits of mantissa."""
+    if device.type != "cuda":
+        yield
+        return
+    parts: tuple[Any, ...] = (torch.backends.cuda.matmul, torch.backends.cudnn)
+    before = [part.allow_tf32 for part in parts]
+    for part in parts:
+        part.allow_tf32 = precision == "tf32"
+    try:
+        yield
+    finally:
+        for part, was in zip(parts, before, strict=True):
+            part.allow_tf32 = was
+
+
 def check_precision(precision: str, device: torch.device) -> None:
     """Refuse a precision that `device` cannot use to advantage."""
     if precision not in PRECISIONS:
         raise BackboneError(f"`precision` is {precision!r}; expected {', '.join(PRECISIONS)}")
-    if device.type == "cpu" and precision == "fp16":
-        raise BackboneError("`precision` fp16 needs a CUDA device; on the CPU use fp32 or bf16")
+    if device.type == "cpu" and precision in ("tf32", "fp16"):
+        raise BackboneError(
+            f"`precision` {precision} needs a CUDA device; on the CPU use fp32 or bf16"
+        )
     if device.type == "mps" and precision != "fp32":
         raise BackboneError(f"`precision` {precision} is not used on mps; use fp32")

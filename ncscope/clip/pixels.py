@@ -6,6 +6,7 @@ is done here as torchvision does it, value for value; other settings are left to
 H and W pixels.
 """
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -44,10 +45,15 @@ class InferenceTransform:
     std: tuple[float, ...]
 
     def __call__(self, image: Image.Image) -> Tensor:
-        image = self._sized(image).convert("RGB")
-        pixels = torch.from_numpy(np.array(image, np.uint8)).permute(2, 0, 1).contiguous()
-        mean, std = torch.tensor(self.mean)[:, None, None], torch.tensor(self.std)[:, None, None]
-        return pixels.float().div_(255).sub_(mean).div_(std)
+        return self.finished(self.colours(image))
+
+    def colours(self, image: Image.Image) -> Tensor:
+        """(3, H, W) uint8, a quarter of the bytes: what is kept, and sent to a device."""
+        return colours_of(self._sized(image).convert("RGB"))
+
+    def finished(self, colours: Tensor) -> Tensor:
+        """(..., 3, H, W) of `colours`, on whatever device, as the tower wants them."""
+        return normalised(colours, self.mean, self.std)
 
     def _sized(self, image: Image.Image) -> Image.Image:
         (width, height), (high, wide) = image.size, self.size
@@ -58,6 +64,25 @@ class InferenceTransform:
             image = image.resize((wide, high), Image.Resampling(self.filter))
         left, top = round((wide - self.size[1]) / 2), round((high - self.size[0]) / 2)
         return image.crop((left, top, left + self.size[1], top + self.size[0]))
+
+
+def colours_of(image: Image.Image) -> Tensor:
+    """(3, H, W) uint8 of an RGB image."""
+    return torch.from_numpy(np.array(image, np.uint8)).permute(2, 0, 1).contiguous()
+
+
+def normalised(colours: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
+    """(..., 3, H, W) uint8 to float32 of this mean and deviation; others are finished already."""
+    if colours.dtype != torch.uint8:
+        return colours
+    by_colour = (_column(values, colours.device) for values in (mean, std))
+    return colours.float().div_(255).sub_(next(by_colour)).div_(next(by_colour))
+
+
+@functools.lru_cache(maxsize=16)
+def _column(values: tuple[float, ...], device: torch.device) -> Tensor:
+    with torch.inference_mode(False):
+        return torch.tensor(values, device=device)[:, None, None]
 
 
 def merged(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,14 +5,16 @@ N images, B batch, D width.
 
 import os
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from ncscope.clip.pixels import InferenceTransform
 from ncscope.clip.prompts import PromptedClip
 from ncscope.data.images import ImageSet, refusal_of_bad
 from ncscope.errors import DataError, ShapeError
@@ -56,7 +58,7 @@ def encode_images(
     """
     if batch_size < 1:
         raise DataError(f"`batch_size` is {batch_size}; expected 1 or more")
-    workers = _choose_workers(workers, learner.device, len(images), spread.beside)
+    workers = chosen_workers(workers, learner.device, len(images), spread.beside)
     found: list[Tensor] = []
     kept: list[int] = []
     bad: list[int] = []
@@ -86,7 +88,10 @@ def check_bad(images: ImageSet, bad: list[int], *, skip_bad: bool) -> None:
 
 def _forward(learner: PromptedClip, pixels: Tensor) -> Tensor:
     with torch.inference_mode():
-        features = learner.image_features(pixels.to(learner.device, non_blocking=True))
+        pixels = pixels.to(learner.device, non_blocking=True)
+        if isinstance(learner.preprocess, InferenceTransform):
+            pixels = learner.preprocess.finished(pixels)
+        features = learner.image_features(pixels)
     if features.ndim != 2 or len(features) != len(pixels):
         raise ShapeError(
             f"`image_features` gave {tuple(features.shape)} for {len(pixels)} images; "
@@ -104,25 +109,52 @@ def _share(count: int, batch_size: int, spread: Spread) -> list[list[int]]:
 def _batches(
     learner: PromptedClip, images: ImageSet, share: list[list[int]], workers: int
 ) -> Iterator[Batch]:
+    change = learner.preprocess
+    if isinstance(change, InferenceTransform):
+        change = change.colours  # made what the tower wants on the device
+    decoded = _Decoded(images.load, change, len(images))
+    return loaded(
+        decoded, share, workers=workers, device=learner.device, where=images.name, collate=_collate
+    )
+
+
+def loaded(
+    decoded: Dataset[Any],
+    batches: Iterable[Any],
+    *,
+    workers: int,
+    device: torch.device,
+    where: str,
+    collate: Callable[[list[Any]], Any],
+) -> Iterator[Any]:
+    """Batches of a data set, decoded by processes ahead of time, in pinned memory for CUDA.
+
+    Args:
+        batches: lists of what `decoded` takes for an index.
+        where: the images' name, for the refusal.
+
+    Raises:
+        DataError: a process was killed.
+    """
     loader = DataLoader(
-        _Decoded(images.load, learner.preprocess, len(images)),
-        batch_sampler=share,
+        decoded,
+        batch_sampler=batches,  # pyright: ignore[reportArgumentType]
         num_workers=workers,
-        collate_fn=_collate,
-        pin_memory=learner.device.type == "cuda",
+        collate_fn=collate,
+        pin_memory=device.type == "cuda",
         prefetch_factor=4 if workers else None,
     )
     with warnings.catch_warnings():  # of more workers than cores, and of forking beside threads
         warnings.simplefilter("ignore")
-        batches = iter(loader)
+        found = iter(loader)
     try:
-        yield from batches
+        yield from found
     except RuntimeError as error:
         if "DataLoader worker" not in str(error):
             raise
         raise DataError(
-            f"{images.name}: a decoding process was killed, most often for want of shared memory; "
-            f"use fewer workers or a smaller batch (--workers 0, --batch-size)"
+            f"{where}: a decoding process was killed, most often for want of shared memory; use "
+            f"fewer workers or a smaller batch (--workers 0, --batch-size)"
         ) from None
 
 
@@ -151,7 +183,7 @@ def _collate(samples: list[tuple[int, Tensor | None]]) -> Batch:
     return torch.stack(pixels) if pixels else None, good, bad
 
 
-def _choose_workers(
+def chosen_workers(
     workers: int | None, device: torch.device, num_images: int, processes: int
 ) -> int:
     """On an accelerator every core decodes; on the CPU the forward pass wants the cores."""

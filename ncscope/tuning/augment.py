@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from ncscope.clip.backbone import Backbone
+from ncscope.clip.pixels import InferenceTransform, colours_of, normalised
 from ncscope.data.images import ImageSet
 from ncscope.errors import DataError
 
@@ -31,10 +32,21 @@ class PixelSource:
     plain: bool = False
 
     def __call__(self, row: int, view: int) -> Tensor:
-        image = self.images.load(row)
+        return self.finished(self.shown(row, view))
+
+    def shown(self, row: int, view: int) -> Tensor:
+        """(3, S, S) uint8; what the tower wants where its transform is none of CLIP's kind."""
+        image, change = self.images.load(row), self.backbone.preprocess
+        if not self.plain:
+            return augment_for(self.backbone).colours(image, (self.seed, view, row))
+        return change.colours(image) if isinstance(change, InferenceTransform) else change(image)
+
+    def finished(self, shown: Tensor) -> Tensor:
+        """(..., 3, S, S) of `shown`, on whatever device, as the tower wants them."""
+        change = self.backbone.preprocess
         if self.plain:
-            return self.backbone.preprocess(image)
-        return augment_for(self.backbone)(image, (self.seed, view, row))
+            return change.finished(shown) if isinstance(change, InferenceTransform) else shown
+        return augment_for(self.backbone).finished(shown)
 
 
 @dataclass(frozen=True)
@@ -46,6 +58,14 @@ class Augment:
     std: tuple[float, float, float]
 
     def __call__(self, image: Image.Image, seed: tuple[int, ...]) -> Tensor:
+        return self.finished(self.colours(image, seed))
+
+    def finished(self, colours: Tensor) -> Tensor:
+        """(..., 3, S, S) of `colours`, normalised."""
+        return normalised(colours, self.mean, self.std)
+
+    def colours(self, image: Image.Image, seed: tuple[int, ...]) -> Tensor:
+        """The same as (3, S, S) uint8, before they are normalised."""
         draw = np.random.default_rng(seed)
         box = crop_box(*image.size, draw)
         side = (self.size, self.size)
@@ -53,9 +73,7 @@ class Augment:
         image = image.crop(box).resize(side, Image.Resampling.BICUBIC)
         if draw.random() < 0.5:
             image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-        pixels = torch.from_numpy(np.asarray(image, dtype=np.float32) / 255).permute(2, 0, 1)
-        mean, std = (torch.tensor(v)[:, None, None] for v in (self.mean, self.std))
-        return (pixels - mean) / std
+        return colours_of(image)
 
 
 def augment_for(backbone: Backbone) -> Augment:
@@ -84,25 +102,20 @@ def crop_box(
 
 @dataclass(frozen=True, eq=False)
 class Views(Dataset[Tensor | DataError]):
-    """One view of every image, for torch's loader, or why there is none: what a process of the
-    loader raises would come with its stack."""
+    """A view of an image by (image, view), for torch's loader, or why there is none: what a process
+    of the loader raises would come with its stack."""
 
     source: PixelSource
-    view: int
-    count: int
 
-    def __len__(self) -> int:
-        return self.count
-
-    def __getitem__(self, index: int) -> Tensor | DataError:
+    def __getitem__(self, index: tuple[int, int]) -> Tensor | DataError:
         try:
-            return self.source(index, self.view)
+            return self.source.shown(*index)
         except DataError as error:
             return error
 
 
 def stacked(views: list[Tensor | DataError]) -> Tensor | DataError:
-    """(B, 3, S, S), or the first refusal."""
+    """(B, 3, S, S) as they are shown, or the first refusal."""
     pixels = [view for view in views if isinstance(view, Tensor)]
     refused = [view for view in views if not isinstance(view, Tensor)]
     return refused[0] if refused else torch.stack(pixels)

@@ -3,26 +3,24 @@
 N training images, V views of each, K classes, B images of a batch, D embedding width, S image size.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
 
 from ncscope.clip.backbone import Backbone
 from ncscope.clip.prompts import ZeroShot
 from ncscope.data.images import ImageSet
 from ncscope.errors import DataError
 from ncscope.features.cache import cache_path, keep, read_cached
-from ncscope.features.forward import ImageFeatures, encode_images
+from ncscope.features.forward import ImageFeatures, chosen_workers, encode_images, loaded
 from ncscope.features.parts import stored_rows
 from ncscope.features.processes import ALONE, Spread, from_one, own_parts, put_together
 from ncscope.tuning.augment import PixelSource, Views, stacked
 from ncscope.tuning.values import SAMPLERS
-
-_PIXELS_KEPT = 4 * 2**30  # bytes of pixels that are held in memory; more are decoded every time
 
 
 def epoch_batches(
@@ -70,6 +68,10 @@ class Inputs(Protocol):
         """(N,), on the device."""
         ...
 
+    def expect(self, batches: Sequence[Tensor], epoch: int) -> None:
+        """Say what `batch` will be asked for next, so that pixels are decoded ahead."""
+        ...
+
     def batch(self, rows: Tensor, epoch: int) -> Tensor:
         """The images `rows` as epoch `epoch` shows them: (B, D) features or (B, 3, S, S) pixels."""
         ...
@@ -84,6 +86,9 @@ class FeatureInputs:
     seed: int
     by_epoch: bool = False  # view e belongs to epoch e
 
+    def expect(self, batches: Sequence[Tensor], epoch: int) -> None:
+        """Nothing is to be done: they are here."""
+
     def batch(self, rows: Tensor, epoch: int) -> Tensor:
         views, count, width = self.table.shape
         if self.by_epoch or views == 1:
@@ -91,34 +96,6 @@ class FeatureInputs:
         view = chosen_views(views, count, seed=self.seed, epoch=epoch)
         places = sent(view[rows] * count + rows, self.table.device)
         return self.table.view(-1, width)[places]
-
-
-@dataclass(frozen=True, eq=False)
-class PixelInputs:
-    """Pixels, kept where they fit into memory, else decoded when they are asked for."""
-
-    labels: Tensor  # (N,) on the device
-    source: PixelSource
-    views: int | None  # None: a new view every epoch
-    kept: dict[tuple[int, int], Tensor]
-
-    def batch(self, rows: Tensor, epoch: int) -> Tensor:
-        count = len(self.labels)
-        if self.views is None:
-            view = torch.full((count,), epoch)
-        else:
-            view = chosen_views(self.views, count, seed=self.source.seed, epoch=epoch)
-        shown = torch.stack([self._one(int(row), int(view[row])) for row in rows])
-        return shown.to(self.labels.device, non_blocking=True)
-
-    def _one(self, row: int, view: int) -> Tensor:
-        if (row, view) in self.kept:
-            return self.kept[row, view]
-        pixels = self.source(row, view)
-        total = len(self.labels) * (self.views or 0) * pixels.numel() * pixels.element_size()
-        if 0 < total <= _PIXELS_KEPT:
-            self.kept[row, view] = pixels
-        return pixels
 
 
 def sent(numbers: Tensor, device: torch.device) -> Tensor:
@@ -143,7 +120,7 @@ def feature_inputs(
     seed: int,
     epochs: int,
     batch_size: int = 64,
-    workers: int = 0,
+    workers: int | None = None,
     cache: Path | None = None,
     spread: Spread = ALONE,
 ) -> FeatureInputs:
@@ -157,33 +134,37 @@ def feature_inputs(
     labels = torch.tensor(images.labels, device=backbone.device)
     if views == 1:
         found = cached_image_features(
-            backbone, images, batch_size=batch_size, cache=cache, spread=spread
+            backbone, images, batch_size=batch_size, workers=workers, cache=cache, spread=spread
         )
         return FeatureInputs(found.rows[None].to(backbone.device), labels, seed)
     count = epochs if views == "online" else int(views)
     source = PixelSource(backbone, images, seed)
-    table = [
-        _view_features(Views(source, view, len(images)), batch_size, workers, spread)
-        for view in range(count)
-    ]
-    return FeatureInputs(torch.stack(table), labels, seed, by_epoch=views == "online")
+    workers = chosen_workers(workers, backbone.device, len(images), spread.beside)
+    table = _view_features(source, count, batch_size, workers, spread)
+    return FeatureInputs(table, labels, seed, by_epoch=views == "online")
 
 
-def _view_features(shown: Views, batch_size: int, workers: int, spread: Spread) -> Tensor:
-    """(N, D) features of one view of every image, on the device."""
-    backbone = shown.source.backbone
-    parts = own_parts(shown.count, batch_size, spread)
-    batches = DataLoader(
-        shown, batch_sampler=[p.tolist() for p in parts], num_workers=workers,
-        collate_fn=stacked,
+def _view_features(
+    source: PixelSource, views: int, batch_size: int, workers: int, spread: Spread
+) -> Tensor:
+    """(V, N, D) features of views 0, 1, ... of every image, on the device."""
+    backbone, images = source.backbone, source.images
+    parts = own_parts(len(images), batch_size, spread)
+    keys = [[(row, view) for row in part.tolist()] for view in range(views) for part in parts]
+    batches = loaded(
+        Views(source), keys, workers=workers, device=backbone.device, where=images.name,
+        collate=stacked,
     )  # fmt: skip
     rows = []
     with torch.no_grad():
-        for pixels in batches:
-            if isinstance(pixels, DataError):
-                raise pixels
-            rows.append(backbone.encode_image(pixels.to(backbone.device)).float())
-    return put_together(rows, parts, spread, backbone.device)
+        for shown in batches:
+            if isinstance(shown, DataError):
+                raise shown
+            pixels = source.finished(shown.to(backbone.device, non_blocking=True))
+            rows.append(backbone.encode_image(pixels).float())
+    by_view = [rows[i : i + len(parts)] for i in range(0, views * len(parts), max(1, len(parts)))]
+    by_view = by_view or [[]] * views
+    return torch.stack([put_together(own, parts, spread, backbone.device) for own in by_view])
 
 
 def cached_image_features(
@@ -191,6 +172,7 @@ def cached_image_features(
     images: ImageSet,
     *,
     batch_size: int = 64,
+    workers: int | None = None,
     cache: Path | None = None,
     spread: Spread = ALONE,
 ) -> ImageFeatures:
@@ -212,16 +194,9 @@ def cached_image_features(
     told = from_one(found and found.rows, found and found.kept, spread)
     if told is not None:
         return ImageFeatures(*told)
-    encoded = encode_images(ZeroShot(backbone), images, batch_size=batch_size, spread=spread)
+    encoded = encode_images(
+        ZeroShot(backbone), images, batch_size=batch_size, workers=workers, spread=spread
+    )
     if path and spread.first:
         keep(path, encoded)
     return encoded
-
-
-def pixel_inputs(
-    backbone: Backbone, images: ImageSet, *, views: int | str, seed: int
-) -> PixelInputs:
-    """Pixels for an image tower that is trained; as for `feature_inputs`."""
-    source = PixelSource(backbone, images, seed, plain=views == 1)
-    labels = torch.tensor(images.labels, device=backbone.device)
-    return PixelInputs(labels, source, None if views == "online" else int(views), {})

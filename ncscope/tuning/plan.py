@@ -25,11 +25,12 @@ from ncscope.features.space import AS_NAMED, FeatureSpace, feature_space
 from ncscope.tuning.data import Machine, Parts, draw_and_test, open_tests
 from ncscope.tuning.evaluate import TestSplit
 from ncscope.tuning.initial import depth_limit
-from ncscope.tuning.inputs import FeatureInputs, PixelInputs, feature_inputs, pixel_inputs
+from ncscope.tuning.inputs import FeatureInputs, feature_inputs
 from ncscope.tuning.losses import WITH_FROZEN_IMAGES, WITH_FROZEN_TEXT
 from ncscope.tuning.objective import cluster_notes
 from ncscope.tuning.on_features import check_kind, validation_of
 from ncscope.tuning.options import TuneOptions
+from ncscope.tuning.pixels import PixelInputs, pixel_inputs
 from ncscope.tuning.recipe import (
     ALL_METHODS,
     METHODS,
@@ -97,7 +98,7 @@ def make_plan(
     frozen_tower = trainee.learner().from_backbone is not None
     inputs = _inputs(trainee, draw.images, recipe, options, machine, spread, frozen=frozen_tower)
     if machine.compiled:
-        _compile_towers(backbone)
+        compile_towers(backbone)
     validation, chosen = None, ()
     if options.method == "tip-adapter-f" and stored is not None:
         validation, chosen = validation_of(options, stored, backbone.device)
@@ -251,14 +252,21 @@ def _inputs(
     frozen: bool,
 ) -> FeatureInputs | PixelInputs:
     if not frozen:
-        return pixel_inputs(trainee.backbone, images, views=recipe.views, seed=options.seed)
+        return pixel_inputs(
+            trainee.backbone,
+            images,
+            views=recipe.views,
+            seed=options.seed,
+            workers=machine.workers,
+            beside=spread.beside,
+        )
     return feature_inputs(
         trainee.backbone,
         images,
         views=recipe.views,
         seed=options.seed,
         epochs=recipe.epochs,
-        workers=machine.workers or 0,
+        workers=machine.workers,
         cache=machine.cache,
         spread=spread,
     )
@@ -292,8 +300,14 @@ def _frozen(
     return Frozen(text, near, clusters, anchor)
 
 
-def _compile_towers(backbone: Backbone) -> None:
-    """Compile the blocks' two-layer networks in place, most of a tower's work."""
+def compile_towers(backbone: Backbone) -> None:
+    """Compile the blocks' two-layer networks in place, most of a tower's work.
+
+    With buffers that a second backward pass finds again: terms may have gradients of their own.
+    """
+    import torch._functorch.config as functorch  # with the compiler, as slow to import as torch
+
+    functorch.donated_buffer = False  # pyright: ignore[reportAttributeAccessIssue]
     model: Any = backbone.model
     for block in model.transformer.resblocks:
         block.mlp.compile()

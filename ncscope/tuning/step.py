@@ -7,12 +7,14 @@ up to rounding. Prompts are small, so their gradients travel as one tensor.
 """
 
 import contextlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from ncscope._checks import known_labels, working
+from ncscope.clip.backbone import products
 from ncscope.errors import ShapeError
 from ncscope.features.processes import ALONE, Spread
 from ncscope.metrics.rows import normalise_rows
@@ -112,13 +114,15 @@ def step_gradients(
     batch = shared_out(setting, rows, epoch)
     if len(batch.parts) == 1:
         terms = _terms(batch, npt, *_together(batch, *_encoded(batch, batch.parts[0])))
-        found = term_gradients(terms, setting.leaves, apart=apart)
+        with products(setting.precision, batch.labels.device):
+            found = term_gradients(terms, setting.leaves, apart=apart)
     else:
         with torch.no_grad():
             features = _together(batch, *_in_parts(batch))
         image, text = (side.detach().requires_grad_() for side in features)
         terms = _terms(batch, npt, image, text)
-        found = _handed_back(batch, term_gradients(terms, [image, text], apart=apart))
+        with products(setting.precision, batch.labels.device):
+            found = _handed_back(batch, term_gradients(terms, [image, text], apart=apart))
     weights = {name: weight for name, (weight, _) in terms.items()}
     values = {name: value.detach() for name, (_, value) in terms.items()}
     each = {name: summed(gradients, setting.spread) for name, gradients in found.items()}
@@ -142,6 +146,18 @@ def batch_terms(setting: Setting, rows: Tensor, epoch: int, npt: NPTLoss) -> dic
     return _terms(batch, npt, *_together(batch, *_encoded(batch, batch.parts[0])))
 
 
+def expect(setting: Setting, batches: Sequence[Tensor], epoch: int) -> None:
+    """Have this process's share of the batches decoded ahead of their steps."""
+    setting.inputs.expect([_own(rows, setting.spread) for rows in batches], epoch)
+
+
+def _own(rows: Tensor, spread: Spread) -> Tensor:
+    """This process's share of a batch; where there is none, an image that does not count: its
+    towers must run all the same."""
+    own = rows[spread.rank :: spread.world]
+    return own if len(own) else rows[:1]
+
+
 @torch.no_grad()
 def begin_means(setting: Setting, npt: NPTLoss, batch_size: int) -> None:
     """Start running means from one pass over the training images as the first epoch shows them.
@@ -153,7 +169,9 @@ def begin_means(setting: Setting, npt: NPTLoss, batch_size: int) -> None:
         return
     found: list[Tensor] = []
     order: list[Tensor] = []
-    for rows in torch.arange(count).split(batch_size):
+    batches = torch.arange(count).split(batch_size)
+    expect(setting, batches, 0)
+    for rows in batches:
         batch = shared_out(setting, rows, 0)
         parts = [_image_side(batch, part)[0] for part in batch.parts]
         found.append(gathered(torch.cat(parts)[: len(batch.own)], batch.sizes, setting.spread))
@@ -180,8 +198,7 @@ def shared_out(setting: Setting, rows: Tensor, epoch: int) -> Batch:
     spread, labels = setting.spread, setting.inputs.labels
     shares = [rows[rank :: spread.world] for rank in range(spread.world)]
     own, everyone = shares[spread.rank], torch.cat(shares)
-    # A process that gets no image takes one that does not count: its towers must run all the same.
-    taken = own if len(own) else everyone[:1]
+    taken = _own(rows, spread)
     return Batch(
         setting,
         setting.trainee.learner(),
@@ -266,9 +283,9 @@ def _handed_back(batch: Batch, found: dict[str, list[Tensor]]) -> dict[str, list
 
 
 def _autocast(setting: Setting, device: torch.device) -> contextlib.AbstractContextManager[object]:
-    """Towers in half precision on CUDA; losses are taken outside, in float32."""
-    if device.type != "cuda" or setting.precision == "fp32":
-        return contextlib.nullcontext()
+    """Towers in the precision asked for on CUDA; losses are taken outside, in float32."""
+    if device.type != "cuda" or setting.precision in ("fp32", "tf32"):
+        return products(setting.precision, device)
     return torch.autocast("cuda", dtype=torch.bfloat16)
 
 

@@ -20,7 +20,7 @@ from ncscope.tuning.recipe import learning_rate
 from ncscope.tuning.running import Trajectory
 from ncscope.tuning.state import Ongoing, Run
 from ncscope.tuning.state_file import LAST
-from ncscope.tuning.step import begin_means, step_gradients
+from ncscope.tuning.step import begin_means, expect, step_gradients
 from ncscope.tuning.tip_cache import MIXED, search
 
 _SIGNS = ("out of memory", "can't allocate memory")  # a device's, and the CPU allocator's words
@@ -87,6 +87,7 @@ def _one_epoch(training: Ongoing) -> None:
         drop_last=run.recipe.drop_last,
     )
     total = len(batches) * run.recipe.epochs
+    expect(setting, batches, training.epoch)
     for rows in batches:
         logged = run.log_every > 0 and training.step % run.log_every == 0
         gradients, values, norms = step_gradients(

@@ -12,7 +12,13 @@ from safetensors.torch import save_file
 from torch.testing import assert_close
 
 from ncscope.clip import backbone as module
-from ncscope.clip.backbone import RANDOM_NOTE, check_precision, choose_device, load_backbone
+from ncscope.clip.backbone import (
+    RANDOM_NOTE,
+    check_precision,
+    choose_device,
+    load_backbone,
+    products,
+)
 from ncscope.clip.weights import _sha256
 from ncscope.errors import BackboneError
 from tests.tiny_clip import (
@@ -500,5 +506,21 @@ def test_half_precision_is_for_devices_that_gain_by_it():
         check_precision("fp16", CPU)
     with pytest.raises(BackboneError, match="bf16 is not used on mps"):
         check_precision("bf16", MPS)
-    with pytest.raises(BackboneError, match="`precision` is 'half'; expected fp32, bf16, fp16"):
+    with pytest.raises(
+        BackboneError, match="`precision` is 'half'; expected fp32, tf32, bf16, fp16"
+    ):
         check_precision("half", CPU)
+    check_precision("tf32", CUDA)
+    with pytest.raises(BackboneError, match="tf32 needs a CUDA device; on the CPU use fp32 or"):
+        check_precision("tf32", CPU)
+
+
+def test_products_on_cuda_are_full_unless_tf32_is_asked_for_and_torch_has_its_own_back():
+    parts = (torch.backends.cuda.matmul, torch.backends.cudnn)
+    before = [part.allow_tf32 for part in parts]
+    for precision, wanted in (("fp32", False), ("tf32", True)):
+        with products(precision, CUDA):
+            assert [part.allow_tf32 for part in parts] == [wanted, wanted]
+        assert [part.allow_tf32 for part in parts] == before
+    with products("tf32", CPU):
+        assert [part.allow_tf32 for part in parts] == before

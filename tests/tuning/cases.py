@@ -11,9 +11,10 @@ from ncscope.clip.prompts import ZeroShot
 from ncscope.data.images import ImageSet
 from ncscope.tuning.forms import Objective
 from ncscope.tuning.initial import depth_limit
-from ncscope.tuning.inputs import feature_inputs, pixel_inputs
+from ncscope.tuning.inputs import feature_inputs
 from ncscope.tuning.losses import WITH_FROZEN_IMAGES, WITH_FROZEN_TEXT
 from ncscope.tuning.npt import NPTLoss
+from ncscope.tuning.pixels import pixel_inputs
 from ncscope.tuning.recipe import Recipe, recipe_of
 from ncscope.tuning.step import Frozen, Setting, new_loss
 from ncscope.tuning.trainee import new_trainee

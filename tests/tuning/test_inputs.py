@@ -8,14 +8,14 @@ from ncscope.data.images import ImageSet
 from ncscope.errors import DataError
 from ncscope.features.cache import cache_path, keep
 from ncscope.features.forward import ImageFeatures, encode_images
-from ncscope.tuning import inputs
+from ncscope.tuning import inputs, pixels
 from ncscope.tuning.inputs import (
     cached_image_features,
     chosen_views,
     epoch_batches,
     feature_inputs,
-    pixel_inputs,
 )
+from ncscope.tuning.pixels import pixel_inputs
 from ncscope.tuning.values import parsed_views
 from tests.tuning import cases
 
@@ -34,11 +34,11 @@ def test_one_view_is_the_backbones_feature_of_the_centre_crop(backbone):
 @pytest.mark.parametrize("views", [1, 3, "online"])
 def test_features_and_pixels_show_the_same_view_in_every_epoch(backbone, views):
     features = feature_inputs(backbone, IMAGES, views=views, seed=4, epochs=3)
-    pixels = pixel_inputs(backbone, IMAGES, views=views, seed=4)
+    source = pixel_inputs(backbone, IMAGES, views=views, seed=4)
     for epoch in range(3):
-        shown = pixels.batch(ROWS, epoch)
+        shown = source.batch(ROWS, epoch)
         torch.testing.assert_close(features.batch(ROWS, epoch), backbone.encode_image(shown))
-        assert torch.equal(pixels.batch(ROWS, epoch), shown)
+        assert torch.equal(source.batch(ROWS, epoch), shown)
 
 
 def test_online_shows_another_view_every_epoch_and_three_views_come_back(backbone):
@@ -52,7 +52,7 @@ def test_online_shows_another_view_every_epoch_and_three_views_come_back(backbon
 
 
 def test_pixels_that_would_not_fit_are_not_kept(backbone, monkeypatch):
-    monkeypatch.setattr(inputs, "_PIXELS_KEPT", 1000)
+    monkeypatch.setattr(pixels, "_KEPT", 1000)
     few = pixel_inputs(backbone, IMAGES, views=3, seed=4)
     few.batch(ROWS, 0)
     assert few.kept == {}

@@ -7,10 +7,13 @@ import pytest
 import torch
 
 from ncscope import metrics
+from ncscope.clip.backbone import load_backbone
 from ncscope.tuning.forms import Objective
 from ncscope.tuning.losses import without_conflict
+from ncscope.tuning.plan import compile_towers
 from ncscope.tuning.step import batch_terms, begin_means, step_gradients
 from ncscope.tuning.trainee import PUBLISHED
+from tests.tiny_clip import save_folder
 from tests.tuning import cases
 from tests.zoo.learners import case, reference
 
@@ -216,3 +219,23 @@ def test_no_pass_is_made_for_terms_that_ask_for_none_or_where_a_step_shows_all(b
         setting = cases.setting("coop", backbone, objective=objective)
         begin_means(setting, npt := cases.fresh(setting), size)
         assert not len(npt.running.seen)
+
+
+@pytest.mark.filterwarnings("ignore")  # the compiler's own
+def test_a_step_of_compiled_towers_has_the_same_gradients_term_by_term(
+    backbone, monkeypatch, tmp_path
+):
+    """With the compiler's capture and its autograd, without the minutes of its code generation."""
+    plain = cases.setting("maple", backbone, objective=Objective(lcd_weight=0.1))
+    own = load_backbone(save_folder(tmp_path, config=case.CONFIG))
+    compiled = cases.setting("maple", own, objective=Objective(lcd_weight=0.1))
+    compile = torch.nn.Module.compile
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda m: compile(m, backend="aot_eager"))
+    compile_towers(own)
+    for by_term in (False, True):
+        got, wanted = (
+            step_gradients(one, ROWS, 0, cases.fresh(one), by_term=by_term)[0]
+            for one in (compiled, plain)
+        )
+        for a, b in zip(got, wanted, strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-7)
