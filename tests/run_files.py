@@ -1,6 +1,7 @@
 """Run folders as `tune` and `analyze` write them, with made-up numbers."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,22 @@ def analysed(folder: Path, source: str, data: str, **accuracy: float) -> Path:
     """A folder of `analyze`: one run a split."""
     runs = [{**run(data, split, value, stage=None), "source": source}
             for split, value in accuracy.items()]  # fmt: skip
+    return write(folder, {"format": 1, "runs": runs})
+
+
+def of_folder(
+    folder: Path, rows: Sequence[tuple[str, str, int | None, dict[str, float]]], **settings: object
+) -> Path:
+    """A metrics.json of `analyze DIR`: method, data set, seed, and measures of the base classes."""
+    runs = []
+    for method, data, seed, measures in rows:
+        facts = {"method": method, "dataset": data, "seed": seed, "settings": settings}
+        source = f"output/{data}/{method}/seed{seed}"
+        runs.append({
+            **run(f"{data}:/d", "base", 0.5, stage=None, measures=dict(measures)),
+            "source": "zero-shot" if method == "zero-shot" else source,
+            "run": None if method == "zero-shot" else facts,
+        })  # fmt: skip
     return write(folder, {"format": 1, "runs": runs})
 
 

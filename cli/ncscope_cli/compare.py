@@ -27,6 +27,7 @@ class Layout(str, Enum):
     cross_dataset = "cross-dataset"
     domain = "domain"
     ablation = "ablation"
+    measures = "measures"
 
 
 class Which(str, Enum):

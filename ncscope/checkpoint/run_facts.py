@@ -1,5 +1,6 @@
 """What a table of many runs says of each, and what tells two runs of one method apart."""
 
+import json
 import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from ncscope.checkpoint.checks import other_epoch
 from ncscope.checkpoint.inspect import Inspection
 from ncscope.checkpoint.locate import BEST
 from ncscope.checkpoint.runlog import RunLog
+from ncscope.opening import read_bytes
 
 _SEED_FOLDER = re.compile(r"seed[-_]?(\d{1,9})")
 _NUMBERED = re.compile(r"model\.pth\.tar-(\d{1,9})")
@@ -18,6 +20,8 @@ _NOT_SETTINGS = re.compile(
     r"|DATASET\.(NAME|ROOT|SUBSAMPLE_CLASSES)|DATALOADER\.NUM_WORKERS"
     r"|TRAIN\.(PRINT|CHECKPOINT)_FREQ|TRAINER\.NAME|TEST\..*|.*\.TEMPLATE"
 )
+_NOT_OPTIONS = ("data", "split", "seed", "source", "label", "template", "backbone",
+                "backbone_digest")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -27,7 +31,7 @@ class RunFacts:
     `accuracy` is the log's, in per cent, and `accuracy_of` says of which other model it is, if it
     is not this file's. `chosen` says why this file was read where there were several. `needs` are
     the options that must be given to run it. `settings` are the lines of its log, by dotted name,
-    but for those that say which run it is.
+    but for those that say which run it is, and the options of `tune` beside it.
     """
 
     file: str
@@ -42,7 +46,7 @@ class RunFacts:
     backbone: str | None
     chosen: str | None
     needs: tuple[str, ...]
-    settings: dict[str, str]
+    settings: dict[str, str | int | float]
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for json.dumps."""
@@ -68,7 +72,7 @@ def run_facts(found: Inspection) -> RunFacts:
         backbone=known.get("backbone"),
         chosen=choice[0] if choice else None,
         needs=tuple(dict.fromkeys(missing)),
-        settings=_settings(log),
+        settings=_settings(found.checkpoint.path.parent, log),
     )
 
 
@@ -77,14 +81,25 @@ def took_best(facts: RunFacts) -> bool:
     return facts.chosen is not None and Path(facts.file).name == BEST
 
 
-def _settings(log: RunLog | None) -> dict[str, str]:
-    lines = log.settings.items() if log else ()
-    return {name: value for name, value in sorted(lines) if value and not is_about_the_run(name)}
+def _settings(folder: Path, log: RunLog | None) -> dict[str, str | int | float]:
+    lines = log.settings if log else {}
+    found: dict[str, str | int | float] = {
+        name: value for name, value in lines.items() if value and not _NOT_SETTINGS.fullmatch(name)
+    }
+    return dict(sorted((found | _tuned(folder)).items()))
 
 
-def is_about_the_run(name: str) -> bool:
-    """Whether a line of a log says which run it is, not how it was trained."""
-    return _NOT_SETTINGS.fullmatch(name) is not None
+def _tuned(folder: Path) -> dict[str, str | int | float]:
+    """The options of `ncscope tune` in config.json beside its checkpoint; none where it is not."""
+    try:
+        body = json.loads(read_bytes(folder / "config.json", most=2**22))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    if not isinstance(body, dict) or "recipe_in_force" not in body:
+        return {}  # somebody else's
+    kept = {name: value for name, value in body.items() if name not in _NOT_OPTIONS}
+    kept["cpt_weights"] = "/".join(map(str, kept.get("cpt_weights") or ()))
+    return {name: value for name, value in kept.items() if isinstance(value, str | int | float)}
 
 
 def _seed(file: Path, log: RunLog | None) -> int | None:

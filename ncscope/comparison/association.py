@@ -8,12 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ncscope.comparison.correlation import Correlation, correlate
-from ncscope.comparison.rows import BASE_TO_NEW, Labelled
+from ncscope.comparison.rows import BASE_TO_NEW, SPLIT_WORDS, Labelled
 from ncscope.comparison.table import Cell, Table, number, span, words
 from ncscope.diagnosis.summary import SUMMARY
 from ncscope.metrics.accuracy import harmonic_mean
 
-SPLIT_WORDS = {"base": "base classes", "new": "new classes", "all": "all classes"}
 _TITLES = {"base": "base accuracy", "new": "new accuracy", "h": "H", "all": "accuracy"}
 _HEADS = (
     "", "n", "data sets", "ρ within", "95 %", "ρ pooled", "95 %", "one data set out",

@@ -10,6 +10,8 @@ from ncscope.comparison.association import correlation_tables
 from ncscope.comparison.averages import listed
 from ncscope.comparison.html import as_html
 from ncscope.comparison.layouts import H_NOTE, Layout, build_tables
+from ncscope.comparison.measures import NOTE as MEASURES_NOTE
+from ncscope.comparison.measures import measure_tables
 from ncscope.comparison.paired import NOTE as TEST_NOTE
 from ncscope.comparison.paired import find_baseline
 from ncscope.comparison.read import find_files, read_outcomes
@@ -18,6 +20,7 @@ from ncscope.comparison.rows import (
     Labelled,
     label_rows,
     merge_splits,
+    recipe_notes,
     tau_words,
     taus,
     without_duplicates,
@@ -32,18 +35,19 @@ _SUFFIXES = (".txt", ".csv", ".md", ".tex", ".html")
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """Tables over runs: accuracies, paired tests, correlations; and the runs, labelled."""
+    """Tables over runs: accuracies, paired tests, measures, correlations; the runs, labelled."""
 
     rows: tuple[Labelled, ...]
     tables: tuple[Table, ...]
     correlations: tuple[Table, ...]
     notes: tuple[str, ...]
+    measures: tuple[Table, ...] = ()
     baseline: str | None = None
     seed: int = 0  # of the intervals
 
     def table(self) -> str:
         """Everything as aligned text."""
-        return as_text([*self.tables, *self.correlations], self.notes)
+        return as_text([*self.tables, *self.measures, *self.correlations], self.notes)
 
     def save(self, path: str | Path) -> Path:
         """Write it in the format that the suffix names; the file appears when it is complete.
@@ -56,11 +60,11 @@ class Comparison:
         make_folder(path.parent)
         if path.suffix == ".html":
             page = as_html(
-                self.rows, self.tables, self.correlations, self.notes,
+                self.rows, [*self.tables, *self.measures], self.correlations, self.notes,
                 baseline=self.baseline, seed=self.seed,
             )  # fmt: skip
             return write_text(path, page)
-        tables = [*self.tables, *self.correlations]
+        tables = [*self.tables, *self.measures, *self.correlations]
         if path.suffix == ".csv":
             return write_text(path, as_csv(tables))
         formats = {".txt": as_text, ".md": as_markdown, ".tex": as_latex}
@@ -93,7 +97,8 @@ def compare(
     Args:
         paths: metrics.json files, or folders searched for them at any depth.
         baseline: the row that the others are tested against; None: no tests.
-        layout: one kind of table; `"auto"` gives all for which there are runs.
+        layout: one kind of table; `"auto"` gives all for which there are runs, of measures the
+            averages; `"measures"` also each measure by method and data set.
         by: settings that make rows of their own; None: all that differ between runs of a name.
         tau: only the runs trained at these ratios, and what was not trained.
         before: also what tuning started from, as rows of their own.
@@ -114,18 +119,22 @@ def compare(
                             f"{tau_words(sorted(there, reverse=True)) or 'none'}")  # fmt: skip
         outcomes = [o for o in outcomes if o.tau is None or o.tau in tau]
     rows, notes = without_duplicates(label_rows(outcomes, by=by), duplicates=duplicates)
+    notes += recipe_notes(rows)
     if not rows:
         raise DataError("there is no run to compare: none has a number")
     labels = list(dict.fromkeys(row.label for row in rows))
     chosen = None if baseline is None else find_baseline(labels, baseline)
     tables, tested = build_tables(rows, layout=layout, baseline=chosen, seed=seed)
-    if not tables:
+    measures = []
+    if layout in ("auto", "measures"):
+        measures = measure_tables(rows, whole=layout == "measures", baseline=chosen, seed=seed)
+    if not tables and not measures:
         raise DataError(f"no run has what layout {layout} shows; runs: {'; '.join(labels)}")
-    shown = {name for table in tables for name, _ in table.rows}
+    shown = {name for table in (*tables, *measures) for name, _ in table.rows}
     if hidden := [label for label in labels if label not in shown]:
         notes.append(f"In no table here, for want of accuracies of what they show: "
                      f"{listed(hidden)}.")  # fmt: skip
-    if chosen is not None:
+    if chosen is not None and tables:
         notes += _untested(rows, tested, chosen)
     found = []
     if correlations != "none":
@@ -133,7 +142,10 @@ def compare(
         if not found:
             notes.append("No correlation is defined: fewer than 3 runs a data set, or all alike.")
     notes += _legend(rows, tables, found, tests=len(tested) > 0)
-    return Comparison(tuple(rows), tuple(tables), tuple(found), tuple(notes), chosen, seed)
+    notes += [MEASURES_NOTE] if measures else []
+    return Comparison(
+        tuple(rows), tuple(tables), tuple(found), tuple(notes), tuple(measures), chosen, seed
+    )
 
 
 def _known(name: str, value: str, known: Sequence[str]) -> None:

@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ncscope.comparison.association import SPLIT_WORDS, Scatter, correlations, scatters
+from ncscope.comparison.association import Scatter, correlations, scatters
 from ncscope.comparison.correlation import Correlation
 from ncscope.comparison.pictures import gains_html, weights_html
-from ncscope.comparison.rows import Labelled, counted, tau_words, taus
+from ncscope.comparison.rows import SPLIT_WORDS, Labelled, counted, tau_words, taus
 from ncscope.comparison.scatter import Mark, marks_of, scatter_svg
 from ncscope.comparison.table import Cell, Table, number
 from ncscope.text import in_html

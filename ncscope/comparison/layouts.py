@@ -37,7 +37,7 @@ from ncscope.comparison.rows import (
 from ncscope.comparison.table import Cell, Table, mark_best, percent
 from ncscope.diagnosis.outcome import short_names
 
-Layout = Literal["auto", "base-to-new", "cross-dataset", "domain", "ablation"]
+Layout = Literal["auto", "base-to-new", "cross-dataset", "domain", "ablation", "measures"]
 H_NOTE = (
     "H = 2BN/(B + N). The average row's H is H of the averages, as published tables have it; "
     "mean of H is the mean over data sets of each one's H."

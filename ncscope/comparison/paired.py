@@ -30,7 +30,7 @@ NOTE = (
     "eight); with one it is Student's over its pairs. Models tested on several data sets count "
     "once, by their average."
 )
-_AVERAGED = "One side has no seeds; the other's mean over its own is paired with it"
+AVERAGED = "One side has no seeds; the other's mean over its own is paired with it"
 
 
 @dataclass(frozen=True)
@@ -194,7 +194,7 @@ def versus(
             for reason in found.reasons:
                 notes.setdefault(reason, []).append(what)
             if averaged:
-                notes.setdefault(_AVERAGED, []).append(what)
+                notes.setdefault(AVERAGED, []).append(what)
     if not others:
         return None
     every = len(others) * len(columns)

@@ -72,19 +72,21 @@ def _outcomes(file: Path, *, before: bool) -> list[Outcome]:
     tune = body.get("tune")
     if tune is not None and not isinstance(tune, dict):
         _wrong(file, "tune", "an object", tune)
+    by_path = set() if tune is not None else _alike(runs, file)
     outcomes: dict[tuple[str, ...], dict[str, Any]] = {}
     for place, run in enumerate(runs):
         where = f"runs[{place}]"
         if not isinstance(run, dict):
             _wrong(file, where, "an object", run)
-        facts = (
-            _plain(run, file, where) if tune is None else _tuned(tune, runs[0], run, file, where)
-        )
+        if tune is None:
+            facts = _plain(run, file, where, by_path=_method(run) in by_path)
+        else:
+            facts = _tuned(tune, runs[0], run, file, where)
         if facts["stage"] == "before" and not before:
             continue
         if tune is None and "stage" in run:  # a copy, as `demo` writes of the runs beside it
             continue
-        key = (facts["name"], facts["data"], str(facts["seed"]))
+        key = _row_of(facts)
         held = outcomes.setdefault(key, {**facts, "accuracy": {}, "measures": {}})
         split = facts["split"]
         if split in held["measures"]:
@@ -101,18 +103,63 @@ def _outcomes(file: Path, *, before: bool) -> list[Outcome]:
             for held in outcomes.values() if held["accuracy"] or held["measures"]]  # fmt: skip
 
 
-def _plain(run: Mapping[str, Any], file: Path, where: str) -> dict[str, Any]:
+def _plain(run: Mapping[str, Any], file: Path, where: str, *, by_path: bool) -> dict[str, Any]:
+    """Facts of a run of `analyze`, which is named by its method where its log said which it is.
+
+    Args:
+        by_path: name it by its path, as runs are that method and settings do not tell apart.
+    """
     source = str(run.get("source") or "features")
     split, backbone = (_inside(run, *keys) for keys in (
         ("provenance", "split"), ("provenance", "learner", "backbone", "name")))  # fmt: skip
     data = data_identity(str(run.get("data") or "features"))
     name, seed = without_seed(source, data)
+    settings: dict[str, Any] = {"backbone": backbone} if isinstance(backbone, str) else {}
+    method, tau = _method(run), None
+    if method is not None:
+        told = run["run"]
+        lines = told.get("settings")
+        lines = lines if isinstance(lines, dict) else {}
+        settings |= {key: value for key, value in lines.items() if _is_setting(key, value)}
+        seed = told.get("seed") if isinstance(told.get("seed"), int) else seed
+        tau = lines.get("tau") if isinstance(lines.get("tau"), float) else None
+        name = name if by_path else method
     return {
         "name": name, "trained_on": None, "trained_split": None, "data": data, "seed": seed,
-        "tau": None, "realised_tau": None, "stage": "after",
-        "settings": {"backbone": backbone} if isinstance(backbone, str) else {},
+        "tau": tau, "realised_tau": None, "stage": "after", "settings": settings,
         "split": _split(split or run.get("split") or "all", file, where), "file": str(file),
     }  # fmt: skip
+
+
+def _method(run: object) -> str | None:
+    """The method of a run whose log was read with it."""
+    found = _inside(run, "run", "method")
+    return found if isinstance(found, str) else None
+
+
+def _is_setting(key: str, value: object) -> bool:
+    known = key in SETTINGS or "." in key  # ours, or a line of a log
+    return known and isinstance(value, str | int | float)
+
+
+def _row_of(facts: Mapping[str, Any]) -> tuple[str, ...]:
+    """What one outcome has of its splits in common."""
+    settings = sorted((key, str(value)) for key, value in facts["settings"].items())
+    return facts["name"], facts["data"], str(facts["seed"]), str(facts["tau"]), str(settings)
+
+
+def _alike(runs: Sequence[object], file: Path) -> set[str]:
+    """Methods of which two runs differ in nothing that their logs tell."""
+    found: dict[tuple[str, ...], str | None] = {}
+    alike = set()
+    for place, run in enumerate(runs):
+        if isinstance(run, dict) and (method := _method(run)) is not None:
+            facts = _plain(run, file, f"runs[{place}]", by_path=False)
+            key = (*_row_of(facts), facts["split"])
+            if key in found:
+                alike.add(method)
+            found[key] = method
+    return alike
 
 
 def _tuned(

@@ -16,13 +16,15 @@ from ncscope.metrics.accuracy import harmonic_mean
 Duplicates = Literal["error", "newest"]
 BASE_TO_NEW = ("base", "new", "h")
 ACCURACY = ("accuracy",)
+SPLIT_WORDS = {"base": "base classes", "new": "new classes", "all": "all classes"}
 
 # How a setting is written in a label; others by their own name.
 _WORDS = {"lcd_weight": "lcd", "mid_weight": "mid", "lcd_form": "lcd form", "mid_form": "mid form",
           "class_order": "order", "relative_weights": "relative", "ctx_init": "ctx init",
           "ctx_vision": "image ctx", "batch_size": "batch", "class_token_position": "class name",
           "cpt_weights": "cpt weights", "cpt_clusters": "clusters",
-          "test_part": "tested on", "few_shot": "images"}  # fmt: skip
+          "test_part": "tested on", "few_shot": "images", "DATASET.NUM_SHOTS": "shots",
+          "OPTIM.MAX_EPOCH": "epochs", "OPTIM.LR": "lr"}  # fmt: skip
 # The order of rows, and of data sets: as the field prints them.
 _METHODS = ("zero-shot", "coop", "cocoop", "kgcoop", "prograd", "vpt", "ivlp", "maple",
             "promptsrc", "tcp", "taskres", "clip-adapter", "tip-adapter-f", "linear-probe",
@@ -78,10 +80,11 @@ def label_rows(outcomes: Sequence[Outcome], *, by: Sequence[str] | None = None) 
     Raises:
         DataError: `by` names something that is no setting.
     """
-    unknown = sorted(set(by or ()) - set(SETTINGS))
+    lines = {key for o in outcomes for key in o.settings if "." in key}
+    unknown = sorted(set(by or ()) - set(SETTINGS) - lines)
     if unknown:
-        raise DataError(f"by {', '.join(unknown)}: not a setting of a run; there are "
-                        f"{', '.join(SETTINGS)}")  # fmt: skip
+        there = ", ".join((*SETTINGS, *sorted(lines)))
+        raise DataError(f"by {', '.join(unknown)}: not a setting of a run; there are {there}")
     plain = short_names({o.name for o in outcomes if o.trained_on is None})
     trained = {o.name for o in outcomes if o.trained_on is not None}
     plain = {name: f"{short} analysed" if short in trained else short
@@ -98,7 +101,30 @@ def label_rows(outcomes: Sequence[Outcome], *, by: Sequence[str] | None = None) 
 
 
 def _differing(outcomes: Sequence[Outcome]) -> list[str]:
-    return [key for key in SETTINGS if len({str(o.settings.get(key)) for o in outcomes}) > 1]
+    """Settings that tell rows of one name apart; lines of logs where they do on one data set.
+
+    A line that is one thing on each data set is part of the recipe, as ImageNet's epochs are.
+    """
+    here = [key for key in SETTINGS if len({str(o.settings.get(key)) for o in outcomes}) > 1]
+    for key in sorted({key for o in outcomes for key in o.settings if "." in key}):
+        values = {(o.data, str(o.settings.get(key))) for o in outcomes}
+        if len(values) > len({o.data for o in outcomes}):
+            here.append(key)
+    return here
+
+
+def recipe_notes(rows: Sequence[Labelled]) -> list[str]:
+    """Lines of logs in which runs of one row differ, from data set to data set."""
+    notes = []
+    for label in dict.fromkeys(row.label for row in rows):
+        mine = [row.outcome for row in rows if row.label == label]
+        lines = dict.fromkeys(key for o in mine for key in o.settings if "." in key)
+        apart = [key for key in lines if len({str(o.settings.get(key)) for o in mine}) > 1]
+        if apart:
+            said = ", ".join(apart[:5]) + (f" and {len(apart) - 5} more" if apart[5:] else "")
+            notes.append(f"{label}: {said} {'differ' if apart[1:] else 'differs'} between data "
+                         f"sets (--by tells them apart).")  # fmt: skip
+    return notes
 
 
 def setting_words(key: str, value: Setting) -> str:
@@ -109,11 +135,11 @@ def setting_words(key: str, value: Setting) -> str:
         shown = f"{value:g}"
     else:
         shown = str(value) or '""'  # words to begin a context with: none
-    return f"{_WORDS.get(key, key)} {shown}"
+    return f"{_WORDS.get(key, key.rpartition('.')[2].lower())} {shown}"
 
 
 def _order(row: Labelled) -> tuple[object, ...]:
-    head = row.label.split("+")[0].split(",")[0].split(" ")[0]
+    head = row.label.split("+")[0].split(",")[0].split(" ")[0].lower()
     known = _METHODS.index(head) if head in _METHODS else len(_METHODS)
     weights: Mapping[str, Setting] = row.outcome.settings
     found = (weights.get(key) for key in ("lcd_weight", "mid_weight"))

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from ncscope.text import clean, in_csv, in_latex, in_markdown
+from ncscope.text import number as figure
 
 NONE = "–"
 COLUMNS = (
@@ -60,6 +61,16 @@ def percent(value: float | None, deviation: float | None = None, *, sign: bool =
 def number(value: float | None, places: int = 3) -> Cell:
     """A number with a fixed count of places."""
     return Cell(NONE) if value is None else Cell(f"{value:.{places}f}".replace("-", "−"), value)
+
+
+def measured(value: float | None, deviation: float | None = None, *, sign: bool = False) -> Cell:
+    """A measure's value, three digits, small ones with their power of ten; and a deviation."""
+    if value is None:
+        return Cell(NONE)
+    shown = f"{'+' if sign and value >= 0 else ''}{figure(value)}"
+    if deviation is not None:
+        shown += f" ± {figure(deviation)}"
+    return Cell(shown, value, deviation)
 
 
 def probability(value: float | None) -> Cell:
