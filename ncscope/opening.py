@@ -9,7 +9,7 @@ import errno
 import os
 import stat
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 MOST_TEXT = 2**30  # bytes of a list, a table or a log that are read into memory
 _WAIT_NOT = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
@@ -80,6 +80,22 @@ def read_text(path: str | Path, *, encoding: str = "utf-8", errors: str = "stric
     """
     text = read_bytes(path).decode(encoding, errors)
     return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON (`object_pairs_hook`) in which no key comes twice.
+
+    Python keeps the last of two and says nothing: a part or a class would be lost.
+
+    Raises:
+        ValueError: names the key.
+    """
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in found if keys.count(key) > 1)
+        raise ValueError(f"the key {twice[:40]!r} comes twice in one object")
+    return found
 
 
 def _check(found: os.stat_result, path: str | Path) -> None:

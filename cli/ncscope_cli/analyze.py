@@ -12,6 +12,7 @@ from ncscope_cli.help import DATA, MEASURES, OUTPUT, SOURCE, Grouped
 from ncscope_cli.processes import processes
 from ncscope_cli.progress import progress_bar
 from ncscope_cli.terminal import answer, say
+from ncscope_cli.unused import EXTRACTION, say_unused
 
 HALF = "half"  # what --intervene without a file means
 _FEATURE_FILES = (".safetensors", ".npz")
@@ -179,8 +180,16 @@ def analyze(
     said = dict(locals())
     import ncscope
     from ncscope.data.tables import read_train_counts
+    from ncscope.features.arranged import is_feature_file, is_feature_source
     from ncscope.writing import make_folder
     from ncscope.zoo.load import check_source
+
+    without_data = data is None and data_root is None
+    if all(map(is_feature_source if without_data else is_feature_file, sources)):
+        say_unused(EXTRACTION, "on features, which are measured as they are")
+        data = data_root = None
+    if not html:
+        say_unused(["thumbnails"], "with --no-html")
 
     def check(source: str) -> None:
         if learner is None:

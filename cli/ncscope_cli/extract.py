@@ -10,6 +10,7 @@ from ncscope_cli.help import OUTPUT, SOURCE
 from ncscope_cli.processes import processes
 from ncscope_cli.progress import progress_bar
 from ncscope_cli.terminal import say
+from ncscope_cli.unused import say_unused
 
 EPILOG = f"""\b
 Example:
@@ -77,6 +78,8 @@ def extract(
     import ncscope  # here, so that --help does not wait for torch
     from ncscope.features.arrays import check_target
 
+    if pretrained != "random":
+        say_unused(["seed"], "without --pretrained random")
     with processes() as spread:
         if spread.first:
             check_target(out)

@@ -5,7 +5,9 @@ import re
 from typing import Any
 
 import typer
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperGroup
+
+from ncscope_cli.unused import Verb
 
 SOURCE, DATA, BACKBONE = "Source", "Data", "Backbone"
 TRAINING, TERMS, MEASURES = "Training", "Terms of the loss", "Measures"
@@ -27,7 +29,7 @@ _RANGE = r"(; )?(\d+<=x(<=\d+)?|x[<>]=?[\d.]+)"
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
-class Grouped(TyperCommand):
+class Grouped(Verb):
     """A command whose help has its options in their groups."""
 
     def format_options(self, ctx: Any, formatter: Any) -> None:

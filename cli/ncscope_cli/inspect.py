@@ -12,6 +12,7 @@ from ncscope_cli.help import BACKBONE, DATA, SOURCE
 from ncscope_cli.inspect_table import Inspected, table_lines
 from ncscope_cli.inspect_text import inspection_lines
 from ncscope_cli.terminal import answer, say
+from ncscope_cli.unused import say_unused
 
 EPILOG = """\b
 Examples:
@@ -63,6 +64,8 @@ def inspect(
     from ncscope.checkpoint.runs import find_runs
 
     known: dict[str, Any] = {}
+    if backbone is None:
+        say_unused(["pretrained", "trust_backbone"], "without --backbone")
     if backbone is not None:
         from ncscope.clip.backbone import load_backbone
 

@@ -9,6 +9,7 @@ import typer
 from ncscope_cli import options
 from ncscope_cli.help import DATA, OUTPUT, RUNNING, SOURCE
 from ncscope_cli.terminal import answer, say
+from ncscope_cli.unused import say_unused
 
 if TYPE_CHECKING:
     from ncscope.grids.sweep import Swept
@@ -117,14 +118,18 @@ def sweep(
 
     Start it as often as you like, on any machines that share the folder: no run is done twice.
     """
+    every = [name for name in locals() if name != "list_ready"]
     from ncscope.errors import NcscopeError
 
     if list_ready:
+        say_unused(every, "with --list")
         answer(listing())
         return
     if spec is None or out is None:
         raise typer.BadParameter("SPEC and --out are needed, or --list")
     if dry_run:
+        others = [name for name in every if name not in ("spec", "out", "root", "dry_run")]
+        say_unused(others, "with --dry-run")
         _dry(spec, out, root)
         return
     if slurm:
@@ -136,6 +141,7 @@ def sweep(
         )
         answer(f"submitted {', '.join(job.job_id for job in submitted)}; words in {out}/slurm")
         return
+    say_unused(["partition", "time", "cpus"], "without --slurm")
     states = _sweep(spec, out, root, jobs=jobs, gpus=gpus, together=not one_by_one, quiet=quiet)
     counts = {state: states.count(state) for state in dict.fromkeys(states)}
     total = len(states)

@@ -1,9 +1,10 @@
 """`ncscope tune`: trains a prompt learner, with or without NPT's terms."""
 
 import os
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -14,6 +15,7 @@ from ncscope_cli.help import BACKBONE, DATA, METHOD, OUTPUT, RUNNING, SOURCE, TE
 from ncscope_cli.terminal import answer, say
 from ncscope_cli.tune_progress import tune_progress
 from ncscope_cli.tune_table import accuracy_table
+from ncscope_cli.unused import say_unused
 
 _TITLE = """The recipes, which unset options take (SGD momentum 0.9, weight decay 0.0005, a cosine
 after an epoch at 1e-5; a new crop of each picture every epoch). * is that of --recipe authors;
@@ -229,6 +231,8 @@ def tune(
 
     del said["method"], said["quiet"]
     said |= {"shots": shots or None, "targets": target or ()}
+    for names, why in _without_effect(said):
+        say_unused(names, why)
     if not quiet and method in ALL_METHODS and os.environ.get("RANK", "0") == "0":
         found = taken(method, recipe)
         say(f"recipe {found.name}: {found.source}")
@@ -240,3 +244,30 @@ def tune(
         answer(accuracy_table(tuned.record, tuned.report.records))
         if not quiet:
             say(f"wrote {out}")
+
+
+def _without_effect(said: Mapping[str, Any]) -> Iterator[tuple[list[str], str]]:
+    """Options that nothing reads beside the others, and why; those of methods are refused."""
+    npt, cpt = said["regulariser"] == "npt", said["regulariser"] == "cpt"
+    lcd, mid = npt and said["lcd_weight"] > 0, npt and said["mid_weight"] > 0
+    if not npt:
+        weights = ["lcd_weight", "lcd_form", "mid_weight", "mid_form", "centred", "anchor"]
+        yield weights, f"with --regulariser {said['regulariser']}"
+    else:
+        if not lcd:
+            yield ["lcd_form"], "without --lcd-weight"
+        if not mid:
+            yield ["mid_form"], "without --mid-weight"
+        if not (lcd or mid):
+            yield ["centred"], "without --lcd-weight or --mid-weight"
+        forms = [said[f"{name}_form"] for name, on in (("lcd", lcd), ("mid", mid)) if on]
+        if "anchored" not in forms:
+            yield ["anchor"], "without a form that is anchored"
+    if not (cpt or lcd or mid):
+        yield ["relative_weights"], "without a term to weigh"
+    if not cpt:
+        yield ["cpt_clusters"], "without --regulariser cpt"
+    if said["loss"] != "logit-adjusted":
+        yield ["adjustment"], "without --loss logit-adjusted"
+    if said["tau"] == 1:
+        yield ["class_order"], "where --tau is 1"

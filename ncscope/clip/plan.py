@@ -29,6 +29,7 @@ _USUAL_NAMES = (
     "open_clip_pytorch_model.bin",
     "open_clip_pytorch_model.pt",
 )
+_TOWER, _TOKENIZER = "hf_model_name", "hf_tokenizer_name"
 NEEDS_EXTRA = 'pip install "ncscope[hf]"'
 _SUFFIXES = (".safetensors", ".bin", ".pt", ".pth")
 
@@ -75,6 +76,7 @@ def plan_named(clip: Any, name: str, pretrained: str | None, reading: Reading) -
         return Plan(name, "random", config, tokenizer=name)
     published = clip.get_pretrained_cfg(name, pretrained)
     if published:
+        _require_transformers(name, config, _TOWER, _TOKENIZER)  # before the network is asked
         quick = bool(published.get("quick_gelu", False))
         note = f"`{name}` with tag `{pretrained}`: QuickGELU, as the weights were trained"
         mended = quick and not config.get("quick_gelu", False)
@@ -298,17 +300,24 @@ def new_model(clip: Any, plan: Plan) -> Any:
         vision["timm_model_pretrained"] = False
     if "hf_model_name" in text:
         text["hf_model_pretrained"] = False
-    if "hf_model_name" in text and importlib.util.find_spec("transformers") is None:
-        raise BackboneError(
-            f"{plan.name}: its text tower {text['hf_model_name']} is built by the library "
-            f"transformers, which is not installed: {NEEDS_EXTRA}"
-        )
+    _require_transformers(plan.name, config, _TOWER)
     kind = clip.CoCa if custom and "multimodal_cfg" in config else clip.CustomTextCLIP
     try:
         return (kind if custom else clip.CLIP)(**config)
     except Exception as error:  # a configuration is a file, too
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise BackboneError(f"{plan.name}: its configuration builds no model ({reason})") from None
+
+
+def _require_transformers(name: str, config: Mapping[str, Any], *keys: str) -> None:
+    """Refuse a configuration whose text side takes a library that is not there."""
+    text = config.get("text_cfg") or {}
+    key = next((key for key in keys if text.get(key)), None)
+    if key is not None and importlib.util.find_spec("transformers") is None:
+        what = f"text tower {text[key]} is built" if key == _TOWER else "tokenizer is read"
+        raise BackboneError(
+            f"{name}: its {what} by the library transformers, which is not installed: {NEEDS_EXTRA}"
+        )
 
 
 def preprocess_settings(model: Any, plan: Plan) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ncscope.errors import BackboneError, brief
-from ncscope.opening import read_bytes
+from ncscope.opening import once_each, read_bytes
 
 MOST_CONFIG = 2**20  # bytes of a configuration
 
@@ -66,7 +66,7 @@ def read_json(path: Path, *, most: int = MOST_CONFIG) -> Any:
         BackboneError: it cannot be read, is larger than `most` bytes, or is no JSON.
     """
     try:
-        return json.loads(read_bytes(path, most=most))
+        return json.loads(read_bytes(path, most=most), object_pairs_hook=once_each)
     except OSError as error:
         raise BackboneError(f"{path}: cannot be read ({error.strerror})") from None
     except (ValueError, RecursionError) as error:

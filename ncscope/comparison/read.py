@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 from ncscope.diagnosis.outcome import SETTINGS, Outcome, data_identity, without_seed
 from ncscope.errors import DataError
-from ncscope.opening import read_text
+from ncscope.opening import once_each, read_text
 
 _SPLITS = ("base", "new", "all")
 
@@ -242,7 +242,7 @@ def _parse_object(file: Path) -> dict[str, Any]:
         DataError: a file that cannot be read or is no JSON object.
     """
     try:
-        body = json.loads(read_text(file), parse_constant=_no_constant)
+        body = json.loads(read_text(file), parse_constant=_no_constant, object_pairs_hook=once_each)
     except OSError as error:
         raise DataError(f"{file}: cannot be read ({error.strerror})") from None
     except (ValueError, RecursionError) as error:

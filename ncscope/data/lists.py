@@ -18,7 +18,7 @@ from ncscope.data.folders import Listing, choose_part, note_of_part
 from ncscope.data.images import ImageSet, image_digest, note_of_empty
 from ncscope.data.tables import MOST_CLASSES, check_counted_from_0
 from ncscope.errors import DataError, brief, shown
-from ncscope.opening import read_text
+from ncscope.opening import once_each, read_text
 
 _MOST_BYTES = 2**30
 
@@ -57,7 +57,7 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > _MOST_BYTES:
             raise DataError(f"{path}: more than 1 GiB; too large to be a list of images")
-        content = json.loads(read_text(path, encoding="utf-8-sig"))
+        content = json.loads(read_text(path, encoding="utf-8-sig"), object_pairs_hook=once_each)
     except DataError:
         raise
     except (OSError, ValueError, RecursionError) as error:

@@ -94,6 +94,13 @@ def _classes(
     if classnames is not None:
         return labels, _names_given(root, labels, classnames), ()
     check_counted_from_0(str(root), labels, ", or name the classes")
+    missing = sorted(set(range(max(labels) + 1)) - set(labels))
+    if missing:
+        raise DataError(
+            f"{root}: no row of label {missing[0]}, and nothing names the classes, whose labels go "
+            f"to {max(labels)}; expected each label from 0 to have a row, or the names of all of "
+            f"them: a column `classname`, or --classnames FILE"
+        )
     note = (
         f"{root.name} has no column `classname`: its classes are called `class 0`, …, which tells "
         f"a text encoder nothing; name them"

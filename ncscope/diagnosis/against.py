@@ -34,6 +34,7 @@ _BY_CLASS = {
     "delta_mid.centred": ("cosine_centred", -1), "nc1": ("nc1", 1),
 }  # fmt: skip
 _PAYS = 0.1  # loss of a class's accuracy from which it is named
+_SCORES = 1 << 22  # images x classes whose scores are held at a time
 _LEAST = 50  # replicates that an interval is worth saying of
 
 
@@ -179,7 +180,8 @@ def _hits(run: Run) -> Tensor | None:
         return None
     if run.record["conventions"]["normalised_on_entry"]:
         text, image = metrics.normalise_rows(text), metrics.normalise_rows(image)
-    chosen = torch.cat([(rows @ text.to(rows).T).argmax(dim=1) for rows in image.split(8192)])
+    step = max(64, min(8192, _SCORES // len(text)))
+    chosen = torch.cat([(rows @ text.to(rows).T).argmax(dim=1) for rows in image.split(step)])
     return (chosen == label).double()
 
 

@@ -17,6 +17,7 @@ from ncscope.data.images import ImageSet
 from ncscope.data.objects import Indexed
 from ncscope.features.bundle import Features
 from ncscope.features.cache import cache_folder, kept_or_encoded
+from ncscope.features.forward import with_direction
 from ncscope.features.learned_text import (
     frozen_text,
     in_trained_order,
@@ -30,6 +31,7 @@ from ncscope.features.sources import (
     open_data,
     open_source,
     toy_defaults,
+    unused_options,
     zero_shot_templates,
 )
 from ncscope.features.third_party import LearnerClass
@@ -146,6 +148,7 @@ def extract(
         progress=progress,
         spread=spread,
     )
+    encoded, left = with_direction(encoded, images, skip_bad=skip_bad)
     text, how = text_after_images(
         opened, text, images, encoded, asked=given.condition, spread=spread
     )
@@ -157,7 +160,8 @@ def extract(
         width=encoded.rows.shape[1],
         folder=folder,
     )
-    notes = [*how, *notes, *name_warnings(images.classnames, clip)]
+    unused = unused_options(source, given, learner=learner)
+    notes = [*unused, *how, *notes, *left, *name_warnings(images.classnames, clip)]
     label = torch.tensor(images.labels)[encoded.kept]
     by_rule = getattr(opened, "by_rule", None)
     ruled = (

@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 from ncscope.clip.pixels import InferenceTransform
 from ncscope.clip.prompts import PromptedClip
 from ncscope.data.images import ImageSet, refusal_of_bad
-from ncscope.errors import DataError, ShapeError
+from ncscope.errors import DataError, ShapeError, shown
 from ncscope.features.processes import ALONE, Spread, exchanged, in_order
 
 Batch = tuple[Tensor | None, list[int], list[int]]  # pixels (B, 3, H, W), images in it, bad ones
@@ -84,6 +84,31 @@ def check_bad(images: ImageSet, bad: list[int], *, skip_bad: bool) -> None:
         raise DataError(f"{images.name}: none of {len(images)} images can be read")
     if bad and not skip_bad:
         raise DataError(refusal_of_bad(images.name, names, len(images)))
+
+
+def with_direction(
+    found: ImageFeatures, images: ImageSet, *, skip_bad: bool
+) -> tuple[ImageFeatures, list[str]]:
+    """The features without those that are NaN or infinite, or zero vectors, and a note of them.
+
+    Raises:
+        DataError: NaN or infinities without `skip_bad`, or nothing else; images are named.
+    """
+    finite = found.rows.isfinite().all(dim=1)
+    good = finite & (found.rows != 0).any(dim=1) if skip_bad else finite
+    if bool(good.all()):
+        return found, []
+    names = shown([images.items[i] for i in found.kept[~good].tolist()])
+    count = f"{int((~good).sum())} of {len(good)} image features"
+    if not skip_bad:
+        raise DataError(
+            f"{images.name}: {count} are NaN or infinite, of {names}; lower precisions overflow "
+            f"where fp32 does not; --skip-bad (skip_bad=True) leaves them out"
+        )
+    if not bool(good.any()):
+        raise DataError(f"{images.name}: {count} are NaN, infinite or zero: nothing is left")
+    said = f"left out {count} that are NaN, infinite or zero: {names}"
+    return ImageFeatures(found.rows[good], found.kept[good]), [said]
 
 
 def _forward(learner: PromptedClip, pixels: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """What SOURCE and DATA name: the places where a new kind of either is added."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 from ncscope.clip.backbone import Backbone, load_backbone
@@ -20,6 +20,8 @@ from ncscope.toy.model import load_toy_clip
 from ncscope.toy.tasks import find_task
 from ncscope.zoo.load import load_learner
 from ncscope.zoo.settings import LearnerOptions, descriptions_of
+
+_OPTIONS = {"settings": "setting"}  # on the command line
 
 
 def open_source(
@@ -74,6 +76,28 @@ def open_source(
             options=options,
         )
     raise DataError(f"`source` {str(source)!r} is neither zero-shot nor a file or folder")
+
+
+def unused_options(
+    source: str | Path | PromptedClip, options: LearnerOptions, *, learner: LearnerClass | None
+) -> list[str]:
+    """A line for each option given that nothing of this source reads.
+
+    What a checkpoint's method reads of them is known when it is resolved.
+    """
+    zero_shot = isinstance(source, str | Path) and str(source) == "zero-shot"
+    if zero_shot:
+        what = "zero-shot"
+    elif learner is not None or not isinstance(source, str | Path):
+        what = "a learner of your own"
+    else:
+        return []
+    own = {"classnames", "data_name", "descriptions", "split", "template"}
+    own |= set() if zero_shot else {"condition"}  # said where text is made
+    given = [field.name for field in fields(options) if getattr(options, field.name) is not None]
+    said = [_OPTIONS.get(name, name).replace("_", "-") for name in given if name not in own]
+    said += ["learner"] if zero_shot and learner is not None else []
+    return [f"--{name} has no effect on {what}; it is for checkpoints" for name in said]
 
 
 def open_backbone(

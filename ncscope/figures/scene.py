@@ -10,12 +10,13 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from ncscope.diagnosis.notes import MOST_PAIRED
 from ncscope.errors import ShapeError
 from ncscope.figures.points import Points, chosen_classes, cluster_order
 from ncscope.figures.projection import EXACT, Basis, View, fit_basis, project
 from ncscope.figures.simplex_traces import FEW, few_classes, many_classes, sampled_rows
 from ncscope.figures.style import CLEAR, Words, base_layout, form_buttons, mark_form
-from ncscope.metrics.rows import pairwise_cosines
+from ncscope.metrics.rows import centre_rows, pairwise_cosines
 from ncscope.text import in_plot, number, percent
 
 Parts = tuple[list[dict[str, Any]], dict[str, Any]]
@@ -215,10 +216,19 @@ def view_traces(
 
 
 def shades_of(points: Points, drawn: Sequence[int]) -> list[float]:
-    """A place in [0, 1] for each class, alike ones near one another; none for a few classes."""
+    """A place in [0, 1] for each class, alike ones near one another; none for a few classes.
+
+    Of more classes than a tree of all pairs is made of, the order along the widest direction.
+    """
     if len(drawn) <= FEW:
         return []
-    order = cluster_order(pairwise_cosines(points.vectors[list(drawn)], centred=True))
+    vectors = points.vectors[list(drawn)]
+    if len(drawn) <= MOST_PAIRED:
+        order = cluster_order(pairwise_cosines(vectors, centred=True))
+    else:
+        rows = centre_rows(vectors.double()).nan_to_num()
+        widest = torch.linalg.eigh(rows.T @ rows).eigenvectors[:, -1]
+        order = (rows @ widest).argsort(stable=True).tolist()
     places = {position: rank for rank, position in enumerate(order)}
     return [places[position] / max(1, len(order) - 1) for position in range(len(order))]
 

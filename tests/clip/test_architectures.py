@@ -124,6 +124,15 @@ def test_the_extra_that_a_text_tower_or_tokenizer_needs_is_named(named, monkeypa
     with pytest.raises(BackboneError, match=f"text tower roberta-base is built by .*{extra}"):
         load_backbone(named(config), pretrained="random")
 
+    def asked(*_, **__):
+        pytest.fail("the network was asked for weights that nothing here can read")
+
+    monkeypatch.setattr(plan, "_download", asked)
+    with pytest.raises(BackboneError, match=f"text tower xlm-roberta-base is built by .*{extra}"):
+        load_backbone("xlm-roberta-base-ViT-B-32", pretrained="laion5b_s13b_b90k")
+    with pytest.raises(BackboneError, match=f"its tokenizer is read by .*{extra}"):
+        load_backbone("ViT-B-16-SigLIP", pretrained="webli")
+
     def absent(*_, **__):
         raise ImportError("transformers")
 

@@ -28,13 +28,20 @@ def test_class_names_are_labelled_in_natural_order(table):
 
 
 def test_labels_alone_are_numbered_or_take_the_names_given(table):
-    path = table("path,label\na.png,0\nb.png,2\nc.png,-1\n")
+    path = table("path,label\na.png,0\nb.png,1\nc.png,-1\n")
     images = open_images(path)
-    assert images.classnames == ("class 0", "class 1", "class 2")
-    assert images.labels == (0, 2, -1)
-    numbered, empty = images.warnings
+    assert images.classnames == ("class 0", "class 1")
+    assert images.labels == (0, 1, -1)
+    [numbered] = images.warnings
     assert "no column `classname`: its classes are called `class 0`, …" in numbered
-    assert empty == "1 class(es) without images: class 1"
+
+
+def test_labels_with_gaps_need_names(table):
+    path = table("path,label\na.png,0\nb.png,2\nc.png,-1\n")
+    with pytest.raises(
+        DataError, match=r"t\.csv: no row of label 1, and nothing names the classes"
+    ):
+        open_images(path)
     named = open_images(path, classnames=["x", "y", "z"])
     assert named.classnames == ("x", "y", "z")
     assert named.warnings == ("1 class(es) without images: y",)

@@ -223,6 +223,27 @@ def test_any_object_with_the_members_is_a_source(run, clip):
     assert features.text_frozen is None
 
 
+@dataclasses.dataclass(frozen=True)
+class Overflowing(Stranger):
+    """Of seven images the third's feature is infinite, the fifth's NaN, the sixth's zero."""
+
+    def image_features(self, pixels):
+        rows = torch.arange(1.0, 29).view(7, 4)
+        rows[2, 1], rows[4, 3], rows[5] = torch.inf, torch.nan, 0
+        assert len(pixels) == 7
+        return rows
+
+
+def test_features_that_are_no_numbers_are_named_and_left_out_if_asked(run, clip):
+    with pytest.raises(DataError, match=r"2 of 7 image features are NaN or infinite, of .*png"):
+        run(Overflowing(clip), backbone="auto")
+    features = run(Overflowing(clip), backbone="auto", skip_bad=True)
+    assert_close(features.image, torch.arange(1.0, 29).view(7, 4)[[0, 1, 3, 6]])
+    assert features.label.tolist() == [0, 0, 1, 2]
+    [said] = [one for one in features.warnings if "left out" in one]
+    assert said.startswith("left out 3 of 7 image features that are NaN, infinite or zero: ")
+
+
 def test_a_learner_with_a_backbone_gets_frozen_text_beside_its_own(run, clip):
     @dataclasses.dataclass(frozen=True)
     class Learner(Stranger):

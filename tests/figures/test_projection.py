@@ -23,7 +23,7 @@ from ncscope.figures.projection import (
     project,
     regular_simplex,
 )
-from ncscope.figures.scene import shared_basis
+from ncscope.figures.scene import shades_of, shared_basis
 from tests.made_features import named, noisy
 from tests.shapes import normal, random_rotation, simplex_etf, unit_rows
 
@@ -32,6 +32,16 @@ FORMS = [True, False]
 
 def text_only(rows):
     return points_of(Features(image=None, label=None, text=rows, classnames=named(len(rows))))
+
+
+def test_shades_of_more_classes_than_have_pairs_follow_the_widest_direction(monkeypatch):
+    monkeypatch.setattr("ncscope.figures.scene.MOST_PAIRED", 20)
+    steps = torch.tensor([3.0, -1, 7, 2, 9, -5]).repeat(5) + torch.arange(30) / 100
+    rows = torch.stack([torch.ones(30), steps, 0.01 * torch.ones(30)], dim=1).double()
+    shades = torch.tensor(shades_of(text_only(rows), range(30)))
+    along = torch.nn.functional.normalize(rows, dim=1)[:, 1]
+    expected = along.argsort().argsort() / 29
+    assert min((shades - expected).abs().max(), (1 - shades - expected).abs().max()) < 1e-6
 
 
 def view_of(points, *, centred=True, classes=None, basis=None):
