@@ -17,7 +17,8 @@ CHECKPOINTS = (
 # of `analyze`: how images and texts become features
 EXTRACTION = (
     "data", "data_root", "classnames", "template", "descriptions", "backbone", "pretrained",
-    "trust_backbone", "data_name", "device", "precision", "batch_size", "workers", "cache", *CHECKPOINTS,
+    "trust_backbone", "data_name", "device", "precision", "batch_size", "workers",
+    "cache", *CHECKPOINTS,
 )  # fmt: skip
 
 
