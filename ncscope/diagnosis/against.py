@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 import ncscope.metrics as metrics
+from ncscope.diagnosis.intervals import mean_intervals
 from ncscope.diagnosis.measure import Run
 from ncscope.diagnosis.summary import SUMMARY
 from ncscope.diagnosis.tables import value_at
@@ -167,8 +168,10 @@ def _over_images(run: Run, reference: Run, name: str, value: float) -> list[floa
     found = _ends(run.draws.get(name), reference.draws.get(name), value)
     if found is None and name == "accuracy/top1":  # left out where other measures take too long
         now, then = _hits(run), _hits(reference)
-        if now is not None and then is not None:
-            return _share_ends(now - then, run.features.label, value)
+        if now is not None and then is not None and run.features.label is not None:
+            steps = (now - then).unsqueeze(0)
+            [span] = mean_intervals(steps, run.features.label, replicates=200, seed=0)
+            return None if span is None else [span.low, span.high]
     return found
 
 
@@ -183,15 +186,6 @@ def _hits(run: Run) -> Tensor | None:
     step = max(64, min(8192, _SCORES // len(text)))
     chosen = torch.cat([(rows @ text.to(rows).T).argmax(dim=1) for rows in image.split(step)])
     return (chosen == label).double()
-
-
-def _share_ends(steps: Tensor, label: Tensor | None, value: float) -> list[float] | None:
-    assert label is not None
-    if int(torch.bincount(label[label >= 0]).max()) < 2:
-        return None
-    draws = metrics.resample_within_classes(label, replicates=200, seed=0)
-    means = torch.stack([steps[index].mean() for index in draws])
-    return _ends(means, torch.zeros(1, dtype=torch.float64), value)
 
 
 def _over_classes(

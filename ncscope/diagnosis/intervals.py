@@ -94,6 +94,26 @@ def intervals(
     return found, notes, tables
 
 
+def mean_intervals(
+    steps: Tensor, label: Tensor, *, replicates: int, seed: int
+) -> list[metrics.Interval | None]:
+    """Interval of each row's mean over its labelled images, drawn anew within their class.
+
+    The rows (M, N) are differences of an image with itself, so that what it does to both cancels.
+    None where fewer than two replicates are asked for, or no class has two images to draw from.
+    """
+    known = label >= 0
+    if replicates < 2 or not bool(known.any()) or int(torch.bincount(label[known]).max()) < 2:
+        return [None] * len(steps)
+    draws = metrics.resample_within_classes(label, replicates=replicates, seed=seed)
+    size = steps.shape[1]
+    means = (steps @ torch.bincount(one, minlength=size).to(steps) / len(one) for one in draws)
+    table = ({str(m): v for m, v in enumerate(mean.tolist())} for mean in means)
+    value = {str(m): v for m, v in enumerate(steps[:, known].mean(dim=1).tolist())}
+    found = metrics.intervals_of(table, value)
+    return [found.get(m) for m in value]
+
+
 def _too_long(replicates: int, work: float) -> str:
     return f"{replicates} replicates would take {work:.0e} operations; ask for them by number"
 

@@ -18,6 +18,7 @@ from torch import Tensor
 import ncscope.metrics as metrics
 from ncscope._checks import working
 from ncscope.data.classes import folded
+from ncscope.diagnosis.intervals import mean_intervals
 from ncscope.diagnosis.moves import MOVES, Seen
 from ncscope.diagnosis.prepare import Prepared, prepare
 from ncscope.diagnosis.sides import FORMS, ImageSide, decision_numbers, image_side
@@ -289,25 +290,11 @@ def _with_changes(
         first = hits[0][name]
         kept = ~first.isnan()
         steps = torch.stack([one[name][kept] - first[kept] for one in hits])
-        spans = _spans(steps, label[kept], replicates, seed)
+        spans = mean_intervals(steps, label[kept], replicates=replicates, seed=seed)
         for row, mean, span in zip(rows, steps.mean(dim=1).tolist(), spans, strict=True):
-            row[change] = {"value": mean, **span}
+            low, high = (None, None) if span is None else (span.low, span.high)
+            row[change] = {"value": mean, "low": low, "high": high}
     return rows
-
-
-def _spans(
-    steps: Tensor, label: Tensor, replicates: int, seed: int
-) -> list[dict[str, float | None]]:
-    """Ends of the interval of each row's mean, (M, N), images drawn anew within their class."""
-    if replicates < 2:
-        return [{"low": None, "high": None}] * len(steps)
-    draws = metrics.resample_within_classes(label, replicates=replicates, seed=seed)
-    size = steps.shape[1]
-    means = (steps @ torch.bincount(one, minlength=size).to(steps) / size for one in draws)
-    table = ({str(m): v for m, v in enumerate(mean.tolist())} for mean in means)
-    value = {str(m): v for m, v in enumerate(steps.mean(dim=1).tolist())}
-    found = metrics.intervals_of(table, value)
-    return [{"low": found[m].low, "high": found[m].high} for m in value]
 
 
 def headline_numbers(text: Tensor, side: ImageSide) -> dict[str, Tensor]:

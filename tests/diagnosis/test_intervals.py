@@ -4,11 +4,13 @@
 # pyright: reportOptionalMemberAccess=false, reportOptionalOperand=false
 # pyright: reportOptionalSubscript=false, reportArgumentType=false
 
+import numpy as np
+import pytest
 import torch
 
 from ncscope import metrics
 from ncscope.diagnosis import intervals as under_test
-from ncscope.diagnosis.intervals import intervals
+from ncscope.diagnosis.intervals import intervals, mean_intervals
 from ncscope.diagnosis.measure import measure
 from ncscope.diagnosis.prepare import prepare
 from ncscope.diagnosis.sides import image_side, numbers_of
@@ -83,3 +85,20 @@ def test_class_draws_leave_pairs_of_one_class_out():
     matrix = torch.tensor([[9.0, 1, 2], [1, 9, 4], [2, 4, 9]])
     # Classes 0, 0, 1: the two copies of 0 pair with 1, and not with each other.
     assert float(metrics.pair_mean(matrix, torch.tensor([0, 0, 1]))) == 1.0
+
+
+def test_a_paired_mean_has_the_interval_of_its_draws_and_none_without_two_images_of_a_class():
+    generator = torch.Generator().manual_seed(1)
+    label = torch.tensor([0] * 30 + [1] * 10 + [-1] * 5 + [2] * 20)
+    steps = torch.randint(-1, 2, (3, len(label)), generator=generator).double()
+    found = mean_intervals(steps, label, replicates=80, seed=4)
+    for row, span in zip(steps, found, strict=True):
+        draws = metrics.resample_within_classes(label, replicates=80, seed=4)
+        means = np.array([row[index].mean().item() for index in draws])
+        shift = means.mean() - row[label >= 0].mean().item()
+        low, high = np.quantile(means, [0.025, 0.975]) - shift
+        assert span is not None
+        assert (span.low, span.high) == (pytest.approx(low), pytest.approx(high))
+    alone = torch.tensor([0, 1, 2, -1, -1])
+    assert mean_intervals(steps[:, :5], alone, replicates=80, seed=4) == [None] * 3
+    assert mean_intervals(steps, label, replicates=1, seed=4) == [None] * 3
