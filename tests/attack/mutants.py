@@ -103,11 +103,16 @@ def of_zip(content: bytes, *, cases: int, seed: int) -> Iterator[bytes]:
         [changed] = damaged(entries[name], cases=1, seed=seed + case) if entries[name] else [b"x"]
         if generator.random() < 0.5 and b"(" in entries[name][:200]:  # a shape in a header
             changed = _other_digits(entries[name], generator)
-        stream = io.BytesIO()
-        with zipfile.ZipFile(stream, "w", infos[0].compress_type) as archive:
-            for other, body in entries.items():
-                archive.writestr(other, changed if other == name else body)
-        yield stream.getvalue()
+        yield undated({**entries, name: changed}, infos[0].compress_type)
+
+
+def undated(entries: dict[str, bytes], compression: int) -> bytes:
+    """A zip archive of these entries that does not depend on when it is made."""
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        for name, body in entries.items():
+            archive.writestr(zipfile.ZipInfo(name), body, compression)
+    return stream.getvalue()
 
 
 def _other_digits(content: bytes, generator: random.Random) -> bytes:

@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 import warnings
+import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,13 +97,16 @@ def _write_npz(path: Path) -> None:
     assert made.image is not None
     assert made.label is not None
     assert made.text is not None
-    np.savez_compressed(
+    np.savez(
         path,
         image=made.image.numpy(),
         label=made.label.numpy(),
         text=made.text.numpy(),
         classnames=np.array(made.classnames),
     )
+    with zipfile.ZipFile(path) as archive:
+        entries = {name: archive.read(name) for name in archive.namelist()}
+    path.write_bytes(mutants.undated(entries, zipfile.ZIP_DEFLATED))
 
 
 def _features(features: Features) -> None:

@@ -50,13 +50,20 @@ def test_a_bomb_is_refused_in_a_line_and_takes_no_memory(tmp_path, name):
     assert len(answer.splitlines()) == 1
 
 
-def test_mutants_are_the_same_whenever_they_are_made(tmp_path):
+def test_mutants_are_the_same_whenever_they_are_made(tmp_path, monkeypatch):
     for name, reader in READERS.items():
         path = tmp_path / reader.name
         reader.make(path)
         content = path.read_bytes()
+        with monkeypatch.context() as later:
+            later.setattr("time.time", lambda: 2e9)  # archives hold when they were made
+            reader.make(path)
+            assert "npz" not in name or path.read_bytes() == content
         for kind in reader.kinds:
-            first, again = (list(kind(content, cases=20, seed=4)) for _ in range(2))
+            first = list(kind(content, cases=20, seed=4))
+            with monkeypatch.context() as later:
+                later.setattr("time.time", lambda: 2e9)
+                again = list(kind(content, cases=20, seed=4))
             assert first == again, name
             assert len(first) == 20
             assert sum(mutant != content for mutant in first) > 10, (name, kind)
