@@ -23,6 +23,7 @@ from ncscope.features.learned_text import (
     in_trained_order,
     text_after_images,
     text_before_images,
+    trained_classes,
 )
 from ncscope.features.processes import ALONE, Spread, own_device
 from ncscope.features.sources import (
@@ -161,7 +162,14 @@ def extract(
         folder=folder,
     )
     unused = unused_options(source, given, learner=learner)
-    notes = [*unused, *how, *notes, *left, *name_warnings(images.classnames, clip)]
+    notes = [
+        *unused,
+        *trained_classes(images, opened),
+        *how,
+        *notes,
+        *left,
+        *name_warnings(images.classnames, clip),
+    ]
     label = torch.tensor(images.labels)[encoded.kept]
     by_rule = getattr(opened, "by_rule", None)
     ruled = (

@@ -13,6 +13,7 @@ from ncscope.clip.backbone import Backbone
 from ncscope.clip.prompts import DEFAULT_TEMPLATE, PromptedClip, ZeroShot
 from ncscope.data.classes import reorder_classes
 from ncscope.data.images import ImageSet
+from ncscope.errors import shown
 from ncscope.features.cache import kept_text
 from ncscope.features.forward import ImageFeatures
 from ncscope.features.processes import ALONE, Spread, in_order
@@ -30,6 +31,20 @@ def in_trained_order(images: ImageSet, learner: PromptedClip) -> ImageSet:
         return images
     order = sorted(images.classnames, key=lambda name: place[folded(name)])
     return reorder_classes(images, order)
+
+
+def trained_classes(images: ImageSet, learner: PromptedClip) -> list[str]:
+    """How many of the classes are those that the learner was trained on, where that is not all."""
+    names = learner.classnames if isinstance(learner, Learner) else None
+    if not names:
+        return []
+    trained, here = {folded(name) for name in names}, list(map(folded, images.classnames))
+    known = [name for name, own in zip(images.classnames, here, strict=True) if own in trained]
+    if set(here) == trained:
+        return []
+    amount = f"{len(known)} of the {len(here)}" if known else f"none of the {len(here)}"
+    which = f": {shown(known)}" if 0 < len(known) < len(here) else ""
+    return [f"{amount} classes here are among the {len(names)} it was trained on{which}"]
 
 
 def text_before_images(

@@ -112,6 +112,20 @@ def test_learned_prompts_take_any_classes(run, source, split):
     assert code == 0, said
 
 
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (BASE, None),
+        (NEW, "none of the 5 classes here are among the 5 it was trained on"),
+        ((), "5 of the 10 classes here are among the 5 it was trained on: "),
+    ],
+)
+def test_how_many_classes_are_those_of_training_is_said(run, more, said):
+    code, err = run("CoOp", *more)
+    assert code == 0, err
+    assert (said in err) if said else ("it was trained on" not in err)
+
+
 def test_a_table_is_of_the_first_half_of_a_list_that_is_twice_as_long(run, tmp_path):
     assert run("TaskRes", *BASE, "--residual-scale", "0")[0] == 0
     with np.load(tmp_path / "f.npz") as file:
