@@ -5,17 +5,21 @@ Every exchange begins with whether somebody refused; a refusal in one process is
 them, whatever they were about to do.
 """
 
+import itertools
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cache
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed import PrefixStore, Store  # pyright: ignore[reportPrivateImportUsage]
+from torch.distributed.rendezvous import rendezvous
 
 from ncscope.errors import DataError, NcscopeError
 
@@ -30,6 +34,7 @@ class Spread:
     world: int = 1
     local: int = 0  # among the processes of this machine, for the choice of a device
     beside: int = 1  # processes of this machine, which share its cores
+    began: bool = False  # the group was begun by `join`, and not by the caller's own program
 
     @property
     def first(self) -> bool:
@@ -38,6 +43,7 @@ class Spread:
 
 
 ALONE = Spread()
+_GROUPS = itertools.count()
 
 
 class _ToldError(DataError):
@@ -61,15 +67,30 @@ def join(device: str) -> Spread:
             f"WORLD_SIZE is {world} but {error.args[0]} is not set; start several processes with "
             f"torchrun --nproc-per-node N --module ncscope_cli.main VERB ..."
         ) from None
-    if not dist.is_initialized():
+    began = not dist.is_initialized()
+    if began:
         cuda = device.startswith("cuda") or (device == "auto" and torch.cuda.is_available())
-        dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo", timeout=WAIT)
-    return Spread(rank, world, local, int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+        dist.init_process_group(
+            "cpu:gloo,cuda:nccl" if cuda else "gloo",
+            timeout=WAIT,
+            # a program's second group would find the addresses of its first under the same keys
+            store=PrefixStore(f"ncscope {next(_GROUPS)}", _store()),
+            rank=rank,
+            world_size=world,
+        )
+    return Spread(rank, world, local, int(os.environ.get("LOCAL_WORLD_SIZE", "1")), began)
+
+
+@cache
+def _store() -> Store:
+    """Where torchrun's processes leave words for each other."""
+    store, _, _ = next(rendezvous("env://", timeout=WAIT))
+    return store
 
 
 def leave(spread: Spread) -> None:
     """End what `join` began; not waiting for the others, who may wait for one that failed."""
-    if spread.world > 1 and dist.is_initialized():
+    if spread.began and dist.is_initialized():
         dist.destroy_process_group()
 
 

@@ -4,15 +4,17 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 from safetensors.torch import load_file
 
+import ncscope
 from ncscope.errors import DataError
 from ncscope.features.processes import join
+from ncscope.toy.model import load_toy_clip
 from tests.pictures import save_pictures
 from tests.processes import run_script
 from tests.zoo.learners.case import relative
 
-ROOT = Path(__file__).parents[2]
 # Nine images in batches of four: the last batch has one, and one process none of it.
 RUNS = {
     "coop": {
@@ -28,21 +30,11 @@ RUNS = {
 # MaPLe's prompts are rounded to half in every pass, so that a sum in another order may round on
 CLOSE = {"coop": 1e-5, "cocoop": 1e-5, "maple": 1e-4}
 SCRIPT = """
-import json, sys
-import os
-from pathlib import Path
-import ncscope, torch
-from ncscope.toy.model import load_toy_clip
+import os, sys
+import torch
+from tests.tuning.test_spread import train_all
 torch.set_num_threads(1)
-method, data, out, options = sys.argv[1:]
-clip = load_toy_clip()
-seen = []
-def count(patches, given, found):
-    if not torch.is_grad_enabled():  # of tests and frozen features, not of training
-        seen.append(len(found))
-clip.model.visual.conv1.register_forward_hook(count)
-ncscope.tune(method, data=data, backbone=clip, out=out, **json.loads(options))
-Path(out).with_name("images" + os.environ.get("RANK", "")).write_text(str(sum(seen)))
+train_all(*sys.argv[1:], rank=os.environ["RANK"])
 """
 
 
@@ -56,18 +48,35 @@ def data(tmp_path_factory):
     return save_pictures(tmp_path_factory.mktemp("pictures"), test=24)  # 64 and 8 of each half
 
 
-def train(method, data, folder, *, processes):
-    """Run a method; the run's folder. Beside it, how many images each process took."""
-    folder.mkdir()
-    arguments = [method, data, str(folder / "run"), json.dumps(settings(method))]
-    run_script(folder, SCRIPT, *arguments, processes=processes)
-    return folder / "run"
+def train_all(data, folder, *, rank=""):
+    """Every run in a folder of its own, with how many images this process took."""
+    clip = load_toy_clip()
+    seen = []
+
+    def count(_patches, _given, found):
+        if not torch.is_grad_enabled():  # of tests and frozen features, not of training
+            seen.append(len(found))
+
+    hook = clip.model.visual.conv1.register_forward_hook(count)
+    for method in RUNS:
+        seen.clear()
+        ncscope.tune(method, data=data, backbone=clip, out=f"{folder}/{method}", **settings(method))
+        Path(f"{folder}/{method}-images{rank}").write_text(str(sum(seen)))
+    hook.remove()
+
+
+@pytest.fixture(scope="module")
+def trained(data, tmp_path_factory):
+    """The folders of what one process trained, and two."""
+    one, two = tmp_path_factory.mktemp("one"), tmp_path_factory.mktemp("two")
+    train_all(data, one)
+    run_script(two, SCRIPT, data, str(two), processes=2)
+    return one, two
 
 
 @pytest.mark.parametrize("method", RUNS)
-def test_two_processes_train_the_weights_of_one(method, data, tmp_path):
-    one = train(method, data, tmp_path / "one", processes=1)
-    shared = train(method, data, tmp_path / "two", processes=2)
+def test_two_processes_train_the_weights_of_one(method, trained):
+    one, shared = (folder / method for folder in trained)
     wanted = load_file(one / "checkpoint.safetensors")
     found = load_file(shared / "checkpoint.safetensors")
     for key, value in wanted.items():
@@ -87,8 +96,8 @@ def test_two_processes_train_the_weights_of_one(method, data, tmp_path):
     assert record["accuracy"] == pytest.approx(before["accuracy"], rel=1e-5)
     assert record["before"] == pytest.approx(before["before"], rel=1e-5)
     assert json.loads((shared / "config.json").read_text())["processes"] == 2
-    whole = int((one.parent / "images").read_text())
-    shares = [int((shared.parent / f"images{rank}").read_text()) for rank in (0, 1)]
+    whole = int((one.parent / f"{method}-images").read_text())
+    shares = [int((shared.parent / f"{method}-images{rank}").read_text()) for rank in (0, 1)]
     assert sum(shares) == whole
     assert min(shares) > 0
 
