@@ -60,7 +60,7 @@ class Comparison:
         make_folder(path.parent)
         if path.suffix == ".html":
             page = as_html(
-                self.rows, [*self.tables, *self.measures], self.correlations, self.notes,
+                self.rows, self.tables, self.correlations, self.notes, measures=self.measures,
                 baseline=self.baseline, seed=self.seed,
             )  # fmt: skip
             return write_text(path, page)

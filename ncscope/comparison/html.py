@@ -1,17 +1,25 @@
-"""A comparison as one HTML page that opens offline, without scripts: tables, pictures, notes."""
+"""A comparison as one HTML page that opens offline: tables, pictures, notes, in the report's look.
 
+Nothing in it needs its script: that sorts and saves tables, and keeps the reader's theme.
+"""
+
+import base64
+import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from ncscope import page
 from ncscope.comparison.association import Scatter, correlations, scatters
 from ncscope.comparison.correlation import Correlation
 from ncscope.comparison.pictures import gains_html, weights_html
 from ncscope.comparison.rows import SPLIT_WORDS, Labelled, counted, tau_words, taus
 from ncscope.comparison.scatter import Mark, marks_of, scatter_svg
-from ncscope.comparison.table import Cell, Table, number
-from ncscope.text import in_html
+from ncscope.comparison.table import Cell, Table, as_csv, number
+from ncscope.text import in_html, in_script
 from ncscope.writing import __version__
 
+_STYLE = Path(page.__file__).with_name("assets") / "page.css"
+_MOST_OPEN = 3  # tables of a section
 # Figure 2's two measures; K-free forms, so that data sets may share an axis.
 _PLOTTED = {
     "delta_mid/cosine/centred": "Δ MID, centred", "delta_mid/cosine/raw": "Δ MID, raw",
@@ -26,48 +34,98 @@ def as_html(
     correlated: Sequence[Table],
     notes: Sequence[str] = (),
     *,
+    measures: Sequence[Table] = (),
     baseline: str | None = None,
     seed: int = 0,
 ) -> str:
-    """The page. Every name is text, whatever it holds; a policy forbids scripts and the network."""
-    style = Path(__file__).with_name("compare.css").read_text(encoding="utf-8")
+    """The page. Every name is text, whatever it holds; a policy lets no script run but its own."""
     plots = _plots(rows, seed)
     runs = counted(rows)
-    sections = [
-        *(_table(table) for table in tables),
-        gains_html(rows, baseline),
-        weights_html(rows),
-        *([f"<h2>Measures against accuracy</h2>{plots}"] if plots else []),
-        *(["<h2>Correlations</h2>"] if correlated else []),
-        *(_table(table) for table in correlated),
-        *(["<h2>How to read this</h2>"] if notes else []),
-        *(f"<p>{in_html(note)}</p>" for note in notes),
-    ]
+    every = [*tables, *measures, *correlated]  # in the order of their buttons
+    parts = {
+        "accuracy": ("Accuracy", _tables(tables, 0) if tables else ""),
+        "measures": ("Measures", _tables(measures, len(tables)) if measures else ""),
+        "gains": ("Gains", gains_html(rows, baseline)),
+        "weights": ("Weights", weights_html(rows)),
+        "against": ("Measures against accuracy", plots),
+        "correlations": ("Correlations",
+                         _tables(correlated, len(tables) + len(measures)) if correlated else ""),
+        "notes": ("How to read this", "".join(f"<p>{in_html(note)}</p>" for note in notes)),
+    }  # fmt: skip
+    here = {name: part for name, part in parts.items() if part[1]}
+    nav = " ".join(f'<a href="#{name}">{title}</a>' for name, (title, _) in here.items())
+    sections = "\n".join(
+        f'<section id="{name}">{"" if body.startswith("<h2>") else f"<h2>{title}</h2>"}{body}'
+        f"</section>"
+        for name, (title, body) in here.items()
+    )
+    script = _asset("compare.js")
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; '
-        "style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'\">\n"
+        f'<meta http-equiv="Content-Security-Policy" content="{_policy(script)}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{runs} – ncscope</title>\n<style>{style}</style>\n</head>\n<body>\n"
-        f"<h1>{runs} compared</h1>\n{chr(10).join(sections)}\n"
-        f'<p class="note">ncscope {in_html(__version__)}</p>\n</body>\n</html>\n'
+        '<meta name="color-scheme" content="light dark">\n'
+        f"<title>{runs} – ncscope</title>\n<style>{_STYLE.read_text(encoding='utf-8')}"
+        f"{_asset('compare.css')}</style>\n</head>\n<body>\n<header>\n"
+        '<div class="bar-top"><span class="brand">ncscope <span>comparison</span></span>'
+        '<button type="button" id="theme">Dark</button></div>\n'
+        f"<h1>{runs} compared</h1>\n</header>\n"
+        f'<nav aria-label="Sections">{nav}</nav>\n<main>\n{sections}\n</main>\n'
+        f"<footer>ncscope {in_html(__version__)} · this page holds everything it shows and fetches "
+        "nothing</footer>\n"
+        '<script type="application/json" id="tables">'
+        f"{in_script([{'title': t.title, 'csv': as_csv([t])} for t in every])}</script>\n"
+        f"<script>{script}</script>\n</body>\n</html>\n"
     )
 
 
-def _table(table: Table) -> str:
+def _asset(name: str) -> str:
+    return Path(__file__).with_name(name).read_text(encoding="utf-8")
+
+
+def _policy(script: str) -> str:
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return (
+        f"default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def _tables(tables: Sequence[Table], first: int) -> str:
+    """Tables with their buttons; of many those of single data sets and measures folded away."""
+    folded = [
+        len(tables) > _MOST_OPEN and table.data != "average" and table.kind != "tests"
+        for table in tables
+    ]
+    if all(folded):
+        folded[0] = False
+    return "".join(
+        _table(table, place, folded=fold)
+        for place, (table, fold) in enumerate(zip(tables, folded, strict=True), first)
+    )
+
+
+def _table(table: Table, place: int, *, folded: bool) -> str:
     named = (in_html(head).replace(":", ":<wbr>") for head in table.heads)
     heads = "".join(f'<th scope="col">{head}</th>' for head in named)
     body = []
     for name, cells in table.rows:
-        row = "".join(f"<td>{_shown(cell)}</td>" for cell in cells)
+        row = "".join(f"<td{_number(cell)}>{_shown(cell)}</td>" for cell in cells)
         body.append(f'<tr><th scope="row">{in_html(name)}</th>{row}</tr>')
     notes = "".join(f'<p class="note">{in_html(note)}</p>' for note in table.notes)
     size = ' class="many"' if len(table.heads) > 11 else ""
-    return (
-        f'<h3>{in_html(table.title)}</h3><div class="wide"><table{size}>'
-        f"<thead><tr>{heads}</tr></thead>"
+    get = f'<span class="get"><button type="button" data-csv="{place}">CSV</button></span>'
+    shown = (
+        f'<div class="wide"><table{size}><thead><tr>{heads}</tr></thead>'
         f"<tbody>{''.join(body)}</tbody></table></div>{notes}"
     )
+    if folded:
+        return f"<details><summary>{in_html(table.title)}</summary>{get}{shown}</details>"
+    return f"<h3>{in_html(table.title)} {get}</h3>{shown}"
+
+
+def _number(cell: Cell) -> str:
+    return "" if cell.value is None else f' data-v="{cell.value!r}"'
 
 
 def _shown(cell: Cell) -> str:

@@ -152,7 +152,7 @@ def _bar(gain: Gain, top: float, limit: float) -> str:
         said += f", 95 % {100 * gain.low:+.2f} to {100 * gain.high:+.2f}"
         ends = [_across(100 * value, limit) for value in (gain.low, gain.high)]
         whisker = (f'<path d="M{ends[0]:.1f} {top + _BAR / 2}H{ends[1]:.1f}" '
-                   f'stroke="{palette.INK}" stroke-width="1.4"/>')  # fmt: skip
+                   f'class="whisker" stroke-width="1.4"/>')  # fmt: skip
     return (
         f'<g><title>{in_html(said.replace("-", "−"))}</title><rect x="{min(zero, end):.1f}" '
         f'y="{top}" width="{abs(end - zero):.1f}" height="{_BAR}" '
@@ -246,7 +246,8 @@ def _grid(points: Sequence[Point], found: dict[str, _Weights], column: str, titl
     )
     said = f"{title}: {_COLUMNS[column]}, {len(whole)} data sets"
     return (
-        f'<figure><figcaption>{in_html(said)}</figcaption><div class="wide"><table class="heat">'
+        f'<figure><figcaption>{in_html(said)}</figcaption><div class="wide still">'
+        '<table class="heat">'
         f'<thead><tr><th scope="col">w2 \\ w1</th>{heads}</tr></thead><tbody>{body}</tbody>'
         "</table></div></figure>"
     )

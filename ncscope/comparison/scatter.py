@@ -75,7 +75,7 @@ def scatter_svg(
         first = standardised(scatter.values, scatter.groups)
         second = standardised(scatter.accuracy, scatter.groups)
         families = [group.partition("@")[0] for group in scatter.groups]
-        lines = [(fitted(first, second, families, seed=seed), palette.INK)]
+        lines = [(fitted(first, second, families, seed=seed), "var(--ink)")]
         across, up = f"{across} (z)", f"{up} (z)"
     else:
         first, second = np.array(scatter.values), 100 * np.array(scatter.accuracy)
