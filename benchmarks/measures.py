@@ -57,7 +57,7 @@ def ours(features, labels, text) -> dict[str, float]:
         "nc1": float(samples.nc1),
         "equinorm": float(metrics.equinorm(means, centred=True)),
         "max_angle": float(metrics.max_angle(means, centred=True)),
-        "nc3": float(metrics.self_duality(text.double(), means)),
+        "nc3": float(metrics.self_duality(means, text.double())),
         "cdnv": float(metrics.cdnv(spread)),
         "nc4": float(samples.nc4),
     }

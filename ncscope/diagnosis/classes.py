@@ -108,7 +108,7 @@ def _image_columns(prepared: Prepared, side: ImageSide) -> dict[str, list[float 
         for name, centred in (("cosine", False), ("cosine_centred", True)):
             spread = nan.clone()
             spread[side.present] = metrics.matched_cosines(
-                prepared.text[side.present], side.means, centred=centred
+                side.means, prepared.text[side.present], centred=centred
             ).to(spread)
             columns[name] = spread
     return {name: listed(values) for name, values in columns.items() if values is not None}

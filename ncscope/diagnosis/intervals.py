@@ -36,14 +36,16 @@ _IMAGE: dict[str, Callable[[_Draw], Tensor]] = {
     "etf_distance/image/centred": lambda d: metrics.etf_distance(d.means, centred=True),
 }
 _PAIR: dict[str, Callable[[_Draw], Tensor]] = {
-    "delta_mid/cosine/raw": lambda d: metrics.delta_mid(d.text, d.means),
-    "delta_mid/cosine/centred": lambda d: metrics.delta_mid(d.text, d.means, centred=True),
-    "etf_distance/cross/raw": lambda d: metrics.cross_etf_distance(d.text, d.means),
-    "etf_distance/cross/centred": lambda d: metrics.cross_etf_distance(
-        d.text, d.means, center="both"
+    "delta_mid/cosine/raw": lambda d: metrics.delta_mid(d.means, d.text),
+    "delta_mid/cosine/centred": lambda d: metrics.delta_mid(d.means, d.text, centred=True),
+    "etf_distance/cross/raw": lambda d: metrics.cross_etf_distance(
+        image_means=d.means, text=d.text
     ),
-    "nc3/centred": lambda d: metrics.self_duality(d.text, d.means, centred=True),
-    "modality_gap": lambda d: metrics.modality_gap(d.text, d.means),
+    "etf_distance/cross/centred": lambda d: metrics.cross_etf_distance(
+        image_means=d.means, text=d.text, center="both"
+    ),
+    "nc3/centred": lambda d: metrics.self_duality(d.means, d.text, centred=True),
+    "modality_gap": lambda d: metrics.modality_gap(d.means, d.text),
 }
 _DECISIONS = ("accuracy/top1", "accuracy/class_mean", "accuracy/ece", "nc4")
 LARGEST_WORK = 5e11  # floating-point operations: ten seconds or so on one core

@@ -315,13 +315,13 @@ def headline_numbers(text: Tensor, side: ImageSide) -> dict[str, Tensor]:
             found[f"effective_rank/{name}/{form}"] = metrics.effective_rank(rows, centred=centred)
         found[f"delta_lcd/cosine/{form}"] = metrics.delta_lcd(text, centred=centred)
         if several:
-            found[f"delta_mid/cosine/{form}"] = metrics.delta_mid(own, means, centred=centred)
+            found[f"delta_mid/cosine/{form}"] = metrics.delta_mid(means, own, centred=centred)
             found[f"etf_distance/cross/{form}"] = metrics.delta_mid(
-                own, means, form="frobenius", centred=centred
+                means, own, form="frobenius", centred=centred
             )
-            found[f"nc3/{form}"] = metrics.self_duality(own, means, centred=centred)
+            found[f"nc3/{form}"] = metrics.self_duality(means, own, centred=centred)
     if several:
         found["nc1/default"] = samples.nc1
         found["cdnv"] = metrics.cdnv(moments)
-        found["modality_gap"] = metrics.modality_gap(own, means)
+        found["modality_gap"] = metrics.modality_gap(means, own)
     return found

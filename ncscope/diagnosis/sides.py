@@ -200,19 +200,21 @@ def pair_numbers(text: Tensor, moments: ClassMoments) -> Numbers:
     for form, centred in FORMS:
         for mid in ("cosine", "frobenius", "self_duality", "cka"):
             found[f"delta_mid/{mid}/{form}"] = metrics.delta_mid(
-                text, means, form=mid, centred=centred
+                means, text, form=mid, centred=centred
             )
-        for pair, values in metrics.cosine_table(text, means, centred=centred).items():
+        for pair, values in metrics.cosine_table(
+            image_means=means, text=text, centred=centred
+        ).items():
             for name, value in values.items():
                 found[f"cosines/{pair}/{name}/{form}"] = value
         found[f"etf_distance/cross/{form}"] = found[f"delta_mid/frobenius/{form}"]
         found[f"nc3/{form}"] = found[f"delta_mid/self_duality/{form}"]
         found[f"nc3/squared/{form}"] = found[f"nc3/{form}"].square()
-    found["nc3/etf"] = metrics.cross_etf_distance(text, means, center="image")
-    found["unc3"] = metrics.unc3(text, means)
-    found["unc3/variance"] = metrics.unc3(text, means, variance=True)
-    found["modality_gap"] = metrics.modality_gap(text, means)
-    found |= {f"gap/{name}": value for name, value in metrics.gap_parts(text, means).items()}
+    found["nc3/etf"] = metrics.cross_etf_distance(image_means=means, text=text, center="image")
+    found["unc3"] = metrics.unc3(image_means=means, text=text)
+    found["unc3/variance"] = metrics.unc3(image_means=means, text=text, variance=True)
+    found["modality_gap"] = metrics.modality_gap(means, text)
+    found |= {f"gap/{name}": value for name, value in metrics.gap_parts(means, text).items()}
     found["modality_gap/liang"] = (moments.sample_mean - text.mean(dim=0)).norm()
     return found
 

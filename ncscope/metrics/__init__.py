@@ -5,7 +5,8 @@ moments (ddof 0), distances not squared, raw and centred forms side by side, vec
 (l2-normalise them first with `normalise_rows`), results on the input's device; half precision is
 computed in float32 and float64 stays float64.
 
-Lists and NumPy arrays are taken for tensors.
+Lists and NumPy arrays are taken for tensors. Images come before text: `features, labels, text` of
+samples, `image_means, text` of classes.
 
 K classes, D embedding width, N samples. `text` and class means are (K, D), `features` (N, D).
 """

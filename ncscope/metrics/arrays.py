@@ -6,6 +6,7 @@ Tensors pass untouched, with their device and gradient; results are tensors.
 
 import functools
 import inspect
+import warnings
 from collections.abc import Callable
 from typing import Any, TypeVar, get_args
 
@@ -16,6 +17,8 @@ from torch import Tensor
 from ncscope.errors import ShapeError
 
 _Measure = TypeVar("_Measure", bound=Callable[..., Any])
+# Measures whose two sides were the other way round, and which tell the sides apart
+_TURNED = ("cosine_table", "cross_etf_distance", "unc3")
 _WHOLE = {"labels", "clusters", "index", "draws", "counts", "hits", "bins"}
 
 
@@ -33,6 +36,8 @@ def takes_arrays(measure: _Measure) -> _Measure:
 
     @functools.wraps(measure)
     def taking(*given: Any, **more: Any) -> Any:
+        if len(given) > 1 and measure.__name__ in _TURNED:
+            given = _as_before(measure.__name__, *given)
         if any(isinstance(value, np.ndarray | list | tuple) for value in (*given, *more.values())):
             pairs = zip(order, given, strict=False)
             made = [_tensor(name, value) if name in named else value for name, value in pairs]
@@ -41,6 +46,18 @@ def takes_arrays(measure: _Measure) -> _Measure:
         return measure(*given, **more)
 
     return taking  # pyright: ignore[reportReturnType]
+
+
+def _as_before(name: str, text: Any, image_means: Any, *rest: Any) -> tuple[Any, ...]:
+    """Positional sides in the order that was, with a word: no call changes its number unsaid."""
+    warnings.warn(
+        f"metrics.{name}: two sides by position are taken as (text, image_means); every measure "
+        f"takes images first, and this one will from 0.3 on: name them, {name}(image_means=..., "
+        f"text=...)",
+        DeprecationWarning,
+        stacklevel=3,
+    )
+    return image_means, text, *rest
 
 
 def _tensor(name: str, value: Any) -> Any:

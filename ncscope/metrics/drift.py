@@ -71,7 +71,7 @@ def conformity(rows: Tensor) -> Tensor:
     return torch.where(centre.norm() > level, own, torch.nan)
 
 
-def gap_parts(text: Tensor, image_means: Tensor) -> dict[str, Tensor]:
+def gap_parts(image_means: Tensor, text: Tensor) -> dict[str, Tensor]:
     """Mean squared distance of matched vectors (K, D), split into that of the centres and the rest.
 
     `pairs` = `centre` + `distribution`, exactly: the mean of |g_k - h_k|^2 is |g - h|^2 plus the
@@ -80,7 +80,7 @@ def gap_parts(text: Tensor, image_means: Tensor) -> dict[str, Tensor]:
     what a common shift leaves.
     `centre_share` in [0, 1] is the part of the first in the whole; NaN where all coincide.
     """
-    check_paired_rows("text", text, "image_means", image_means)
+    check_paired_rows("image_means", image_means, "text", text)
     apart = text - image_means
     pairs = apart.square().sum(dim=1).mean()
     centre = apart.mean(dim=0).square().sum()

@@ -36,7 +36,7 @@ _NEAR = 1e-2  # squared CKA distance below which 2 - 2 CKA would lose digits
 
 
 def cross_etf_distance(
-    text: Tensor, image_means: Tensor, *, center: Literal["none", "image", "both"] = "none"
+    image_means: Tensor, text: Tensor, *, center: Literal["none", "image", "both"] = "none"
 ) -> Tensor:
     """Distance of G H^T from the Gram matrix of one simplex ETF shared by text and images.
 
@@ -50,29 +50,29 @@ def cross_etf_distance(
     """
     if center not in ("none", "image", "both"):
         raise ShapeError(f"unknown center {center!r}; known: none, image, both")
-    check_paired_rows("text", text, "image_means", image_means)
+    check_paired_rows("image_means", image_means, "text", text)
     rows = class_rows("text", text, centred=center == "both")
     means = class_rows("image_means", image_means, centred=center != "none")
     return product_distance(rows, means.to(rows.dtype))
 
 
-def self_duality(text: Tensor, image_means: Tensor, *, centred: bool = False) -> Tensor:
+def self_duality(image_means: Tensor, text: Tensor, *, centred: bool = False) -> Tensor:
     """|| G/||G||_F - H/||H||_F ||_F, the default NC3 of this library.
 
     In [0, 2], lower is more collapsed, 0 where G = a H with a > 0. Not squared; the square is
     `nc3/squared` (Papyan's notebook). Sees the modality gap when raw. Differentiable.
     """
-    rows, means = _pair(text, image_means, centred=centred)
+    means, rows = _pair(image_means, text, centred=centred)
     return frobenius_norm(rows / frobenius_norm(rows) - means / frobenius_norm(means))
 
 
-def cka_distance(text: Tensor, image_means: Tensor, *, centred: bool = True) -> Tensor:
+def cka_distance(image_means: Tensor, text: Tensor, *, centred: bool = True) -> Tensor:
     """sqrt(2 - 2 CKA) of the two Gram matrices: same shape up to *separate* rotations.
 
     In [0, sqrt(2)], lower is more alike. Two unrelated ETFs give 0: it is blind to misalignment,
     so never read it alone. Raw uses uncentred Gram matrices (kernel alignment). Differentiable.
     """
-    rows, means = _pair(text, image_means, centred=centred)
+    means, rows = _pair(image_means, text, centred=centred)
     if not is_many(rows):
         left, right = rows @ rows.T, means @ means.T
         return frobenius_norm(left / frobenius_norm(left) - right / frobenius_norm(right))
@@ -90,7 +90,7 @@ def cka_distance(text: Tensor, image_means: Tensor, *, centred: bool = True) -> 
 
 
 def delta_mid(
-    text: Tensor, image_means: Tensor, *, form: MidForm = "cosine", centred: bool = False
+    image_means: Tensor, text: Tensor, *, form: MidForm = "cosine", centred: bool = False
 ) -> Tensor:
     """Multi-modality isomorphism degree of text features and image class means, both (K, D).
 
@@ -107,31 +107,31 @@ def delta_mid(
         Differentiable. NaN where a row, centred if asked for, is zero.
     """
     if form == "cosine":
-        return (1 - matched_cosines(text, image_means, centred=centred)).mean()
+        return (1 - matched_cosines(image_means, text, centred=centred)).mean()
     if form == "frobenius":
-        return cross_etf_distance(text, image_means, center="both" if centred else "none")
+        return cross_etf_distance(image_means, text, center="both" if centred else "none")
     if form == "self_duality":
-        return self_duality(text, image_means, centred=centred)
+        return self_duality(image_means, text, centred=centred)
     if form == "cka":
-        return cka_distance(text, image_means, centred=centred)
+        return cka_distance(image_means, text, centred=centred)
     raise ShapeError(
         f"unknown form {form!r} of delta_mid; known: cosine, frobenius, self_duality, cka"
     )
 
 
-def matched_cosines(text: Tensor, image_means: Tensor, *, centred: bool = False) -> Tensor:
+def matched_cosines(image_means: Tensor, text: Tensor, *, centred: bool = False) -> Tensor:
     """cos(g_k, h_k) of each class, (K,), in [-1, 1]; 1 is aligned."""
-    rows, means = _pair(text, image_means, centred=centred)
+    means, rows = _pair(image_means, text, centred=centred)
     return (normalise_rows(rows) * normalise_rows(means)).sum(dim=1)
 
 
-def unc3(text: Tensor, image_means: Tensor, *, variance: bool = False) -> Tensor:
+def unc3(image_means: Tensor, text: Tensor, *, variance: bool = False) -> Tensor:
     """Uniform duality: coefficient of variation over k of <g_k, h_k - mean(H)>, ddof 0.
 
     Lower is more uniform, 0 where all classes are equally aligned (Wu & Papyan 2024, who report
     the variance: `variance=True`). The coefficient divides by |mean|. Differentiable.
     """
-    rows, means = _pair(text, image_means, centred=False, keep_scale=variance)
+    means, rows = _pair(image_means, text, centred=False, keep_scale=variance)
     products = (rows * centre_rows(means)).sum(dim=1)
     if variance:
         return products.var(correction=0)
@@ -139,14 +139,14 @@ def unc3(text: Tensor, image_means: Tensor, *, variance: bool = False) -> Tensor
 
 
 def cosine_table(
-    text: Tensor, image_means: Tensor, *, centred: bool = False
+    image_means: Tensor, text: Tensor, *, centred: bool = False
 ) -> dict[str, dict[str, Tensor]]:
     """Mean and standard deviation of diagonal and off-diagonal cosines, text and image.
 
     Keys `text_text`, `image_image`, `image_text`; each with `off_diagonal_mean`,
     `off_diagonal_std`, and for `image_text` also `diagonal_mean`, `diagonal_std`.
     """
-    rows, means = _pair(text, image_means, centred=centred)
+    means, rows = _pair(image_means, text, centred=centred)
     rows, means = normalise_rows(rows), normalise_rows(means)
     table = {
         "text_text": _off_diagonal(rows, rows),
@@ -179,13 +179,13 @@ def _off_diagonal(left: Tensor, right: Tensor) -> dict[str, Tensor]:
 
 
 def _pair(
-    text: Tensor, image_means: Tensor, *, centred: bool, keep_scale: bool = False
+    image_means: Tensor, text: Tensor, *, centred: bool, keep_scale: bool = False
 ) -> tuple[Tensor, Tensor]:
-    check_paired_rows("text", text, "image_means", image_means)
+    check_paired_rows("image_means", image_means, "text", text)
     rows = class_rows("text", text, centred=centred, keep_scale=keep_scale)
     means = class_rows("image_means", image_means, centred=centred, keep_scale=keep_scale)
     common = torch.promote_types(rows.dtype, means.dtype)
-    return rows.to(common), means.to(common)
+    return means.to(common), rows.to(common)
 
 
 def delta_mid_batch(features: Tensor, labels: Tensor, text: Tensor) -> Tensor:
@@ -245,13 +245,13 @@ def class_balanced_mean(values: Tensor, labels: Tensor, num_classes: int) -> Ten
     return (sums / each).sum(dim=0) / (counts > 0).sum()  # no device is asked which are present
 
 
-def modality_gap(text: Tensor, image_means: Tensor) -> Tensor:
+def modality_gap(image_means: Tensor, text: Tensor) -> Tensor:
     """|| mean over k of h_k - mean over k of g_k ||, class-balanced, of (K, D) text and means.
 
     In [0, 2] for unit rows, 0 where the centres coincide. About 0.82 for CLIP on MSCOCO (Liang
     et al. 2022, who use sample means: `modality_gap_samples`). Differentiable.
     """
-    check_paired_rows("text", text, "image_means", image_means)
+    check_paired_rows("image_means", image_means, "text", text)
     return (working(image_means).mean(dim=0) - working(text).mean(dim=0)).norm()
 
 

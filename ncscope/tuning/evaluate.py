@@ -79,10 +79,10 @@ def quick_measures(
         "accuracy": float(metrics.top1(logits, labels)),
         "ece": float(metrics.ece(logits, labels)),
         "delta_lcd": {k: float(metrics.delta_lcd(rows, centred=c)) for k, c in both.items()},
-        "delta_mid": {k: float(metrics.delta_mid(rows, means, centred=c)) for k, c in both.items()},
+        "delta_mid": {k: float(metrics.delta_mid(means, rows, centred=c)) for k, c in both.items()},
         "etf_distance": {
             "text": {k: float(metrics.etf_distance(rows, centred=c)) for k, c in both.items()},
             "image": {k: float(metrics.etf_distance(means, centred=c)) for k, c in both.items()},
         },
-        "modality_gap": float(metrics.modality_gap(rows, means)),
+        "modality_gap": float(metrics.modality_gap(means, rows)),
     }

@@ -126,7 +126,7 @@ def _cross(objective: Objective, text: Tensor, reference: Reference) -> Tensor:
     """`etf_distance/cross` of (K, D) text features and the class means there are."""
     center = "both" if objective.centred else "none"
     means = reference.shown(reference.class_means)
-    return metrics.cross_etf_distance(reference.shown(text), means, center=center)
+    return metrics.cross_etf_distance(image_means=means, text=reference.shown(text), center=center)
 
 
 def _mid(objective: Objective, reference: Reference) -> Callable[[Tensor, Tensor, Tensor], Tensor]:

@@ -85,22 +85,22 @@ def test_the_report_prints_the_metric_functions_own_values():
         "etf_distance.text.centred": metrics.etf_distance(text, centred=True),
         "etf_distance.image.raw": metrics.etf_distance(moments.means),
         "etf_distance.image.centred": metrics.etf_distance(moments.means, centred=True),
-        "etf_distance.cross.raw": metrics.cross_etf_distance(text, moments.means),
+        "etf_distance.cross.raw": metrics.cross_etf_distance(image_means=moments.means, text=text),
         "etf_distance.cross.centred": metrics.cross_etf_distance(
-            text, moments.means, center="both"
+            image_means=moments.means, text=text, center="both"
         ),
         "delta_lcd.raw": metrics.delta_lcd(text),
         "delta_lcd.centred": metrics.delta_lcd(text, centred=True),
-        "delta_mid.raw": metrics.delta_mid(text, moments.means),
-        "delta_mid.centred": metrics.delta_mid(text, moments.means, centred=True),
-        "modality_gap": metrics.modality_gap(text, moments.means),
+        "delta_mid.raw": metrics.delta_mid(moments.means, text),
+        "delta_mid.centred": metrics.delta_mid(moments.means, text, centred=True),
+        "modality_gap": metrics.modality_gap(moments.means, text),
         "nc1": metrics.nc1(image, label, 6),
         "cdnv": metrics.cdnv(moments),
         "nc2.equinorm.text": metrics.equinorm(text, centred=True),
         "nc2.equinorm.image": metrics.equinorm(moments.means, centred=True),
         "nc2.equiangular.text": metrics.equiangular(text, centred=True),
         "nc2.equiangular.image": metrics.equiangular(moments.means, centred=True),
-        "nc3": metrics.self_duality(text, moments.means, centred=True),
+        "nc3": metrics.self_duality(moments.means, text, centred=True),
         "nc4": metrics.nc4(image, label, text),
         "effective_rank.text": metrics.effective_rank(text),
         "effective_rank.image": metrics.effective_rank(moments.means),
@@ -124,7 +124,7 @@ def test_the_report_prints_the_metric_functions_own_values():
         assert row["count"] == int(moments.counts[k])
         assert row["variance"] == pytest.approx(float(moments.spreads[k]), rel=1e-5)
         assert row["cosine"] == pytest.approx(
-            float(metrics.matched_cosines(text, moments.means)[k]), rel=1e-6
+            float(metrics.matched_cosines(moments.means, text)[k]), rel=1e-6
         )
 
 

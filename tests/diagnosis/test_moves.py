@@ -90,8 +90,8 @@ def test_an_exact_simplex_stays_where_it_is():
 def test_text_on_the_means_is_self_dual():
     of = seen()
     text, _ = MOVES["text_to_means"].apply(of, of.means, 1.0)
-    assert float(metrics.delta_mid(text, of.means)) < 1e-12
-    assert float(metrics.self_duality(text, of.means)) < 1e-7  # these means are of one length
+    assert float(metrics.delta_mid(of.means, text)) < 1e-12
+    assert float(metrics.self_duality(of.means, text)) < 1e-7  # these means are of one length
 
 
 def test_text_keeps_its_angles_when_it_is_turned_and_no_small_turn_comes_nearer():
@@ -117,7 +117,7 @@ def test_classes_without_an_image_keep_their_text_where_it_takes_one():
     of = seen(present=[0, 2, 3, 5])
     text, _ = MOVES["text_to_means"].apply(of, of.means, 1.0)
     torch.testing.assert_close(text[[1, 4]], of.text[[1, 4]])
-    assert float(metrics.delta_mid(text[of.present], of.means)) < 1e-12
+    assert float(metrics.delta_mid(of.means, text[of.present])) < 1e-12
 
 
 def test_more_classes_than_a_simplex_holds_come_to_the_floor():

@@ -75,7 +75,7 @@ def of_gathered_rows(features: Features, index: torch.Tensor) -> dict[str, float
             "accuracy/top1": hits.double().mean(),
             "accuracy/class_mean": metrics.class_mean_accuracy(logits, label),
             "nc4": (among == nearest).double().mean(),
-            "delta_mid/cosine/raw": metrics.delta_mid(text[moments.present], means),
+            "delta_mid/cosine/raw": metrics.delta_mid(means, text[moments.present]),
         }
         if features.logit_scale is not None:
             found["accuracy/ece"] = metrics.ece(logits, label)

@@ -32,7 +32,7 @@ def test_the_gap_drawn_is_the_measure():
     figure = plots.modality_gap(features)
     ends = sorted(shape.x0 for shape in figure.layout.shapes)
     assert ends[0] == 0
-    assert ends[1] == pytest.approx(float(metrics.modality_gap(points.text, points.means)))
+    assert ends[1] == pytest.approx(float(metrics.modality_gap(points.means, points.text)))
 
 
 def test_every_class_counts_once_along_the_gap():

@@ -33,6 +33,7 @@ FUNCTIONS = {
     for name in metrics.__all__
     if inspect.isfunction(getattr(metrics, name))
 }
+TURNED = ("cosine_table", "cross_etf_distance", "unc3")  # by position still as they were
 MEASURES = [
     name
     for name, bare in FUNCTIONS.items()
@@ -79,7 +80,7 @@ def test_takes_lists_and_arrays_for_tensors(name, kind):
         for p in inspect.signature(FUNCTIONS[name]).parameters.values()
         if p.kind is p.POSITIONAL_OR_KEYWORD and p.name in asked
     ]
-    if kind == "by position" and len(positional) == len(asked):
+    if kind == "by position" and len(positional) == len(asked) and name not in TURNED:
         found = call(*(asked[key] for key in positional))
     else:
         found = call(**asked)
@@ -127,3 +128,22 @@ def test_a_tensor_passes_untouched_and_nothing_is_written_into_an_array():
 def test_what_holds_no_numbers_is_refused_by_name(bad):
     with pytest.raises(ShapeError, match="`text` must be a tensor, or an array or list of numbers"):
         metrics.delta_lcd(bad)
+
+
+@pytest.mark.parametrize("name", MEASURES)
+def test_images_come_before_text(name):
+    order = list(inspect.signature(FUNCTIONS[name]).parameters)
+    for image in ("features", "image_means"):
+        if image in order and "text" in order and name != "anchored":  # whose images are optional
+            assert order.index(image) < order.index("text")
+
+
+@pytest.mark.parametrize("name", TURNED)
+def test_sides_by_position_are_taken_as_they_were_and_warned_of(name):
+    call, text, means = getattr(metrics, name), GIVEN["text"], GIVEN["image_means"]
+    more = {"center": "image"} if name == "cross_etf_distance" else {}
+    with pytest.warns(DeprecationWarning, match=rf"name them, {name}\(image_means=..., text=...\)"):
+        found = call(text, means, **more)
+    same(found, call(image_means=means, text=text, **more))
+    turned = call(image_means=text, text=means, **more)
+    assert repr(turned) != repr(found)  # the sides are told apart: the order matters

@@ -38,10 +38,10 @@ def test_balanced_classes_make_the_sample_mean_the_balanced_one(tool):
         assert_close(found["nc1"], trace * nc1(features, labels, 6))
     means = class_moments(features, labels, 6).means
     expected = {
-        "etf": cross_etf_distance(weights, means, center="image"),
-        "etf, both centred": cross_etf_distance(weights, means, center="both"),
-        "norm": self_duality(weights, means - means.mean(dim=0)),
-        "norm squared": self_duality(weights, means - means.mean(dim=0)).square(),
+        "etf": cross_etf_distance(image_means=means, text=weights, center="image"),
+        "etf, both centred": cross_etf_distance(image_means=means, text=weights, center="both"),
+        "norm": self_duality(means - means.mean(dim=0), weights),
+        "norm squared": self_duality(means - means.mean(dim=0), weights).square(),
     }
     assert_close(found["nc3"], expected[CONVENTIONS[tool].nc3])
 

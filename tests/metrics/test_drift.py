@@ -59,11 +59,11 @@ def test_directions_that_hold_little_of_the_frozen_rows_count_as_outside():
 
 def test_the_parts_of_the_gap_add_up_to_it():
     text, means = unit_rows(8, 5), 0.7 * unit_rows(8, 5, seed=2) + 1
-    parts = gap_parts(text, means)
+    parts = gap_parts(means, text)
     assert_close(parts["pairs"], (text - means).square().sum(1).mean())
     assert_close(parts["pairs"], parts["centre"] + parts["distribution"])
-    assert_close(parts["centre"], modality_gap(text, means).square())
-    shifted = gap_parts(text + 3, means)
+    assert_close(parts["centre"], modality_gap(means, text).square())
+    shifted = gap_parts(means, text + 3)
     assert_close(shifted["distribution"], parts["distribution"])
     alike = gap_parts(text, text)
     assert alike["centre_share"].isnan()

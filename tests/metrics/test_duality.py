@@ -52,7 +52,7 @@ def related_rows(num_classes=6, width=8, *, seed=0):
 @pytest.mark.parametrize(("num_classes", "width"), ETF_SIZES)
 def test_a_shared_etf_is_fully_isomorphic(num_classes, width, form, centred):
     text = simplex_etf(num_classes, width)
-    found = delta_mid(text, 3 * text, form=form, centred=centred)
+    found = delta_mid(3 * text, text, form=form, centred=centred)
     assert found.item() == pytest.approx(0, abs=1e-12)
 
 
@@ -60,7 +60,7 @@ def test_a_shared_etf_is_fully_isomorphic(num_classes, width, form, centred):
 def test_the_same_rows_on_both_sides_are_at_no_distance(centred):
     rows = random_rows(5, 7)
     for form in ("cosine", "self_duality", "cka"):
-        found = delta_mid(rows, 2 * rows, form=form, centred=centred)
+        found = delta_mid(2 * rows, rows, form=form, centred=centred)
         assert found.item() == pytest.approx(0, abs=1e-12)
     crossed = delta_mid(rows, rows, form="frobenius", centred=centred)
     assert_close(crossed, etf_distance(rows, centred=centred))
@@ -69,17 +69,17 @@ def test_the_same_rows_on_both_sides_are_at_no_distance(centred):
 @sides
 def test_opposite_rows_are_the_farthest(centred):
     rows = random_rows(5, 7)
-    assert delta_mid(rows, -rows, centred=centred).item() == pytest.approx(2)
-    assert self_duality(rows, -rows, centred=centred).item() == pytest.approx(2)
+    assert delta_mid(-rows, rows, centred=centred).item() == pytest.approx(2)
+    assert self_duality(-rows, rows, centred=centred).item() == pytest.approx(2)
     frame = simplex_etf(5, 7)
-    assert cross_etf_distance(frame, -frame).item() == pytest.approx(2)
+    assert cross_etf_distance(image_means=-frame, text=frame).item() == pytest.approx(2)
 
 
 def test_two_unrelated_etfs_have_the_values_of_the_table():
     text, means = simplex_etf(50, 512), simplex_etf(50, 512, seed=1)
-    assert cross_etf_distance(text, means).item() == pytest.approx(1.416, abs=0.04)
-    assert self_duality(text, means).item() == pytest.approx(1.415, abs=0.04)
-    assert cka_distance(text, means).item() == pytest.approx(0, abs=1e-12)
+    assert cross_etf_distance(image_means=means, text=text).item() == pytest.approx(1.416, abs=0.04)
+    assert self_duality(means, text).item() == pytest.approx(1.415, abs=0.04)
+    assert cka_distance(means, text).item() == pytest.approx(0, abs=1e-12)
 
 
 @sides
@@ -95,9 +95,9 @@ def test_every_form_is_its_formula(centred, seed, num_classes, width):
         "self_duality": reference.self_duality(left, right),
     }
     for form, value in expected.items():
-        found = delta_mid(text, means, form=form, centred=centred)  # pyright: ignore
+        found = delta_mid(means, text, form=form, centred=centred)  # pyright: ignore
         assert found.item() == pytest.approx(value, abs=1e-12)
-    found = delta_mid(text, means, form="cka", centred=centred).item()
+    found = delta_mid(means, text, form="cka", centred=centred).item()
     assert found == pytest.approx(reference.cka_distance(left, right), abs=1e-6)
 
 
@@ -108,15 +108,17 @@ def test_distances_are_their_closed_forms(seed, num_classes):
     inner, k = np.sum(g * h), num_classes
     corrected = inner - k * g.mean(axis=0) @ h.mean(axis=0)
     square = 2 - 2 * corrected / (math.sqrt(k - 1) * np.linalg.norm(g @ h.T))
-    assert cross_etf_distance(text, means).item() ** 2 == pytest.approx(square)
+    assert cross_etf_distance(image_means=means, text=text).item() ** 2 == pytest.approx(square)
     square = 2 - 2 * inner / (np.linalg.norm(g) * np.linalg.norm(h))
-    assert self_duality(text, means).item() ** 2 == pytest.approx(square)
+    assert self_duality(means, text).item() ** 2 == pytest.approx(square)
 
 
 def test_image_centring_is_zhus_literal_form():
     text, means = related_rows()
     expected = reference.cross_etf_distance(text.numpy(), reference.centred(means.numpy()))
-    assert cross_etf_distance(text, means, center="image").item() == pytest.approx(expected)
+    assert cross_etf_distance(image_means=means, text=text, center="image").item() == pytest.approx(
+        expected
+    )
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -125,7 +127,7 @@ def test_every_form_stays_in_its_range(seed):
     for centred in (False, True):
         ceilings = dict(zip(FORMS, (2, 2, 2, math.sqrt(2)), strict=True))
         for form, ceiling in ceilings.items():
-            found = delta_mid(text, means, form=form, centred=centred)  # pyright: ignore
+            found = delta_mid(means, text, form=form, centred=centred)  # pyright: ignore
             assert 0 <= found <= ceiling
 
 
@@ -141,16 +143,16 @@ def test_every_form_stays_in_its_range(seed):
 )
 def test_does_not_see_joint_rotation_scales_or_class_order(change, form, centred):
     text, means = related_rows()
-    expected = delta_mid(text, means, form=form, centred=centred)
+    expected = delta_mid(means, text, form=form, centred=centred)
     assert_close(delta_mid(*change(text, means), form=form, centred=centred), expected)
 
 
 @every_form
 def test_only_the_raw_version_sees_the_gap(form):
     text, means = related_rows()
-    shifted = delta_mid(text, means + 5, form=form, centred=True)
-    assert_close(shifted, delta_mid(text, means, form=form, centred=True))
-    moved = delta_mid(text, means + 5, form=form) - delta_mid(text, means, form=form)
+    shifted = delta_mid(means + 5, text, form=form, centred=True)
+    assert_close(shifted, delta_mid(means, text, form=form, centred=True))
+    moved = delta_mid(means + 5, text, form=form) - delta_mid(means, text, form=form)
     assert abs(moved) > 1e-3
 
 
@@ -158,8 +160,8 @@ def test_only_the_raw_version_sees_the_gap(form):
 def test_a_rotation_of_one_side_is_seen_by_all_but_cka(centred):
     text, means = related_rows()
     for form in FORMS:
-        before = delta_mid(text, means, form=form, centred=centred)
-        after = delta_mid(text @ random_rotation(8), means, form=form, centred=centred)
+        before = delta_mid(means, text, form=form, centred=centred)
+        after = delta_mid(means, text @ random_rotation(8), form=form, centred=centred)
         if form == "cka":
             assert_close(after, before)
         else:
@@ -170,24 +172,24 @@ def test_a_rotation_of_one_side_is_seen_by_all_but_cka(centred):
 @every_form
 def test_shuffled_classes_are_seen(form, centred):
     text, means = related_rows()
-    before = delta_mid(text, means, form=form, centred=centred)
-    assert delta_mid(text, means.roll(1, 0), form=form, centred=centred) > before + 0.05
+    before = delta_mid(means, text, form=form, centred=centred)
+    assert delta_mid(means.roll(1, 0), text, form=form, centred=centred) > before + 0.05
 
 
 @every_form
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_precision_is_computed_in_float32(form, dtype):
     text, means = (rows.to(dtype) for rows in related_rows())
-    found = delta_mid(text, means, form=form)
+    found = delta_mid(means, text, form=form)
     assert found.dtype == torch.float32
-    assert_close(found, delta_mid(text.float(), means.float(), form=form), rtol=0, atol=0)
+    assert_close(found, delta_mid(means.float(), text.float(), form=form), rtol=0, atol=0)
 
 
 @every_form
 def test_float32_text_meets_float64_means(form):
     text, means = related_rows()
-    expected = delta_mid(text.float().double(), means, form=form)
-    assert_close(delta_mid(text.float(), means, form=form).double(), expected, rtol=1e-6, atol=0)
+    expected = delta_mid(means, text.float().double(), form=form)
+    assert_close(delta_mid(means, text.float(), form=form).double(), expected, rtol=1e-6, atol=0)
 
 
 @every_form
@@ -195,36 +197,38 @@ def test_a_zero_or_undefined_row_is_never_read_as_a_number(form):
     text, means = related_rows()
     text[2] = 0
     if form == "cosine":
-        assert delta_mid(text, means).isnan()
+        assert delta_mid(means, text).isnan()
     text[2] = math.nan
     for centred in (False, True):
-        assert delta_mid(text, means, form=form, centred=centred).isnan()
         assert delta_mid(means, text, form=form, centred=centred).isnan()
+        assert delta_mid(text, means, form=form, centred=centred).isnan()
 
 
 def test_refusals_name_the_argument():
     text, means = related_rows()
-    with pytest.raises(ShapeError, match=r"`text` and `image_means` must have one shape \(K, D\)"):
-        delta_mid(text, means[:, :5])
+    with pytest.raises(ShapeError, match=r"`image_means` and `text` must have one shape \(K, D\)"):
+        delta_mid(means[:, :5], text)
     with pytest.raises(ShapeError, match=r"unknown form 'x' of delta_mid; known: cosine, frob"):
-        delta_mid(text, means, form="x")  # pyright: ignore
+        delta_mid(means, text, form="x")  # pyright: ignore
     with pytest.raises(ShapeError, match=r"unknown center 'text'; known: none, image, both"):
-        cross_etf_distance(text, means, center="text")  # pyright: ignore
+        cross_etf_distance(image_means=means, text=text, center="text")  # pyright: ignore
 
 
 def test_matched_cosines_are_one_a_class():
     text, means = related_rows()
     expected = [reference.cosine(g, h) for g, h in zip(text.numpy(), means.numpy(), strict=True)]
-    assert matched_cosines(text, means).tolist() == pytest.approx(expected)
+    assert matched_cosines(means, text).tolist() == pytest.approx(expected)
 
 
 def test_uniform_duality_is_the_variation_of_the_products():
     text, means = related_rows()
     products = (text.numpy() * reference.centred(means.numpy())).sum(axis=1)
-    assert unc3(text, means).item() == pytest.approx(products.std() / abs(products.mean()))
-    assert unc3(text, means, variance=True).item() == pytest.approx(products.var())
+    assert unc3(image_means=means, text=text).item() == pytest.approx(
+        products.std() / abs(products.mean())
+    )
+    assert unc3(image_means=means, text=text, variance=True).item() == pytest.approx(products.var())
     frame = simplex_etf(6, 8)
-    assert unc3(frame, 2 * frame + 1).item() == pytest.approx(0, abs=1e-12)
+    assert unc3(image_means=2 * frame + 1, text=frame).item() == pytest.approx(0, abs=1e-12)
 
 
 @sides
@@ -240,7 +244,7 @@ def test_cosine_table_is_the_loops(centred):
         "image_image": reference.pair_cosines(h),
         "image_text": off,
     }
-    table = cosine_table(text, means, centred=centred)
+    table = cosine_table(image_means=means, text=text, centred=centred)
     for name, cosines in expected.items():
         assert table[name]["off_diagonal_mean"].item() == pytest.approx(cosines.mean())
         assert table[name]["off_diagonal_std"].item() == pytest.approx(cosines.std())
@@ -272,7 +276,7 @@ def test_batch_form_equals_the_degree_on_collapsed_classes():
     means = unit_rows(4, 6)
     features, labels = noisy_samples(means, [7, 1, 3, 20], 0)
     text = unit_rows(4, 6, seed=3)
-    assert_close(delta_mid_batch(features, labels, text), delta_mid(text, means))
+    assert_close(delta_mid_batch(features, labels, text), delta_mid(means, text))
 
 
 def test_batch_form_exceeds_the_degree_by_what_spread_shortens():
@@ -280,7 +284,7 @@ def test_batch_form_exceeds_the_degree_by_what_spread_shortens():
     text = unit_rows(4, 6, seed=3)
     means = torch.stack([features[labels == k].mean(dim=0) for k in range(4)])
     lengths = means.norm(dim=1)
-    shortened = (lengths * matched_cosines(text, means)).mean()
+    shortened = (lengths * matched_cosines(means, text)).mean()
     assert_close(delta_mid_batch(features, labels, text), 1 - shortened)
     spreads = torch.tensor(reference.spreads(features.numpy(), labels.numpy(), 4))
     assert_close(lengths.square(), 1 - spreads)
@@ -312,23 +316,23 @@ def test_sample_measures_refuse_text_of_another_width():
 
 def test_centring_is_what_the_forms_do():
     text, means = related_rows()
-    centred = delta_mid(centre_rows(text), centre_rows(means))
-    assert_close(delta_mid(text, means, centred=True), centred)
+    centred = delta_mid(centre_rows(means), centre_rows(text))
+    assert_close(delta_mid(means, text, centred=True), centred)
 
 
 def test_gap_is_the_distance_of_the_centres():
     text, means = random_rows(5, 7), random_rows(5, 7, seed=1)
     expected = np.linalg.norm(text.numpy().mean(axis=0) - means.numpy().mean(axis=0))
-    assert modality_gap(text, means).item() == pytest.approx(expected)
-    assert_close(modality_gap(text, text + 3.0), torch.tensor(3 * math.sqrt(7)).double())
-    assert modality_gap(text, text.flip(0)).item() == pytest.approx(0, abs=1e-12)
+    assert modality_gap(means, text).item() == pytest.approx(expected)
+    assert_close(modality_gap(text + 3.0, text), torch.tensor(3 * math.sqrt(7)).double())
+    assert modality_gap(text.flip(0), text).item() == pytest.approx(0, abs=1e-12)
     rotation = random_rotation(7)
-    assert modality_gap(text @ rotation, means @ rotation).item() == pytest.approx(expected)
+    assert modality_gap(means @ rotation, text @ rotation).item() == pytest.approx(expected)
 
 
 def test_gap_of_opposite_points_is_two():
     text = unit_rows(1, 4).repeat(3, 1)
-    assert modality_gap(text, -text).item() == pytest.approx(2)
+    assert modality_gap(-text, text).item() == pytest.approx(2)
 
 
 def test_only_the_gap_over_samples_is_pulled_to_head_classes():
@@ -337,7 +341,7 @@ def test_only_the_gap_over_samples_is_pulled_to_head_classes():
     weighted = (90 * means[0] + 9 * means[1] + means[2]) / 100
     expected = (weighted - text.mean(dim=0)).norm()
     assert_close(modality_gap_samples(features, text), expected)
-    assert abs(expected - modality_gap(text, means)) > 0.1
+    assert abs(expected - modality_gap(means, text)) > 0.1
 
 
 @pytest.mark.parametrize("alpha", [1.0, 2.0, 3.0])
@@ -379,7 +383,7 @@ def test_half_precision_of_gap_and_alignment_is_computed_in_float32(dtype):
         [
             uniformity(rows),
             alignment(rows, labels, others),
-            modality_gap(rows[:4], others),
+            modality_gap(others, rows[:4]),
             modality_gap_samples(rows, others),
         ]
         for rows, others in ((half, text), (half.float(), text.float()))
@@ -393,5 +397,5 @@ def test_undefined_rows_are_never_read_as_numbers():
     rows[1, 2] = math.nan
     labels = torch.arange(5)
     assert uniformity(rows).isnan()
-    assert modality_gap(rows, unit_rows(5, 6)).isnan()
+    assert modality_gap(unit_rows(5, 6), rows).isnan()
     assert alignment(rows, labels, unit_rows(5, 6)).isnan()

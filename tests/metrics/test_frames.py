@@ -150,7 +150,9 @@ tight_frames = pytest.mark.parametrize("frame", FRAMES.values(), ids=FRAMES.keys
 def test_zero_sum_tight_frames_attain_the_floors(frame, centred):
     size = frame.shape
     assert etf_distance(frame, centred=centred).item() == pytest.approx(etf_distance_floor(*size))
-    crossed = cross_etf_distance(frame, 3 * frame, center="both" if centred else "none")
+    crossed = cross_etf_distance(
+        image_means=3 * frame, text=frame, center="both" if centred else "none"
+    )
     assert crossed.item() == pytest.approx(etf_distance_floor(*size))
     lowest = delta_lcd(frame, power=2, centred=centred).item()
     assert lowest == pytest.approx(delta_lcd_floor(*size))
@@ -190,9 +192,9 @@ def test_random_rows_stay_above_the_floors(num_classes, width, seed):
     for centred in (False, True):
         assert etf_distance(rows, centred=centred) >= etf_distance_floor(num_classes, width)
         assert delta_lcd(rows, power=2, centred=centred) >= delta_lcd_floor(num_classes, width)
-    assert cross_etf_distance(rows, random_rows(num_classes, width, seed=seed + 99)) >= (
-        etf_distance_floor(num_classes, width)
-    )
+    assert cross_etf_distance(
+        image_means=random_rows(num_classes, width, seed=seed + 99), text=rows
+    ) >= (etf_distance_floor(num_classes, width))
     cosines = off_diagonal(pairwise_cosines(rows))
     assert cosines.square().mean().sqrt() >= welch_bound(num_classes, width)
     assert cosines.max() >= rankin_bound(num_classes, width)

@@ -88,18 +88,22 @@ OF_ROWS = {
 }
 OF_BOTH = {
     "matched_cosines": matched_cosines,
-    "unc3": unc3,
-    "unc3 variance": lambda g, h: unc3(g, h, variance=True),
+    "unc3": lambda g, h: unc3(image_means=h, text=g),
+    "unc3 variance": lambda g, h: unc3(image_means=h, text=g, variance=True),
     "modality_gap": modality_gap,
     "modality_gap_samples": modality_gap_samples,
     "cpt_rs": cpt_rs,
     "hierarchy_retention": hierarchy_retention,
     "hierarchy_retention centred": lambda g, h: hierarchy_retention(g, h, centred=True),
     "cosine_table": lambda g, h: tuple(
-        v for row in cosine_table(g, h).values() for v in row.values()
+        v for row in cosine_table(image_means=h, text=g).values() for v in row.values()
     ),
     **{
-        f"cross_etf_distance {center}": lambda g, h, c=center: cross_etf_distance(g, h, center=c)  # pyright: ignore
+        f"cross_etf_distance {center}": lambda g, h, c=center: cross_etf_distance(
+            image_means=h,
+            text=g,
+            center=c,  # pyright: ignore
+        )
         for center in ("none", "image", "both")
     },
     **{
@@ -135,7 +139,7 @@ OF_FEATURES = {
     "cdnv exponent": lambda f: cdnv(moments_of(f), dist_exp=0.7),
     "spread_ratio": lambda f: spread_ratio(moments_of(f)),
     "spread_ratio weak": lambda f: spread_ratio(moments_of(f), weak=True),
-    "text of image means": lambda f: delta_mid(ANCHOR, moments_of(f).means),
+    "text of image means": lambda f: delta_mid(moments_of(f).means, ANCHOR),
     **{
         f"nc1 {variant}": lambda f, v=variant: nc1(f, LABELS, 4, variant=v)  # pyright: ignore
         for variant in ("default", "papyan", "svd", "quotient", "weak")

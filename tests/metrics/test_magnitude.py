@@ -19,10 +19,10 @@ FREE = {
     "gnc2": lambda t: metrics.gnc2(t)[0],
     "participation_ratio": metrics.participation_ratio,
     "effective_rank": metrics.effective_rank,
-    "self_duality": lambda t: metrics.self_duality(t, t.flip(0)),
-    "cka": lambda t: metrics.cka_distance(t, t.flip(0)),
-    "cross": lambda t: metrics.cross_etf_distance(t, t.flip(0)),
-    "unc3": lambda t: metrics.unc3(t, t.flip(0)),
+    "self_duality": lambda t: metrics.self_duality(t.flip(0), t),
+    "cka": lambda t: metrics.cka_distance(t.flip(0), t),
+    "cross": lambda t: metrics.cross_etf_distance(image_means=t.flip(0), text=t),
+    "unc3": lambda t: metrics.unc3(image_means=t.flip(0), text=t),
     "hierarchy": lambda t: metrics.hierarchy_retention(t, t / torch.arange(1.0, 9)),
 }
 

@@ -87,7 +87,7 @@ def test_a_row_without_direction_has_no_number():
 
 MEASURES = {
     "etf_distance": lambda g, _: metrics.etf_distance(g, centred=True),
-    "cross": lambda g, h: metrics.cross_etf_distance(g, h),
+    "cross": lambda g, h: metrics.cross_etf_distance(image_means=h, text=g),
     "lcd": lambda g, _: metrics.delta_lcd(g, power=2, centred=True),
     "lcd rms": lambda g, _: metrics.delta_lcd(g, form="cosine_rms"),
     "summary": lambda g, _: torch.stack([*metrics.cosine_summary(g).values()]),
@@ -95,9 +95,9 @@ MEASURES = {
     "log": lambda g, _: torch.stack(metrics.gnc2(g, kernel="log")),
     "dist": lambda g, _: torch.stack(metrics.gnc2(g, kernel="dist")),
     "riesz": lambda g, _: torch.stack(metrics.gnc2(g, kernel="riesz")),
-    "cka": lambda g, h: metrics.cka_distance(g, h),
+    "cka": lambda g, h: metrics.cka_distance(h, g),
     "table": lambda g, h: torch.stack(
-        [v for row in metrics.cosine_table(g, h).values() for v in row.values()]
+        [v for row in metrics.cosine_table(image_means=h, text=g).values() for v in row.values()]
     ),
     "hierarchy": lambda g, h: metrics.hierarchy_retention(g, h),
     "orthogonality": lambda g, _: metrics.orthogonality(g),
@@ -130,7 +130,7 @@ def test_near_frames_keep_their_digits_among_many_classes(shift):
     means = text + shift * random_rows(40, 5, seed=1)
     left, right = ((x @ x.T) / (x @ x.T).norm() for x in (text, means))
     expected = (left - right).norm().item()
-    assert metrics.cka_distance(text, means, centred=False).item() == pytest.approx(
+    assert metrics.cka_distance(means, text, centred=False).item() == pytest.approx(
         expected, rel=1e-8
     )
 

@@ -67,10 +67,10 @@ OF_ROWS = {
 }
 OF_BOTH = {
     "delta_mid": delta_mid,
-    "cross_etf_distance": cross_etf_distance,
+    "cross_etf_distance": lambda h, g: cross_etf_distance(image_means=h, text=g),
     "self_duality": self_duality,
     "cka_distance": cka_distance,
-    "unc3": unc3,
+    "unc3": lambda h, g: unc3(image_means=h, text=g),
     "modality_gap": modality_gap,
     "hierarchy_retention": hierarchy_retention,
     "cpt_rs": cpt_rs,
@@ -193,7 +193,7 @@ def test_a_normalised_zero_row_makes_its_cosines_undefined():
     directions = normalise_rows(rows)
     assert directions.isnan().any(dim=1).tolist() == [False, False, True, False]
     assert delta_lcd(rows).isnan()
-    assert delta_mid(rows, random_rows(4, 6, seed=1)).isnan()
+    assert delta_mid(random_rows(4, 6, seed=1), rows).isnan()
     features, labels = noisy_samples(unit_rows(4, 6), 3, 0.1)
     for loss in (push_pull, delta_mid_batch, log_collapse):
         assert loss(features, labels, rows).isnan()

@@ -147,7 +147,7 @@ def measure(case: Case, image: Tensor, text: Tensor) -> Tensor:
         }[case.form]()
     if case.form == "frobenius":
         means = torch.stack([rows[labels == k].mean(dim=0) for k in range(4)])
-        return metrics.delta_mid(mean, means, form="frobenius", centred=centred)
+        return metrics.delta_mid(means, mean, form="frobenius", centred=centred)
     centre = balanced(list(rows), labels) if centred else None
     found = [
         _sample_term(case.form, rows[i : i + 1], labels[i : i + 1], each[i], centre)

@@ -47,7 +47,7 @@ def test_descent_on_text_alone_brings_the_reported_measures_down():
             of = normalise_rows(text)
             reported.append(
                 float(metrics.delta_lcd(of, centred=True))
-                + float(metrics.delta_mid(of, means, centred=True))
+                + float(metrics.delta_mid(means, of, centred=True))
             )
         for _ in range(40):
             (gradient,) = torch.autograd.grad(npt(IMAGE, LABELS, text), [text])

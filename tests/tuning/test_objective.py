@@ -40,15 +40,15 @@ MID = {
     "push_pull_linear": lambda i, t: metrics.push_pull(i, LABELS, t, pull="linear"),
     "align": lambda i, t: metrics.delta_mid_batch(i, LABELS, t),
     "dot_regression": lambda i, t: metrics.dot_regression(i, LABELS, t),
-    "frobenius": lambda _, t: metrics.cross_etf_distance(t, OTHER),
+    "frobenius": lambda _, t: metrics.cross_etf_distance(image_means=OTHER, text=t),
     "log": lambda i, t: metrics.log_collapse(i, LABELS, t),
     "anchored": lambda i, t: metrics.dot_regression(i, LABELS, metrics.nearest_etf(t)),
 }
 # the measure of a report that a step along the term's own gradient must lower
 REPORTED = {
     "cosine": lambda _, t: metrics.delta_lcd(t),
-    "push_pull": lambda i, t: metrics.delta_mid(t, class_means(i)),
-    "align": lambda i, t: metrics.delta_mid(t, class_means(i)),
+    "push_pull": lambda i, t: metrics.delta_mid(class_means(i), t),
+    "align": lambda i, t: metrics.delta_mid(class_means(i), t),
 }
 
 
@@ -83,7 +83,9 @@ def test_centred_forms_are_the_metrics_between_centred_features():
     wanted = metrics.push_pull(IMAGE, LABELS, TEXT, image_mean=CENTRE)
     assert float(terms["mid"][1]) == float(wanted)
     cross = found(Objective(mid_weight=1, mid_form="frobenius", centred=True))["mid"][1]
-    assert float(cross) == float(metrics.cross_etf_distance(TEXT, OTHER, center="both"))
+    assert float(cross) == float(
+        metrics.cross_etf_distance(image_means=OTHER, text=TEXT, center="both")
+    )
 
 
 def test_a_fixed_frame_is_the_anchor_of_both_terms():
@@ -104,7 +106,7 @@ def test_classes_not_seen_are_no_part_of_the_class_mean_form():
             Objective(mid_weight=1, mid_form="frobenius", centred=centred),
             reference=Reference(empty, seen, None),
         )["mid"][1]
-        wanted = metrics.cross_etf_distance(TEXT[seen], OTHER[seen], center=center)  # pyright: ignore
+        wanted = metrics.cross_etf_distance(image_means=OTHER[seen], text=TEXT[seen], center=center)  # pyright: ignore
         assert float(term) == float(wanted)
     assert torch.equal(Reference(empty, seen, None).centre, OTHER[seen].mean(dim=0))
 

@@ -209,7 +209,9 @@ def test_running_means_begin_with_the_class_means_of_all_training_images(
     value = batch_terms(setting, ROWS[:1], 0, npt)["mid"][1]  # one image, and yet all classes
     means[0] = 0.75 * means[0] + 0.25 * unit[ROWS[0]]  # one of four comes in anew
     text = learner.text_features(setting.classnames)
-    wanted = metrics.cross_etf_distance(text / text.norm(dim=1, keepdim=True), means)
+    wanted = metrics.cross_etf_distance(
+        image_means=means, text=text / text.norm(dim=1, keepdim=True)
+    )
     assert float(value.detach()) == pytest.approx(float(wanted), abs=1e-4)
 
 

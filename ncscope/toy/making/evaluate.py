@@ -99,11 +99,11 @@ def measure_row(name: str, text: Tensor, features: Tensor, labels: Tensor) -> Ta
         "new": new,
         "text_cosine": off_diagonal(pairwise_cosines(text)).mean(),
         "image_cosine": off_diagonal(pairwise_cosines(means)).mean(),
-        "gap": modality_gap(text, means),
+        "gap": modality_gap(means, text),
         "delta_lcd": delta_lcd(text),
         "delta_lcd_centred": delta_lcd(text, centred=True),
-        "delta_mid": delta_mid(text, means),
-        "delta_mid_centred": delta_mid(text, means, centred=True),
+        "delta_mid": delta_mid(means, text),
+        "delta_mid_centred": delta_mid(means, text, centred=True),
     }
     numbers = {key: round(float(value), 4) for key, value in measured.items()}
     return TaskRow(task=name, classes=num_classes, chance=round(100 / num_classes, 2), **numbers)
