@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -109,6 +110,8 @@ def compare(
     Raises:
         DataError: no runs, files that are none, runs that come twice, an unknown name.
     """
+    if wrong := [path for path in paths if not isinstance(path, str | PathLike)]:
+        raise DataError(f"runs are named by files or folders; got {type(wrong[0]).__name__}")
     _known("layout", layout, get_args(Layout))
     _known("correlations", correlations, get_args(Correlations))
     outcomes = merge_splits(read_outcomes(find_files(paths), before=before))

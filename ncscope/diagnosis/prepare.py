@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ncscope.diagnosis.sweeps import row_norms
 from ncscope.errors import ShapeError, shown
-from ncscope.features.bundle import Features
+from ncscope.features.bundle import Features, check_features
 from ncscope.metrics import normalise_rows
 
 
@@ -50,6 +50,7 @@ def prepare(features: Features, *, normalise: bool = True, skip_bad: bool = Fals
         ShapeError: fewer than two classes, text with a row an image, or labelled images of one
             class and no text.
     """
+    check_features(features)
     names = features.classnames
     if len(names) < 2:
         found = f"one class, {names[0]!r}" if names else "no classes"

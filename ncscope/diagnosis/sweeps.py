@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from ncscope._checks import working
-from ncscope.features.bundle import is_large
+from ncscope.features.checked import is_large
 from ncscope.features.processes import ALONE, Spread, added, everyones, exchanged
 from ncscope.metrics import ClassMoments, MomentsAccumulator, SampleAccumulator, SampleMeasures
 from ncscope.metrics.rows import is_extreme

@@ -4,7 +4,6 @@ Features are kept as the towers give them, not normalised: some measures look at
 N samples, C classes, D width.
 """
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,16 +12,23 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ncscope._checks import HALF, check_finite
+from ncscope._checks import HALF
 from ncscope.errors import ShapeError
 from ncscope.features.arranged import read_arranged
 from ncscope.features.arrays import write_arrays
+from ncscope.features.checked import (
+    as_labels,
+    as_rows,
+    as_scale,
+    check_names,
+    check_sizes,
+    in_one_dtype,
+    is_large,
+    of_scale,
+)
 from ncscope.features.names import one_part
-from ncscope.text import is_text
+from ncscope.metrics.arrays import as_tensor
 
-LARGE_BYTES = 1 << 30  # images above this stay as they are stored: never copied, read in blocks
-_FLOATS = (*HALF, torch.float32, torch.float64)
-_STORED_AS_LOGARITHM = (100.0, 1 / 0.07)  # CLIP's largest multiplier, and what training starts from
 _ARRAYS = ("image", "label", "text", "logit_scale", "text_frozen")
 
 
@@ -30,39 +36,38 @@ _ARRAYS = ("image", "label", "text", "logit_scale", "text_frozen")
 class Features:
     """Image and text features with labels, class names and where they come from.
 
-    Either side may be absent. Half precision is brought to float32 with a note in
-    `provenance["warnings"]`; where one array is float64, all are. An `image` of more than a GB
-    stays as it is stored, a memory map where it was read from `.safetensors`, and is measured in
-    blocks. ShapeError names the array that does not fit, what was wanted and what was found.
+    Arrays may be tensors, NumPy arrays or lists. Either side may be absent; classes without
+    names are numbered as a file's are, with a warning. Half precision is brought to float32 with
+    a note in `provenance["warnings"]`; where one array is float64, all are. An `image` of more
+    than a GB stays as it is stored, a memory map where it was read from `.safetensors`, and is
+    measured in blocks. ShapeError names the array that does not fit, what was wanted and found.
     """
 
-    image: Tensor | None  # (N, D)
-    label: Tensor | None  # (N,) int64, -1 unknown
-    text: Tensor | None  # (C, D), or (N, C, D) where text features depend on the image
-    classnames: tuple[str, ...]  # C names
+    image: Tensor | None = None  # (N, D)
+    label: Tensor | None = None  # (N,) int64, -1 unknown
+    text: Tensor | None = None  # (C, D), or (N, C, D) where text features depend on the image
+    classnames: tuple[str, ...] = ()  # C names
     logit_scale: Tensor | None = None  # (), the multiplier of the cosine, 100 for CLIP
     text_frozen: Tensor | None = None  # (C, D), the backbone's own zero-shot text features
     provenance: dict[str, Any] = field(default_factory=dict)  # JSON
     preview: Callable[[int], Any] | None = None  # row of `image` -> its picture; in no file
 
     def __post_init__(self) -> None:
-        given = {name: getattr(self, name) for name in _ARRAYS}
-        names = tuple(self.classnames)
-        _check_names(names)
+        given = {name: _tensor(name, getattr(self, name)) for name in _ARRAYS}
+        half = [n for n, value in given.items() if value is not None and value.dtype in HALF]
+        names, notes = _names_of(self.classnames, given)
         for name in ("image", "text", "text_frozen"):
             if given[name] is not None:
-                given[name] = _as_rows(name, given[name], per_image=name == "text")
-        _check_sizes(given["image"], given["text"], given["text_frozen"], len(names))
-        notes = []
+                given[name] = as_rows(name, given[name], per_image=name == "text")
+        check_sizes(given["image"], given["text"], given["text_frozen"], len(names))
         if given["logit_scale"] is not None:
-            given["logit_scale"] = _as_scale(given["logit_scale"])
-            notes = _of_scale(float(given["logit_scale"]))
+            given["logit_scale"] = as_scale(given["logit_scale"])
+            notes += of_scale(float(given["logit_scale"]))
         if given["label"] is not None:
             samples = None if given["image"] is None else len(given["image"])
-            given["label"] = _as_labels(given["label"], num_samples=samples, num_classes=len(names))
-        half = [n for n in _ARRAYS if (v := getattr(self, n)) is not None and v.dtype in HALF]
+            given["label"] = as_labels(given["label"], num_samples=samples, num_classes=len(names))
         kept = {"image"} if is_large(given["image"]) else set()  # copies none of it
-        for name, value in _in_one_dtype({n: v for n, v in given.items() if n not in kept}).items():
+        for name, value in in_one_dtype({n: v for n, v in given.items() if n not in kept}).items():
             object.__setattr__(self, name, value)
         object.__setattr__(self, "classnames", names)
         notes += [f"`{n}` was half precision and is kept as float32" for n in half if n not in kept]
@@ -89,149 +94,38 @@ class Features:
         return list(self.provenance.get("warnings", []))
 
 
-def is_large(rows: Tensor | None) -> bool:
-    """Whether images are too many to be copied into another dtype, and may be a memory map."""
-    return rows is not None and rows.numel() * rows.element_size() > LARGE_BYTES
+def check_features(given: object) -> None:
+    """Require `Features` where they are meant.
 
-
-def _check_names(classnames: Sequence[object]) -> None:
-    """Require class names to be strings."""
-    for row, name in enumerate(classnames):
-        if not isinstance(name, str):
-            raise ShapeError(f"`classnames` must be strings; entry {row} is {name!r}")
-        if not is_text(name):
-            raise ShapeError(
-                f"`classnames` must be Unicode text; entry {row} is {name!a}, which holds half "
-                f"a surrogate pair: name the class, or its folder, in UTF-8"
-            )
-
-
-def _as_rows(name: str, rows: Tensor, *, per_image: bool = False) -> Tensor:
-    """Require finite floating rows, (C, D) or where allowed (N, C, D); half becomes float32.
-
-    Large images stay as they are.
+    Raises:
+        ShapeError: something else was given.
     """
-    _check_tensor(name, rows)
-    wanted = "a floating (C, D) or (N, C, D) tensor" if per_image else "a floating 2-D tensor"
-    if rows.ndim not in ((2, 3) if per_image else (2,)) or not rows.is_floating_point():
-        raise ShapeError(f"`{name}` must be {wanted}; got {rows.dtype} {tuple(rows.shape)}")
-    if rows.dtype not in _FLOATS:
+    if not isinstance(given, Features):
         raise ShapeError(
-            f"`{name}` is {rows.dtype}, which nothing is calculated in; bring it to float32 with "
-            f".float()"
-        )
-    if rows.numel() == 0:
-        raise ShapeError(f"`{name}` is empty; got {tuple(rows.shape)}")
-    check_finite(name, rows)
-    if name == "image" and is_large(rows):
-        return rows
-    return rows.float() if rows.dtype in HALF else rows
-
-
-def _as_labels(label: Tensor, *, num_samples: int | None, num_classes: int) -> Tensor:
-    """Require (N,) whole numbers in -1..C-1, of a floating dtype too, and return them as int64."""
-    _check_tensor("label", label)
-    if label.is_floating_point() and bool((label == label.round()).all()):
-        label = label.long()  # as a table of floating numbers holds them
-    integers = not (label.is_floating_point() or label.is_complex() or label.dtype == torch.bool)
-    if label.ndim != 1 or not integers:
-        raise ShapeError(
-            f"`label` must be an integer (N,) tensor; got {label.dtype} {tuple(label.shape)}"
-        )
-    if num_samples is None:
-        raise ShapeError("`label` is given without `image`; expected both or neither")
-    if len(label) != num_samples:
-        raise ShapeError(f"`label` has {len(label)} entries for {num_samples} samples")
-    label = label.long()
-    outside = ((label < -1) | (label >= num_classes)).nonzero().flatten().tolist()
-    if outside:
-        row = outside[0]
-        known = set(label[label >= 0].tolist())
-        from_one = known == set(range(1, num_classes + 1))
-        raise ShapeError(
-            f"`label` must lie in 0..{num_classes - 1}, or be -1 where unknown; row {row} is "
-            f"{int(label[row])} ({len(outside)} of {len(label)} rows are outside)"
-            + ("; the labels are counted from 1: subtract 1" if from_one else "")
-        )
-    return label
-
-
-def _as_scale(logit_scale: Tensor) -> Tensor:
-    """Require one finite positive number: the multiplier itself, not its logarithm."""
-    _check_tensor("logit_scale", logit_scale)
-    if logit_scale.ndim != 0 or not logit_scale.is_floating_point():
-        raise ShapeError(
-            f"`logit_scale` must be one floating number of shape (); "
-            f"got {logit_scale.dtype} {tuple(logit_scale.shape)}"
-        )
-    if not (torch.isfinite(logit_scale) and logit_scale > 0):
-        raise ShapeError(f"`logit_scale` must be finite and above 0; got {logit_scale.item()}")
-    value = float(logit_scale)
-    for multiplier in _STORED_AS_LOGARITHM:
-        if abs(value - math.log(multiplier)) < 2e-3:
-            raise ShapeError(
-                f"`logit_scale` is {value:.4f} = ln {multiplier:.4g}: the logarithm, as CLIP "
-                f"stores it; expected the multiplier of the cosine itself, exp of it: "
-                f"{multiplier:.4g}"
-            )
-    return logit_scale.float() if logit_scale.dtype in HALF else logit_scale
-
-
-def _of_scale(value: float) -> list[str]:
-    """What a multiplier of the cosine looks like that none would be."""
-    if 1 < value < 6:
-        return [
-            f"`logit_scale` is {value:.4g}, which looks like the logarithm of "
-            f"{math.exp(value):.4g}: CLIP stores it so, and multiplies by exp of it; it was taken "
-            f"as the multiplier itself, which calibration depends on"
-        ]
-    if value > 1000:
-        return [f"`logit_scale` is {value:.4g}; CLIP's is at most 100"]
-    return []
-
-
-def _check_tensor(name: str, value: object) -> None:
-    if not isinstance(value, Tensor):
-        raise ShapeError(f"`{name}` must be a torch tensor; got {type(value).__name__}")
-
-
-def _check_sizes(
-    image: Tensor | None, text: Tensor | None, text_frozen: Tensor | None, num_names: int
-) -> None:
-    """Require one N, one C and one D throughout."""
-    if image is None and text is None:
-        raise ShapeError("neither `image` nor `text` is given; expected at least one")
-    for name, rows in (("text", text), ("text_frozen", text_frozen)):
-        if rows is not None and rows.shape[-2] != num_names:
-            raise ShapeError(
-                f"`{name}` has {rows.shape[-2]} rows for {num_names} class names; "
-                f"expected one row a class; got {tuple(rows.shape)}"
-            )
-    if image is not None and text is not None:
-        if image.shape[-1] != text.shape[-1]:
-            raise ShapeError(
-                f"`image` is {image.shape[-1]} wide and `text` {text.shape[-1]}; expected one D. "
-                f"Are they of one model?"
-            )
-        if text.ndim == 3 and len(text) != len(image):
-            raise ShapeError(
-                f"`text` has features for {len(text)} images and `image` {len(image)} rows"
-            )
-    known = image if image is not None else text
-    if text_frozen is not None and known is not None and text_frozen.shape[-1] != known.shape[-1]:
-        raise ShapeError(
-            f"`text_frozen` is {text_frozen.shape[-1]} wide; expected D = {known.shape[-1]}"
+            f"`Features` are wanted; got {type(given).__name__}: ncscope.read_features reads a "
+            f"file, ncscope.Features(image=..., label=..., text=...) takes arrays"
         )
 
 
-def _in_one_dtype(arrays: dict[str, Tensor | None]) -> dict[str, Tensor | None]:
-    """Bring floating arrays to the widest dtype among them, so that they can be multiplied."""
-    if not any(value is not None and value.dtype == torch.float64 for value in arrays.values()):
-        return arrays
-    return {
-        name: value.double() if value is not None and value.is_floating_point() else value
-        for name, value in arrays.items()
-    }
+def _tensor(name: str, value: Any) -> Any:
+    """A tensor of what was given as one, as an array or list, or as a plain number; or None."""
+    if isinstance(value, float | int) and not isinstance(value, bool):
+        return torch.tensor(float(value))
+    return None if value is None else as_tensor(name, value)
+
+
+def _names_of(
+    classnames: Sequence[str], arrays: Mapping[str, Tensor | None]
+) -> tuple[tuple[str, ...], list[str]]:
+    """The class names, numbered where there are none, and a note where they were."""
+    if isinstance(classnames, str):
+        raise ShapeError(f"`classnames` must be a list of names; got the one string {classnames!r}")
+    names = tuple(classnames)
+    if names:
+        check_names(names)
+        return names, []
+    names, note = _numbered(arrays, {})
+    return names, [note] if note else []
 
 
 def write_features(features: Features, path: str | Path) -> None:
@@ -239,6 +133,7 @@ def write_features(features: Features, path: str | Path) -> None:
 
     The file appears under its name only when it is complete. A missing folder is made.
     """
+    check_features(features)
     arrays = {
         name: value.detach().cpu()
         for name in _ARRAYS
@@ -309,7 +204,7 @@ def _numbered(
     """Names for the classes of a file that names none, and the note that says so."""
     text, label = arrays["text"], arrays["label"]
     if label is not None and label.ndim == 1:  # of all parts
-        labels = [value for name, value in stored.items() if name.startswith("label")]
+        labels = [value for name, value in stored.items() if name.startswith("label")] or [label]
         label = torch.cat([value.flatten().to(label.dtype) for value in labels])
     text = arrays["text_frozen"] if text is None else text
     if text is not None and text.ndim >= 2:

@@ -38,7 +38,7 @@ from ncscope.features.sources import (
 from ncscope.features.third_party import LearnerClass
 from ncscope.toy.model import name_warnings
 from ncscope.writing import __version__
-from ncscope.zoo.settings import LearnerOptions
+from ncscope.zoo.settings import LearnerOptions, with_facts
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,6 +78,7 @@ def extract(
     options: LearnerOptions | None = None,
     learner: LearnerClass | None = None,
     spread: Spread = ALONE,
+    **facts: Any,
 ) -> Features:
     """Encode a data set's images and its class names with a prompt learner.
 
@@ -99,7 +100,8 @@ def extract(
         batch_size, workers, skip_bad, progress: as for `encode_images`.
         cache: a folder for image features, `auto` for the user's cache, `off` for none.
         seed: of `random` weights.
-        options: what a checkpoint may not tell.
+        options, facts: what a checkpoint may not tell, together or by name (`residual_scale=0.5`):
+            see `ncscope.zoo.settings.LearnerOptions`.
         learner: a class of your own that reads SOURCE, called as `learner(source, backbone)` with a
             loaded `Backbone`, or None for `auto`; what it gives has the members of `PromptedClip`.
         spread: from `joined`: several processes share the images, and each gets all features.
@@ -110,6 +112,7 @@ def extract(
     Raises:
         BackboneError, CheckpointError, DataError: whatever is named does not exist or fit.
     """
+    options = with_facts(options, facts)
     folder = cache_folder(cache)
     device = own_device(device, spread)
     templates = (template,) if isinstance(template, str) else tuple(template or ())

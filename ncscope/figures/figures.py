@@ -20,7 +20,7 @@ from ncscope.figures.projection import Basis
 from ncscope.metrics.objective import PullPush
 
 Figure = go.Figure
-Classes = Sequence[int] | Literal["all"] | None
+Classes = Sequence[int | str] | Literal["all"] | None
 
 
 def simplex(
@@ -34,8 +34,8 @@ def simplex(
     share they show written on the figure (ncscope.figures.projection).
 
     Args:
-        classes: indices of the classes to draw; `"all"`; None: all where K <= 12, else four
-            evenly spaced through the class list.
+        classes: names or indices of the classes to draw; `"all"`; None: all where K <= 12, else
+            four evenly spaced through the class list.
         centred: which view is shown first; buttons change it.
         max_points: most images drawn, evenly over the classes, chosen by `seed`.
         basis: axes of another run, to draw both in one space. Same D.

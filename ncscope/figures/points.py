@@ -4,6 +4,7 @@ N samples, K classes, D width. The convention is that of the measures: image and
 l2-normalised, class means are means of unit rows and not normalised again.
 """
 
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,10 +14,11 @@ from scipy.spatial.distance import squareform
 from torch import Tensor
 
 from ncscope._checks import working
+from ncscope.data.classes import folded
 from ncscope.diagnosis.sweeps import BLOCK_ROWS
 from ncscope.diagnosis.training import Trajectory
-from ncscope.errors import ShapeError
-from ncscope.features.bundle import Features
+from ncscope.errors import ShapeError, shown
+from ncscope.features.bundle import Features, check_features
 from ncscope.metrics.moments import MomentsAccumulator
 from ncscope.metrics.rows import normalise_rows
 
@@ -50,8 +52,9 @@ def points_of(features: Features) -> Points:
     normalisation and normalised again.
 
     Raises:
-        ShapeError: no text, and images of fewer than two classes: there is nothing to draw.
+        ShapeError: no `Features`; or no text, and images of fewer than two classes.
     """
+    check_features(features)
     text = features.text
     if text is not None:
         text = normalise_rows(text.detach())
@@ -96,20 +99,21 @@ def spread_classes(num_classes: int, wanted: int) -> list[int]:
     return [round(step * (num_classes - 1) / (wanted - 1)) for step in range(wanted)]
 
 
-def chosen_classes(points: Points, classes: Sequence[int] | None, *, most: int) -> list[int]:
+def chosen_classes(points: Points, classes: Sequence[int | str] | None, *, most: int) -> list[int]:
     """The classes to draw: those asked for, or all, or four evenly spaced where K > `most`.
 
     Where there is no text, classes without images are passed over.
 
     Raises:
-        ShapeError: an index outside 0..K-1, one twice, fewer than two, or one without a vector.
+        ShapeError: an index outside 0..K-1, a name of no class or of two, one twice, fewer than
+            two, or one without a vector.
     """
     drawable = points.vectors.isfinite().all(dim=1)
     if classes is None:
         present = drawable.nonzero().flatten().tolist()
         picked = spread_classes(len(present), 4 if len(present) > most else most)
         return [present[index] for index in picked]
-    chosen, size = [int(index) for index in classes], len(points.names)
+    chosen, size = [_index(points.names, one) for one in classes], len(points.names)
     if len(chosen) < 2 or len(set(chosen)) < len(chosen):
         raise ShapeError(f"`classes` must name at least 2 classes, each once; got {chosen}")
     outside = [index for index in chosen if not 0 <= index < size]
@@ -119,6 +123,23 @@ def chosen_classes(points: Points, classes: Sequence[int] | None, *, most: int) 
     if without:
         raise ShapeError(f"`classes`: no vector (no image, or a zero row) for {', '.join(without)}")
     return chosen
+
+
+def _index(names: Sequence[str], one: object) -> int:
+    """The place of a class that is named, case and `_` aside, or given by its index."""
+    if not isinstance(one, str):
+        try:
+            return operator.index(one)  # pyright: ignore[reportArgumentType]
+        except TypeError:
+            raise ShapeError(f"`classes` must be indices or names; got {one!r}") from None
+    exact = [k for k, name in enumerate(names) if name == one]
+    found = exact or [k for k, name in enumerate(names) if folded(name) == folded(one)]
+    if len(found) != 1:
+        raise ShapeError(
+            f"`classes`: {one!r} is the name of {len(found)} classes; expected one of "
+            f"{shown(names)}"
+        )
+    return found[0]
 
 
 def stratified_rows(

@@ -27,7 +27,7 @@ _GAP = 0.01  # of the width, between runs
 
 
 def simplex_parts(
-    points: Points, *, classes: Sequence[int] | Literal["all"] | None, centred: bool,
+    points: Points, *, classes: Sequence[int | str] | Literal["all"] | None, centred: bool,
     max_points: int, seed: int, basis: Basis | None, limits: Mapping[str, float] | None, title: str,
 ) -> Parts:  # fmt: skip
     """Traces and layout of `ncscope.figures.figures.simplex`."""
@@ -89,8 +89,8 @@ def _shares(view: View) -> str:
 
 
 def side_by_side_parts(
-    runs: Mapping[str, Points], *, classes: Sequence[int] | Literal["all"] | None, centred: bool,
-    max_points: int, seed: int, title: str,
+    runs: Mapping[str, Points], *, classes: Sequence[int | str] | Literal["all"] | None,
+    centred: bool, max_points: int, seed: int, title: str,
 ) -> Parts:  # fmt: skip
     """Traces and layout of `ncscope.figures.figures.simplex_runs`."""
     points = list(runs.values())
@@ -128,7 +128,7 @@ def side_by_side_parts(
 
 
 def _shared_classes(
-    runs: Mapping[str, Points], classes: Sequence[int] | Literal["all"] | None
+    runs: Mapping[str, Points], classes: Sequence[int | str] | Literal["all"] | None
 ) -> list[int]:
     """The classes to draw, which every run must have, in the same order of classes."""
     if not runs:
@@ -159,12 +159,14 @@ def _head(name: str, column: Sequence[float]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def drawn_classes(points: Points, classes: Sequence[int] | Literal["all"] | None) -> list[int]:
+def drawn_classes(
+    points: Points, classes: Sequence[int | str] | Literal["all"] | None
+) -> list[int]:
     """Indices of the classes that `classes` stands for (see `simplex`)."""
     if classes == "all":
         return chosen_classes(points, None, most=len(points.names))
     if isinstance(classes, str):
-        raise ShapeError(f'`classes` must be indices, "all" or None; got {classes!r}')
+        raise ShapeError(f'`classes` must be names, indices, "all" or None; got {classes!r}')
     return chosen_classes(points, classes, most=FEW)
 
 

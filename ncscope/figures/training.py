@@ -50,7 +50,7 @@ _GAP = 0.05  # of the height, between panels
 
 
 def motion_parts(
-    trajectory: Trajectory, *, classes: Sequence[int] | Literal["all"] | None, centred: bool,
+    trajectory: Trajectory, *, classes: Sequence[int | str] | Literal["all"] | None, centred: bool,
     axes: Literal["last", "all"], limits: Mapping[str, float] | None, title: str,
 ) -> tuple[Parts, list[dict[str, Any]]]:  # fmt: skip
     """Traces, layout and frames of `ncscope.figures.figures.simplex_motion`."""

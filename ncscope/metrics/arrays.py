@@ -8,7 +8,7 @@ import functools
 import inspect
 import warnings
 from collections.abc import Callable
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar, get_args, get_origin
 
 import numpy as np
 import torch
@@ -19,17 +19,17 @@ from ncscope.errors import ShapeError
 _Measure = TypeVar("_Measure", bound=Callable[..., Any])
 # Measures whose two sides were the other way round, and which tell the sides apart
 _TURNED = ("cosine_table", "cross_etf_distance", "unc3")
-_WHOLE = {"labels", "clusters", "index", "draws", "counts", "hits", "bins"}
+_WHOLE = {"label", "labels", "clusters", "index", "draws", "counts", "hits", "bins"}
 
 
 def takes_arrays(measure: _Measure) -> _Measure:
     """The measure, whose arguments that are tensors may be lists or arrays, too."""
     signature = inspect.signature(measure)
-    named = tuple(
-        name
+    named = {
+        name: (Tensor, *(get_origin(kind) or kind for kind in get_args(parameter.annotation)))
         for name, parameter in signature.parameters.items()
         if parameter.annotation is Tensor or Tensor in get_args(parameter.annotation)
-    )
+    }
     if not named:
         return measure
     order = tuple(signature.parameters)
@@ -38,11 +38,10 @@ def takes_arrays(measure: _Measure) -> _Measure:
     def taking(*given: Any, **more: Any) -> Any:
         if len(given) > 1 and measure.__name__ in _TURNED:
             given = _as_before(measure.__name__, *given)
-        if any(isinstance(value, np.ndarray | list | tuple) for value in (*given, *more.values())):
-            pairs = zip(order, given, strict=False)
-            made = [_tensor(name, value) if name in named else value for name, value in pairs]
-            given = (*made, *given[len(made) :])
-            more = {k: _tensor(k, v) if k in named else v for k, v in more.items()}
+        pairs = zip(order, given, strict=False)
+        made = [as_tensor(k, v, named[k]) if k in named else v for k, v in pairs]
+        given = (*made, *given[len(made) :])
+        more = {k: as_tensor(k, v, named[k]) if k in named else v for k, v in more.items()}
         return measure(*given, **more)
 
     return taking  # pyright: ignore[reportReturnType]
@@ -60,9 +59,19 @@ def _as_before(name: str, text: Any, image_means: Any, *rest: Any) -> tuple[Any,
     return image_means, text, *rest
 
 
-def _tensor(name: str, value: Any) -> Any:
+def as_tensor(name: str, value: Any, kinds: tuple[type, ...] = (Tensor,)) -> Any:
+    """A list or an array as a tensor; what is of one of these kinds, as it is.
+
+    Raises:
+        ShapeError: neither; or no numbers, or of no one shape.
+    """
     if not isinstance(value, np.ndarray | list | tuple):
-        return value
+        plain = float in kinds and isinstance(value, int)
+        if plain or (isinstance(value, kinds) and not isinstance(value, str)):
+            return value
+        raise ShapeError(
+            f"`{name}` must be a tensor, array or list of numbers; got {type(value).__name__}"
+        )
     if isinstance(value, list | tuple) and value and all(isinstance(v, Tensor) for v in value):
         return torch.stack(list(value))
     try:

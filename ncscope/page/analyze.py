@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from ncscope.features.aligned import in_order_of
 from ncscope.features.arranged import is_feature_file, is_feature_source
 from ncscope.features.bundle import Features, as_pairs, read_features
 from ncscope.features.cut import read_cut, without_images
+from ncscope.features.extract import extract as extract_features
 from ncscope.features.processes import ALONE, Spread
 from ncscope.page.report import Report
 from ncscope.text import run_names
@@ -23,6 +25,7 @@ from ncscope.text import run_names
 
 def analyze(
     *sources: Features | str | Path,
+    data: Any = None,
     extract: Callable[[str], Features] | None = None,
     pairs: bool = False,
     normalise: bool = True,
@@ -38,6 +41,7 @@ def analyze(
     left_out: Callable[[str], Any] | None = None,
     part: str | None = None,
     split: str = "all",
+    **extraction: Any,
 ) -> Report:
     """Measure one or several sources side by side.
 
@@ -45,8 +49,10 @@ def analyze(
     reference: the source `zero-shot`, else the first; one source with its frozen text.
 
     Args:
-        sources: `Features`, feature files, or anything `extract` turns into features.
-        extract: called with each source that is neither; `ncscope.extract` with its options bound.
+        sources: `Features`, feature files, or with `data` whatever `ncscope.extract` takes.
+        data, extraction: images to extract features of, and `ncscope.extract`'s other options:
+            `analyze("run", data="eurosat:/data", backbone="ViT-B-16.pt")`.
+        extract: in place of them, called with each source that is no feature file.
         pairs: take image i and text i as a class of their own, whatever labels there are.
         normalise, train_counts, bootstrap, seed, spread: as for `measure`.
         progress: called with a line of text as each source is taken up.
@@ -67,6 +73,22 @@ def analyze(
     """
     if not sources:
         raise DataError("nothing to analyse: give a feature file or a source")
+    for source in sources:
+        if not isinstance(source, Features | str | PathLike):
+            raise DataError(
+                f"a source is `Features`, a file, a folder or `zero-shot`; got "
+                f"{type(source).__name__}"
+            )
+    if extraction and (data is None or extract is not None):
+        raise DataError(
+            f"`{next(iter(extraction))}` says how features are extracted of `data`, "
+            f"{'which is missing' if data is None else 'for which `extract` was given'}"
+        )
+    if data is not None and extract is None:
+        extract = partial(
+            extract_features, data=data, part=part, split=split, skip_bad=skip_bad,
+            seed=seed or None, spread=spread, **extraction,
+        )  # fmt: skip
     train = read_features(intervene) if isinstance(intervene, str | Path) else intervene
 
     read = partial(read_cut, part=part, split=split, skip_bad=skip_bad)

@@ -1,7 +1,8 @@
 """What a caller may say of a checkpoint, and what a learner needs to know beside its tensors."""
 
+import difflib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from torch import Tensor
 from ncscope.clip.backbone import Backbone
 from ncscope.clip.descriptions import Descriptions, read_descriptions
 from ncscope.clip.prompts import PromptedClip
+from ncscope.errors import DataError
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,21 @@ class LearnerOptions:
     @property
     def templates(self) -> tuple[str, ...]:
         return (self.template,) if isinstance(self.template, str) else tuple(self.template or ())
+
+
+def with_facts(options: LearnerOptions | None, facts: Mapping[str, Any]) -> LearnerOptions:
+    """The options with facts that were said beside them, by their names.
+
+    Raises:
+        DataError: no option is called so.
+    """
+    known = [entry.name for entry in fields(LearnerOptions)]
+    for name in facts:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            meant = f"; is `{near[0]}` meant?" if near else f"; expected one of {', '.join(known)}"
+            raise DataError(f"there is no option `{name}`{meant}")
+    return replace(options or LearnerOptions(), **facts)
 
 
 @dataclass(frozen=True, eq=False)

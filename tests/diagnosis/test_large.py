@@ -10,7 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from ncscope.diagnosis import resampling, sides, sweeps
 from ncscope.diagnosis.measure import measure
-from ncscope.features import bundle as checks
+from ncscope.features import checked as checks
 from ncscope.features.bundle import Features, read_features
 from ncscope.metrics import margin, pairs, sweep
 from ncscope.page.analyze import analyze

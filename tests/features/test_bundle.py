@@ -96,7 +96,7 @@ def spoiled(row):
     [
         ({"image": rows(5)}, r"`image` must be a floating 2-D tensor; got torch.float32 \(5,\)"),
         ({"image": torch.ones(5, 4, dtype=torch.int64)}, "`image` must be a floating 2-D tensor"),
-        ({"image": np.ones((5, 4))}, "`image` must be a torch tensor; got ndarray"),
+        ({"image": "ones"}, "`image` must be a tensor, array or list of numbers; got str"),
         ({"image": rows(0, 4), "label": None}, r"`image` is empty; got \(0, 4\)"),
         ({"image": spoiled(3)}, "`image` has NaN or inf in 1 of 5 rows: 3"),
         ({"text": rows(3, 4) / 0}, "`text` has NaN or inf in 3 of 3 rows: 0, 1, 2"),

@@ -147,3 +147,13 @@ def test_sides_by_position_are_taken_as_they_were_and_warned_of(name):
     same(found, call(image_means=means, text=text, **more))
     turned = call(image_means=text, text=means, **more)
     assert repr(turned) != repr(found)  # the sides are told apart: the order matters
+
+
+@pytest.mark.parametrize("name", MEASURES)
+@pytest.mark.parametrize("value", ["text", None, object()], ids=["str", "None", "object"])
+def test_what_is_no_array_is_refused_by_name(name, value):
+    given, tensors = arguments(name)
+    kinds = inspect.signature(FUNCTIONS[name]).parameters[tensors[0]].annotation
+    if kinds is Tensor:
+        with pytest.raises(ShapeError, match=f"`{tensors[0]}` must be a tensor, array or list"):
+            getattr(metrics, name)(**given | {tensors[0]: value})
