@@ -176,6 +176,7 @@ def test_a_folder_that_names_what_to_fetch_or_run_is_refused_under_every_verb(pl
     assert all(done[verb][0] == 1 for verb in ("export", "compare", "sweep"))
 
 
+@pytest.mark.slow
 def test_the_code_in_the_folder_runs_where_the_caller_vouches_for_it(place):
     _, seen = outcome(place, "tokenizer", "--trust-backbone")
     assert (place / "touched").exists(), seen

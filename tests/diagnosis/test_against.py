@@ -67,6 +67,7 @@ def test_pairing_makes_the_interval_narrower_than_two_of_one_run(pair):
     assert high - low < alone
 
 
+@pytest.mark.slow
 def test_a_paired_interval_holds_the_difference_nine_times_in_ten():
     """Over fresh images: the true difference of two fixed texts, in 15 draws of the images."""
     one = noisy(noise=1.0, each=400, seed=7)

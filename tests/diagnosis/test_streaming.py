@@ -241,6 +241,7 @@ dist.destroy_process_group()
 """
 
 
+@pytest.mark.slow
 def test_torchmetrics_joins_what_processes_have(tmp_path):
     pytest.importorskip("torchmetrics")
     run_script(tmp_path, SCRIPT, str(tmp_path / "found.json"))

@@ -216,6 +216,7 @@ def test_incomplete_variables_of_torchrun_are_named(monkeypatch):
         join("cpu")
 
 
+@pytest.mark.slow
 def test_moments_of_two_processes_are_merged_over_their_blocks(tmp_path):
     generator = torch.Generator().manual_seed(0)
     label = torch.randint(4, (40000,), generator=generator)  # three blocks: two and one

@@ -137,6 +137,7 @@ def test_the_processes_of_groups_end_before_the_runs_that_are_left(tmp_path, mon
     assert [one.state for one in swept] == ["done"] * 8
 
 
+@pytest.mark.slow
 def test_a_grid_killed_three_times_ends_with_the_table_of_one_that_was_not(spec, tmp_path):
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     assert {one.state for one in sweep(spec, out=whole)} == {"done"}

@@ -102,6 +102,7 @@ def test_a_run_none_of_whose_states_can_be_read_begins_again_and_says_so(tmp_pat
     assert (aside / "state.safetensors").read_bytes() == b"damaged"
 
 
+@pytest.mark.slow
 def test_processes_side_by_side_share_a_grid(tmp_path, command):
     path, out = spec(tmp_path, GRID), tmp_path / "out"
     code = ("import sys; from ncscope.grids.sweep import sweep;"

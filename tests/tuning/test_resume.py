@@ -96,6 +96,7 @@ def test_going_on_with_a_finished_run_changes_nothing(method, clip, data, tmp_pa
     assert contents(tmp_path / "run") == undisturbed(method)
 
 
+@pytest.mark.slow
 def test_a_killed_process_goes_on_to_the_bytes_of_an_undisturbed_one(clip, data, tmp_path):
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": f"{ROOT}:{ROOT / 'cli'}"}
     command = [
