@@ -97,7 +97,7 @@ def _tell(report: "FolderReport", out: Path) -> None:
         )
     for note in report.notes:
         say(note)
-    for line in warnings(report.records):
+    for line in warnings(report.records, most=3):
         say(line)
 
 

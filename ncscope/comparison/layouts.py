@@ -20,6 +20,7 @@ from ncscope.comparison.paired import versus
 from ncscope.comparison.rows import (
     ACCURACY,
     BASE_TO_NEW,
+    SPLIT_WORDS,
     Labelled,
     Point,
     accuracy_points,
@@ -218,12 +219,24 @@ def _of_one_tau(
     if layout == "auto" and plain:
         tables = transfer(plain, source=None, title="Accuracy, all classes", when=when)
         found.append((tables, tests.of(plain, ACCURACY, f"Accuracy{when}")))
-    if layout == "auto" and points and not found:  # of base or of new classes only
-        found.append((base_to_new(points, when=when), against))
+    if layout == "auto" and points and not found:
+        there = [split for split in ("base", "new") if any(split in p.values for p in points)]
+        if len(there) > 1:  # in other rows
+            found.append((base_to_new(points, when=when), against))
+        else:
+            found.append(_of_half(points, there[0], when, tests))
     several = len({row.label for row in rows}) > len({row.outcome.name for row in rows})
     if layout == "ablation" or (layout == "auto" and several):
         found.append((ablation(rows, when=when), against if layout == "ablation" else []))
     return found
+
+
+def _of_half(points: Sequence[Point], split: str, when: str, tests: _Tests) -> _Both:
+    """Where all rows have the base classes' accuracy alone, or the new ones'."""
+    plain = [replace(p, values={"accuracy": p.values[split]}) for p in points]
+    title = f"Accuracy, {SPLIT_WORDS[split]}"
+    tables = transfer(plain, source=None, title=title, when=when)
+    return tables, tests.of(plain, ACCURACY, f"{title}{when}")
 
 
 def _not_sources(rows: Sequence[Labelled]) -> list[Labelled]:

@@ -69,7 +69,8 @@ def measured(value: float | None, deviation: float | None = None, *, sign: bool 
         return Cell(NONE)
     shown = f"{'+' if sign and value >= 0 else ''}{figure(value)}"
     if deviation is not None:
-        shown += f" ± {figure(deviation)}"
+        small = abs(value) < 1e-3 or deviation >= 10
+        shown += f" ± {figure(deviation) if small else f'{deviation:.3f}'}"
     return Cell(shown, value, deviation)
 
 

@@ -107,7 +107,7 @@ def analyze(
         order[:] = order or features.classnames
         run = measured_as(features, train_counts=train_counts, spread=spread)
         if train is not False and spread.first:
-            run = _with_interventions(run, None if train is True else train, normalise, seed)
+            run = with_interventions(run, None if train is True else train, normalise, seed)
         return run if isinstance(source, Features) else _with_training(run, source)
 
     bad: dict[str, NcscopeError] = {}
@@ -183,7 +183,7 @@ def _with_training(run: Run, source: str | Path) -> Run:
     return replace(run, record={**run.record, "warnings": warnings}, training=training)
 
 
-def _with_interventions(run: Run, train: Features | None, normalise: bool, seed: int) -> Run:
+def with_interventions(run: Run, train: Features | None, normalise: bool, seed: int) -> Run:
     """The run with what moving its features does; a run that cannot be moved says why."""
     record = run.record
     try:

@@ -7,19 +7,25 @@ record is on disk before the next run is taken up.
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ncscope.diagnosis.against import with_reference
+from ncscope.diagnosis.equal import side_by_side
+from ncscope.diagnosis.measure import Run, measure
 from ncscope.diagnosis.run_table import run_rows, run_table
 from ncscope.diagnosis.tables import write_csv, write_json, written_as
 from ncscope.errors import DataError, NcscopeError
+from ncscope.features.aligned import in_order_of
 from ncscope.features.bundle import Features
 from ncscope.features.cache import cache_folder
 from ncscope.features.extract import extract
 from ncscope.features.sources import open_backbone
 from ncscope.opening import read_text
-from ncscope.page.analyze import analyze
+from ncscope.page.analyze import with_interventions
 from ncscope.page.folder_plan import ZERO_SHOT, Task, plan_folder
+from ncscope.text import run_names
 from ncscope.writing import make_folder, write_text
 from ncscope.zoo.settings import LearnerOptions
 
@@ -113,16 +119,16 @@ def analyze_folder(
         raise DataError(_none(bad))
     make_folder(Path(out))
     kept, records = _records(Path(out)), dict[str, dict[str, Any]]()
-    features = _Extraction(backbone, options, seed, extraction)
+    measured = _Measuring(
+        _Extraction(backbone, options, seed, extraction), bootstrap, seed or 0, intervene,
+        extraction.get("skip_bad", False),
+    )  # fmt: skip
     groups = {task.group for task in plan.tasks if task.facts is None}  # that have zero-shot
     left = [task for task in plan.tasks if task.inputs not in kept]
     for place, task in enumerate(left, 1):
         _tell(progress, f"{place} of {len(left)}: {task.source} on {task.data}, {task.split}")
         try:
-            zero = (features.reference(task),) if task.group in groups else ()
-            own = (features(task.source, task),) if task.facts is not None else ()
-            report = analyze(*zero, *own, bootstrap=bootstrap, seed=seed or 0, intervene=intervene,
-                             skip_bad=extraction.get("skip_bad", False))  # fmt: skip
+            record = measured(task, zero_shot=task.group in groups)
         except NcscopeError as error:
             if strict:
                 raise
@@ -131,7 +137,7 @@ def analyze_folder(
             bad.append({"source": task.source, "reason": str(error)})
             _tell(left_out, f"{task.source} is left out: {error}")
             continue
-        records[task.inputs] = _as_record(report.records[-1], task)
+        records[task.inputs] = _as_record(record, task)
         _keep(records[task.inputs], Path(out) / _UNFINISHED)
     held = {t.inputs: kept[t.inputs] for t in plan.tasks if t.inputs in kept}
     records |= held
@@ -146,8 +152,42 @@ def _tell(say: Callable[[str], Any] | None, line: str) -> None:
         say(line)
 
 
+class _Measuring:
+    """Measures a task beside zero-shot of its group, which is measured once and then let go."""
+
+    def __init__(
+        self, extraction: "_Extraction", bootstrap: int | None, seed: int, intervene: bool,
+        skip_bad: bool,
+    ) -> None:  # fmt: skip
+        self.extraction, self.intervene, self.seed = extraction, intervene, seed
+        self.skip_bad = skip_bad
+        self.measured = partial(measure, bootstrap=bootstrap, seed=seed, skip_bad=skip_bad)
+        self.zero_shot: tuple[object, Run] | None = None
+
+    def __call__(self, task: Task, *, zero_shot: bool) -> dict[str, Any]:
+        """The task's record, compared with zero-shot, or else with its own frozen text."""
+        runs = [self._reference(task)] if zero_shot else []
+        if task.facts is not None:
+            features = self.extraction(task.source, task)
+            if runs:
+                order = runs[0].features.classnames
+                features = in_order_of(features, order) or features
+            runs.append(self.measured(features))
+        if self.intervene:
+            runs[-1] = with_interventions(runs[-1], None, True, self.seed)
+        runs = side_by_side(runs, skip_bad=self.skip_bad)
+        names = run_names([run.record for run in runs])
+        return with_reference(runs, names, self.measured)[-1].record
+
+    def _reference(self, task: Task) -> Run:
+        if self.zero_shot is None or self.zero_shot[0] != task.group:
+            self.zero_shot = None  # let go before the next is made
+            self.zero_shot = task.group, self.measured(self.extraction(ZERO_SHOT, task))
+        return self.zero_shot[1]
+
+
 class _Extraction:
-    """Extraction with the backbone loaded once, and zero-shot features of one group at a time."""
+    """Extraction with the backbone loaded once, when the first run needs it."""
 
     def __init__(
         self, backbone: str | Path, options: LearnerOptions, seed: int | None,
@@ -156,7 +196,6 @@ class _Extraction:
         self.named, self.options, self.seed = backbone, options, seed
         self.further = dict(further)
         self.loaded: Any = None
-        self.zero_shot: tuple[object, Features] | None = None
 
     def __call__(self, source: str, task: Task) -> Features:
         own: dict[str, Any] = {"backbone": self._backbone(), **self.further}
@@ -164,13 +203,6 @@ class _Extraction:
             own |= {"backbone": task.backbone, "pretrained": "openai"}
         return extract(source, data=task.data, split=task.split, seed=self.seed,
                        options=self.options, **own)  # fmt: skip
-
-    def reference(self, task: Task) -> Features:
-        """Zero-shot features of the task's group."""
-        if self.zero_shot is None or self.zero_shot[0] != task.group:
-            self.zero_shot = None  # let go before the next are made
-            self.zero_shot = task.group, self(ZERO_SHOT, task)
-        return self.zero_shot[1]
 
     def _backbone(self) -> Any:
         if self.loaded is None and str(self.named) in ("auto", "checkpoint"):

@@ -5,9 +5,13 @@ import os
 import pytest
 
 from ncscope.checkpoint import walk
+from ncscope.checkpoint.inspect import inspect
 from ncscope.checkpoint.locate import locate
+from ncscope.checkpoint.run_facts import run_facts
 from ncscope.checkpoint.runs import find_runs
 from ncscope.errors import CheckpointError
+from tests.dassl_files import log_text, save_run
+from tests.learner_states import Sizes, coop
 
 
 def make(path):
@@ -97,3 +101,28 @@ def test_an_epoch_is_chosen_beside_the_best_or_refused_with_what_there_is(tmp_pa
     with pytest.raises(CheckpointError, match="this is one file"):
         locate(found.path, epoch=50)
     assert locate(found.path, epoch=10).path == found.path
+
+
+def test_what_tells_runs_apart_is_the_log_and_the_options_of_tune_beside_it(tmp_path):
+    log = log_text(seed=4, settings={"N_CTX": 16})
+    save_run(tmp_path / "seed9", coop(Sizes()), log=log)
+    facts = run_facts(inspect(tmp_path / "seed9"))
+    assert (facts.method, facts.dataset, facts.trained_split) == ("CoOp", "OxfordPets", "base")
+    assert (facts.seed, facts.epoch, facts.accuracy) == (4, 50, 95.12)
+    assert facts.settings["TRAINER.COOP.N_CTX"] == "16"
+    assert not {"SEED", "DATASET.NAME", "DATASET.ROOT", "backbone"} & set(facts.settings)
+    beside = tmp_path / "seed9" / "prompt_learner" / "config.json"
+    for text, added in (
+        ('{"recipe_in_force": "toy", "lcd_weight": 0.1, "seed": 3, "data": "x"}', {"lcd_weight"}),
+        ('{"lcd_weight": 0.1}', set()),  # somebody else's
+        ("[" * 10_000, set()),
+    ):
+        beside.write_text(text)
+        found = run_facts(inspect(tmp_path / "seed9")).settings
+        assert set(found) - set(facts.settings) - {"recipe_in_force", "cpt_weights"} == added
+
+
+def test_without_a_log_the_folder_tells_the_seed_and_nothing_the_data(tmp_path):
+    save_run(tmp_path / "seed9", coop(Sizes()))
+    facts = run_facts(inspect(tmp_path / "seed9"))
+    assert (facts.seed, facts.dataset, facts.accuracy, facts.settings) == (9, None, None, {})

@@ -195,9 +195,11 @@ def test_all_class_accuracies_stand_beside_transfers_from_elsewhere(tmp_path):
 
 
 def test_runs_of_base_classes_alone_have_a_table(tmp_path):
-    analysed(tmp_path / "a", "zero-shot", "d", base=0.5)
+    for name, data, base in (("a", "d", 0.5), ("b", "e", 0.7)):
+        analysed(tmp_path / name, "zero-shot", data, base=base)
     (table,) = compare(tmp_path).tables
-    assert [cell.shown for cell in table.rows[0][1]] == ["50.00", "–", "–"]
+    assert (table.title, table.heads) == ("Accuracy, base classes", ("", "d", "e", "average"))
+    assert [cell.shown for cell in table.rows[0][1]] == ["50.00", "70.00", "60.00"]
 
 
 def test_a_baseline_that_is_missing_somewhere_is_said(tmp_path):
