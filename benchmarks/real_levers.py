@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from real_observe import paired, table
+from real_observe import interval, table
 
 import ncscope
 from ncscope.diagnosis.interventions import intervene
@@ -49,7 +49,7 @@ def of(summary: dict, path: tuple[str, ...]) -> float:
 
 def points(values: list[float]) -> str:
     """A mean of differences of accuracy, in points, bold where its interval leaves out 0."""
-    low, high = (100 * end for end in paired(np.array(values)))
+    low, high = (100 * end for end in interval(np.array(values)))
     sure = "**" if low > 0 or high < 0 else ""
     mean = 100 * float(np.mean(values))
     return f"{sure}{mean:+.1f}{sure} [{low:+.1f}, {high:+.1f}]".replace("-", "−")
