@@ -34,6 +34,7 @@ _BY_CLASS = {
     "accuracy.class_mean": ("accuracy", 1), "delta_mid.raw": ("cosine", -1),
     "delta_mid.centred": ("cosine_centred", -1), "nc1": ("nc1", 1),
 }  # fmt: skip
+_KEPT = ("name", "accuracy", "delta_lcd", "cosine_centred")  # of a reference that is no run
 _PAYS = 0.1  # loss of a class's accuracy from which it is named
 _SCORES = 1 << 22  # images x classes whose scores are held at a time
 _LEAST = 50  # replicates that an interval is worth saying of
@@ -56,12 +57,17 @@ def with_reference(
     """
     if len(runs) == 1:
         return [_beside_frozen(runs[0], again)]
-    sources = [str(run.record["source"]).lower() for run in runs]
-    first = sources.index("zero-shot") if "zero-shot" in sources else 0
+    first = reference_place([run.record for run in runs])
     return [
         run if place == first else _beside(run, runs[first], called[first], again)
         for place, run in enumerate(runs)
     ]
+
+
+def reference_place(records: Sequence[Mapping[str, Any]]) -> int:
+    """Which run the others are compared with: the source `zero-shot`, else the first."""
+    sources = [str(record["source"]).lower() for record in records]
+    return sources.index("zero-shot") if "zero-shot" in sources else 0
 
 
 def _beside_frozen(run: Run, again: Callable[[Features], Run]) -> Run:
@@ -71,7 +77,9 @@ def _beside_frozen(run: Run, again: Callable[[Features], Run]) -> Run:
         return run
     if features.image is None or bool((frozen == 0).all(dim=1).any()):
         return run
-    found = against(run, again(replace(features, text=frozen, text_frozen=None)), FROZEN)
+    before = again(replace(features, text=frozen, text_frozen=None))
+    rows = [{key: row[key] for key in _KEPT} for row in before.record["per_class"]]
+    found = against(run, before, FROZEN) | {"per_class": rows}
     return replace(run, record={**run.record, "against": found})
 
 

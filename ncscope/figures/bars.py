@@ -54,6 +54,7 @@ def bar_parts(record: Mapping[str, Any], *, measure: str, title: str | None) -> 
     layout["yaxis"] = axis(words) | (_PERCENT if _is_share(measure) else {})
     layout["legend"] |= ABOVE
     layout["showlegend"] = len(groups) > 1
+    layout["meta"]["rows"] = [row["name"] for part in groups.values() for row in part]
     return traces, layout
 
 

@@ -4,7 +4,7 @@ N samples, K classes, D width.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ from ncscope.figures.style import ABOVE, axis, base_layout, form_buttons, mark_f
 from ncscope.metrics.rows import off_diagonal
 from ncscope.text import in_plot, number
 
-BIN = 2  # degrees
+_WIDTHS = (0.5, 1.0, 2.0, 5.0, 10.0)  # degrees, of bins
 _COLOURS = (palette.TEXT_SIDE, palette.IMAGE_SIDE, *palette.CLASSES[2:])
 _DASHES = ("solid", "dot", "dash", "dashdot")
 _BINS = 90  # of the gap's line
@@ -29,48 +29,85 @@ _BLOCK = 8192  # images that are normalised at a time
 
 def angle_parts(
     cosines: Mapping[str, Tensor], num_classes: int, *, title: str,
-    centred: Mapping[str, Tensor] | None,
+    centred: Mapping[str, Tensor] | None, edges: Sequence[float] | None = None,
 ) -> Parts:  # fmt: skip
     """Traces and layout of `ncscope.figures.figures.angle_histogram`."""
     forms = {"raw": cosines} if centred is None else {"centred": centred, "raw": cosines}
     shown = next(iter(forms))
-    centres = np.arange(BIN / 2, 180, BIN)
+    if edges is None:
+        edges = angle_edges([m for own in forms.values() for m in own.values()], [num_classes])
+    ends = np.asarray(edges, dtype=float)
+    centres = (ends[:-1] + ends[1:]) / 2
     traces: list[dict[str, Any]] = []
     for form, series in forms.items():
         lines = [
-            _line(name, centres, angle_shares(matrix), _COLOURS[place % len(_COLOURS)])
+            _line(name, centres, angle_shares(matrix, ends), _COLOURS[place % len(_COLOURS)])
             for place, (name, matrix) in enumerate(series.items())
         ]
         for place, line in enumerate(lines):
-            line["line"]["dash"] = _DASHES[place % len(_DASHES)]
+            line["line"]["dash"] = _DASHES[place % len(_DASHES)] if len(lines) <= 2 else "solid"
+            if len(lines) > 2:  # filled areas would hide one another
+                line.pop("fill")
         traces += mark_form(lines, form, shown=form == shown)
     top = 1.15 * max(float(trace["y"].max()) for trace in traces)  # room for the words on top
-    ideal = math.degrees(math.acos(-1 / (num_classes - 1)))
+    ideal = simplex_angle(num_classes)
     words = (
         f"Angles between all {number(num_classes * (num_classes - 1) // 2)} pairs of classes, "
-        f"share of pairs in bins of {BIN}°. Dashed: the simplex angle, {ideal:.1f}°."
+        f"share of pairs in bins of {ends[1] - ends[0]:g}°. "
+        f"Dashed: the simplex angle, {ideal:.1f}°."
     )
     layout = base_layout(title, [(None, words)], top=8)
     layout["xaxis"] = {
-        **axis("angle (degrees)"), "range": [0, 180], "dtick": 30, "constrain": "domain",
+        **axis("angle (degrees)"), "range": [float(ends[0]), float(ends[-1])],
+        "constrain": "domain",
     }  # fmt: skip
     layout["yaxis"] = {**axis("share of pairs"), "range": [0, top], "tickformat": ".0%"}
     layout["shapes"] = [_upright(ideal, palette.INK)]
     layout["annotations"] = [{
-        "x": ideal, "y": 1, "yref": "paper", "yanchor": "top", "xanchor": "left", "xshift": 4,
+        "x": ideal, "y": 1, "yref": "paper", "yanchor": "top", "xanchor": "right", "xshift": -4,
         "text": f"simplex {ideal:.1f}°", "showarrow": False,
     }]  # fmt: skip
-    layout["legend"] |= {"x": 0.01, "y": 1, "yanchor": "top"}
+    layout["legend"] |= ABOVE
     layout["hovermode"] = "x unified"
     layout["updatemenus"] = form_buttons(traces, shown)
     return traces, layout
 
 
-def angle_shares(matrix: Tensor) -> np.ndarray:
-    """Share of class pairs in each bin of `BIN` degrees from 0 to 180; pairs of NaN left out."""
+def simplex_angle(num_classes: int) -> float:
+    """The angle in degrees between any two of K vertices of a simplex, arccos(-1/(K-1))."""
+    return math.degrees(math.acos(-1 / (num_classes - 1)))
+
+
+def angle_edges(matrices: Sequence[Tensor], sizes: Collection[int]) -> list[float]:
+    """Edges of bins that hold all angles of (K, K) cosines and the simplex angle of each size.
+
+    Bins are as wide as Freedman and Diaconis's rule asks of the matrix with the narrowest
+    distribution, rounded to 0.5, 1, 2, 5 or 10 degrees: the fewer pairs, the wider.
+    """
+    angles = [found for matrix in matrices if len(found := _angles(matrix))]
+    ideals = [simplex_angle(size) for size in sizes]
+    low = min([*(float(own.min()) for own in angles), *ideals])
+    high = max([*(float(own.max()) for own in angles), *ideals])
+    wanted = [
+        2 * float(np.subtract(*np.percentile(own, [75, 25]))) / len(own) ** (1 / 3)
+        for own in angles
+    ]
+    least = min((width for width in wanted if width > 0), default=_WIDTHS[2])
+    width = min(_WIDTHS, key=lambda one: abs(math.log(one / least)))
+    start = max(0.0, math.floor(low / width - 1) * width)
+    stop = min(180.0, math.ceil(high / width + 1) * width)
+    return np.arange(start, stop + width / 2, width).tolist()
+
+
+def _angles(matrix: Tensor) -> np.ndarray:
+    """The angles in degrees of all pairs of classes; pairs of NaN left out."""
     values = off_diagonal(matrix.detach().cpu().double()).numpy()
-    angles = np.degrees(np.arccos(np.clip(values[np.isfinite(values)], -1, 1)))
-    counts, _ = np.histogram(angles, bins=np.arange(0, 180 + BIN, BIN))
+    return np.degrees(np.arccos(np.clip(values[np.isfinite(values)], -1, 1)))
+
+
+def angle_shares(matrix: Tensor, edges: Sequence[float] | np.ndarray) -> np.ndarray:
+    """Share of class pairs in each bin of angles in degrees; pairs of NaN left out."""
+    counts, _ = np.histogram(_angles(matrix), bins=edges)
     return counts / max(1, counts.sum())
 
 

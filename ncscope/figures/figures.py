@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ncscope.diagnosis.training import TrainingLog, Trajectory, read_log, read_trajectory
 from ncscope.features.bundle import Features
-from ncscope.figures import bars, distributions, heat, moves, scene, study, training
+from ncscope.figures import bars, distributions, dumbbells, heat, moves, scene, study, training
 from ncscope.figures.points import Points, points_of
 from ncscope.figures.projection import Basis
 from ncscope.metrics.objective import PullPush
@@ -27,6 +27,7 @@ def simplex(
     features: Features | Points, *, classes: Classes = None, centred: bool = True,
     max_points: int = 2000, seed: int = 0, basis: Basis | None = None,
     limits: Mapping[str, float] | None = None, title: str = "Simplex view",
+    shades: Sequence[float] | None = None,
 ) -> Figure:  # fmt: skip
     """Class vectors in three dimensions: text arrows, image means, images, the ideal simplex.
 
@@ -41,6 +42,8 @@ def simplex(
         basis: axes of another run, to draw both in one space. Same D.
         limits: half the side of the drawn cube, by form (`"centred"`, `"raw"`); None fits each
             form to its data, so that the two have different scales.
+        shades: of many classes, in [0, 1] on the colour scale, one a class drawn; None: alike
+            classes of these features get like colours.
 
     Raises:
         ShapeError: classes that are not there, or a basis of another width.
@@ -48,7 +51,7 @@ def simplex(
     points = _points(features)
     return _figure_of(scene.simplex_parts(
         points, classes=classes, centred=centred, max_points=max_points, seed=seed, basis=basis,
-        limits=limits, title=title,
+        limits=limits, title=title, shades=shades,
     ))  # fmt: skip
 
 
@@ -75,7 +78,7 @@ def simplex_runs(
 def cosine_heatmap(
     matrix: Tensor, names: Sequence[str], *, title: str = "Cosines", centred: Tensor | None = None,
     order: Sequence[int] | Literal["cluster"] | None = None, own_pairs: bool = False,
-    most: int = 200,
+    most: int = 200, less: str | None = None,
 ) -> Figure:  # fmt: skip
     """Heat map of a (K, K) matrix of cosines, coloured from -1 to 1 whatever the values are.
 
@@ -86,18 +89,21 @@ def cosine_heatmap(
         own_pairs: rows and columns are different things (text, images), so that the diagonal
             is a finding and counts in block means.
         most: above this K, cells are means of blocks of classes; said in the caption.
+        less: the matrix is a difference, and this says of what, "less zero-shot": colours reach as
+            far as its values.
 
     Raises:
         ShapeError: not square, or names or order that do not fit.
     """
     return _figure_of(heat.heat_parts(
-        matrix, names, title=title, centred=centred, order=order, own_pairs=own_pairs, most=most
+        matrix, names, title=title, centred=centred, order=order, own_pairs=own_pairs, most=most,
+        less=less,
     ))  # fmt: skip
 
 
 def angle_histogram(
     cosines: Mapping[str, Tensor], num_classes: int, *, title: str = "Angles between classes",
-    centred: Mapping[str, Tensor] | None = None,
+    centred: Mapping[str, Tensor] | None = None, edges: Sequence[float] | None = None,
 ) -> Figure:  # fmt: skip
     """Distribution of the angles between class vectors, with the simplex angle marked.
 
@@ -105,8 +111,11 @@ def angle_histogram(
         cosines: name of each series -> its (K, K) cosines; pairs i < j are counted.
         num_classes: K, which sets the ideal angle, arccos(-1/(K-1)).
         centred: the same series for centred vectors; adds buttons that switch.
+        edges: of the bins, in degrees, to draw several figures on one axis; None fits them.
     """
-    return _figure_of(distributions.angle_parts(cosines, num_classes, title=title, centred=centred))
+    return _figure_of(distributions.angle_parts(
+        cosines, num_classes, title=title, centred=centred, edges=edges
+    ))  # fmt: skip
 
 
 def per_class_bars(
@@ -122,6 +131,27 @@ def per_class_bars(
         DataError: no such column, or no class has a value in it.
     """
     return _figure_of(bars.bar_parts(record, measure=measure, title=title))
+
+
+def class_changes(
+    records: Sequence[Mapping[str, Any]], names: Sequence[str] | None = None, *, most: int = 10,
+    title: str = "Classes that changed most",
+) -> Figure:  # fmt: skip
+    """Accuracy, Δ LCD and Δ MID of single classes, each run beside the reference (dumbbells).
+
+    The reference is the run `zero-shot`, else the first; of one run what it was compared with.
+    Classes are matched by name, chosen by their largest change, and listed from the largest loss of
+    accuracy to the largest gain.
+
+    Args:
+        records: runs as metrics.json has them.
+        names: of the runs; None takes their sources.
+        most: classes drawn.
+
+    Raises:
+        DataError: no reference, or no class that two runs have.
+    """
+    return _figure_of(dumbbells.change_parts(records, names, most=most, title=title))
 
 
 def group_accuracy(

@@ -20,10 +20,13 @@ from ncscope.figures.scene import Parts
 from ncscope.figures.style import TICKS, Words, axis, base_layout, form_buttons, mark_form
 from ncscope.text import in_plot, number
 
+_VALUED = 12  # rows up to which the values fit into the cells
+
 
 def heat_parts(
     matrix: Tensor, names: Sequence[str], *, title: str, centred: Tensor | None,
     order: Sequence[int] | Literal["cluster"] | None, own_pairs: bool, most: int,
+    less: str | None = None,
 ) -> Parts:  # fmt: skip
     """Traces and layout of `ncscope.figures.figures.cosine_heatmap`."""
     if len(names) != len(matrix):
@@ -40,9 +43,12 @@ def heat_parts(
     drawn = None
     for form, values in forms.items():
         drawn = cells(values, settled, most=most, own_pairs=own_pairs)
-        traces += mark_form([_heatmap(drawn, names)], form, shown=form == shown)
+        reach = 1.0 if less is None else _reach(drawn.values)
+        traces += mark_form([_heatmap(drawn, names, reach)], form, shown=form == shown)
     assert drawn is not None
     caption = _caption(len(names), drawn, own_pairs=own_pairs, clustered=order == "cluster")
+    if less is not None:
+        caption[0] = (None, f"Cosines {less}: red higher, blue lower; the scale is its own.")
     grounds = {"light": palette.DIVERGING_LIGHT, "dark": palette.DIVERGING_DARK}
     scales = {ground: palette.scale(stops) for ground, stops in grounds.items()}
     layout = base_layout(title, caption, meta=scales, top=8)
@@ -57,6 +63,7 @@ def heat_parts(
     layout["yaxis"] = {**plain, "autorange": "reversed", "scaleanchor": "x",
                        "constraintoward": "top"}  # fmt: skip
     layout["updatemenus"] = form_buttons(traces, shown)
+    layout["meta"]["rows"] = drawn.groups
     return traces, layout
 
 
@@ -105,18 +112,28 @@ def cells(matrix: Tensor, order: list[int], *, most: int, own_pairs: bool) -> Ce
     return Cells(sums / (members @ weights @ members.T), groups)
 
 
-def _heatmap(drawn: Cells, names: Sequence[str]) -> dict[str, Any]:
+def _reach(values: Tensor) -> float:
+    """The largest size of a value, which a difference's colours reach to."""
+    known = values[values.isfinite()]
+    return max(0.01, float(known.abs().max())) if known.numel() else 1.0
+
+
+def _heatmap(drawn: Cells, names: Sequence[str], reach: float) -> dict[str, Any]:
     labels = _labels(drawn, names)
     words = "mean cosine" if drawn.binned else "cosine"
+    fits = len(drawn.groups) <= _VALUED
     return {
         "type": "heatmap", "z": np.round(drawn.values.numpy(), 3).astype(np.float32),
-        "x": labels, "y": labels, "zmin": -1, "zmax": 1, "zmid": 0,
+        "x": labels, "y": labels, "zmin": -reach, "zmax": reach,
+        "zmid": 0,
         "colorscale": palette.scale(palette.DIVERGING_LIGHT), "hoverongaps": False,
         "hovertemplate": "%{y}<br>%{x}<br>" + words + " %{z:.3f}<extra></extra>",
         "colorbar": {
             "title": {"text": words, "side": "right"}, "thickness": 10, "outlinewidth": 0,
-            "tickvals": [-1, -0.5, 0, 0.5, 1], "len": 0.9, "ticks": "",
+            "tickvals": [round(reach * step, 3) for step in (-1, -0.5, 0, 0.5, 1)], "len": 0.9,
+            "ticks": "",
         },
+        **({"texttemplate": "%{z:.2f}", "textfont": {"size": 9}} if fits else {}),
     }  # fmt: skip
 
 

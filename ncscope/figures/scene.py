@@ -29,6 +29,7 @@ _GAP = 0.01  # of the width, between runs
 def simplex_parts(
     points: Points, *, classes: Sequence[int | str] | Literal["all"] | None, centred: bool,
     max_points: int, seed: int, basis: Basis | None, limits: Mapping[str, float] | None, title: str,
+    shades: Sequence[float] | None = None,
 ) -> Parts:  # fmt: skip
     """Traces and layout of `ncscope.figures.figures.simplex`."""
     drawn = drawn_classes(points, classes)
@@ -42,7 +43,8 @@ def simplex_parts(
     views = both_views(points, basis, drawn, max_points=max_points, seed=seed)
     sampled = sampled_rows(points, drawn, max_points=max_points, seed=seed)
     shown = "centred" if centred else "raw"
-    traces = view_traces(points, views, drawn, sampled, shades_of(points, drawn), shown)
+    shades = shades_of(points, drawn) if shades is None else shades
+    traces = view_traces(points, views, drawn, sampled, shades, shown)
     taken = 0 if sampled is None else len(sampled)
     caption = _caption(points, drawn, views, basis, taken=taken, seed=seed)
     edges = {form: view_limit(view) for form, view in views.items()} | dict(limits or {})

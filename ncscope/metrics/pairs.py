@@ -135,6 +135,23 @@ def mean_over_pairs(blocks: Iterator[Block], function: Callable[[Tensor], Tensor
     return total / count
 
 
+def mean_over_others(
+    blocks: Iterator[Block], size: int, function: Callable[[Tensor], Tensor]
+) -> Tensor:
+    """(K,) for each row i the mean over j != i of a function of the blocks' values."""
+    total = None
+    for block in blocks:
+        found = function(block.values)
+        total = found.new_zeros(size) if total is None else total
+        if block.times == 1:
+            total[block.rows] += found.sum(dim=1) - found.diagonal()
+        else:
+            total[block.rows] += found.sum(dim=1)
+            total[block.columns] += found.sum(dim=0)
+    assert total is not None
+    return total / (size - 1)
+
+
 def keep_nearest(nearest: Tensor, block: Block) -> None:
     """Lower each of K `nearest` to the smallest of the block's values of it with another row."""
     values = block.values

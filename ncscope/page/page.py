@@ -14,19 +14,33 @@ from typing import Any
 
 from plotly.offline import get_plotlyjs
 
+from ncscope.diagnosis.against import reference_place
 from ncscope.diagnosis.measure import Run
 from ncscope.diagnosis.verdict import alarm, comparison, verdict
 from ncscope.diagnosis.what_if import what_if
-from ncscope.figures.gallery import Plot, plots_of
+from ncscope.figures.gallery import plots_of
+from ncscope.figures.plot import Plot
+from ncscope.figures.points import points_of
+from ncscope.figures.style import class_colour
 from ncscope.page import tables
-from ncscope.page.against import against_table
-from ncscope.page.measures import cards, measures_table
+from ncscope.page.against import runs_table
+from ncscope.page.cards import class_cards, confusions, looked_at, worst_rows
+from ncscope.page.downloads import csv_tables
+from ncscope.page.measures import measures_table
+from ncscope.page.place import get_csv, place_strip
+from ncscope.page.plots import figure_data, figures_html
 from ncscope.page.thumbnails import Thumbnails, drawn_rows, thumbnails_of
-from ncscope.text import in_html, in_script, page_title, run_names, same_classes, sizes
+from ncscope.text import in_html, in_script, page_title, run_names, sizes
 from ncscope.writing import __version__, write_text
 
 _ASSETS = Path(__file__).with_name("assets")
-_SECTIONS = ("simplex", "training", "cosines", "angles", "classes", "moves")
+_SCRIPTS = ("page", "tables", "scenes", "motion", "link")
+_SECTIONS = ("classes", "simplex", "cosines", "angles", "moves", "training")
+_NAV = {
+    "glance": "Verdict", "place": "Place", "classes": "Classes", "simplex": "Simplex",
+    "cosines": "Cosines", "angles": "Angles", "moves": "What if", "training": "Training",
+    "measures": "All measures", "warnings": "Warnings", "conventions": "Conventions",
+}  # fmt: skip
 
 
 def page(runs: Sequence[Run], *, thumbnails: bool = True) -> str:
@@ -36,35 +50,56 @@ def page(runs: Sequence[Run], *, thumbnails: bool = True) -> str:
     """
     records = [run.record for run in runs]
     names = run_names(records)
-    plots = plots_of(runs)
-    scripts = {
-        "plotly": get_plotlyjs(), "script": _asset("page.js"), "scenes": _asset("scenes.js"),
-        "motion": _asset("motion.js"),
-    }  # fmt: skip
-    pictures = _pictures(runs, plots["simplex"], names) if thumbnails else Thumbnails()
+    points = [points_of(run.features) for run in runs]
+    plots = plots_of(runs, points)
+    chosen = _first_chosen(records)
+    classes = list(dict.fromkeys(name for run in runs for name in run.features.classnames))
+    where = {name: place for place, name in enumerate(classes)}
+    looked = [looked_at(run, one) for run, one in zip(runs, points, strict=True)]
+    cards = [{} if found is None else class_cards(found, run, where)
+             for found, run in zip(looked, runs, strict=True)]  # fmt: skip
+    confused = {at: pairs for at, one in enumerate(looked) if one and (pairs := confusions(one))}
+    pictures = _pictures(runs, plots["simplex"], cards) if thumbnails else Thumbnails()
+    scripts = {"plotly": get_plotlyjs(), **{name: _asset(f"{name}.js") for name in _SCRIPTS}}
+    strip = place_strip(records, names)
+    left_out = {name for name in _SECTIONS if name != "classes" and not plots[name]}
+    left_out |= set() if strip else {"place"}
     parts = {
         "policy": _policy(list(scripts.values())),
         "style": _asset("page.css"),
         "title": in_html(page_title(records)),
         "subtitle": _subtitle(records, names),
+        "nav": _nav(left_out),
+        "choice": _choice(names, chosen),
         "verdict": _verdict(records, names),
-        "cards": cards(records, names),
+        "place": strip,
         "measures": measures_table(records, names),
-        "groups": tables.group_tables(records, names),
-        "tables": tables.class_tables(records, names, compared=same_classes(records)),
+        "groups": tables.group_tables(records, names, chosen=chosen),
+        "confusions": "".join(
+            tables.confusion_table(pairs, records[at], at, where, hides=at != chosen)
+            for at, pairs in confused.items()
+        ),
+        "tables": tables.class_tables(records, chosen=chosen, where=where),
         "warnings": tables.warnings_list(records, names),
         "conventions": tables.conventions(records, names),
         "provenance": tables.provenance(records, names),
         "version": in_html(__version__),
-        "data": in_script(_figures(plots, names, runs)),
+        "data": in_script(figure_data(plots, [run.features.classnames for run in runs], where)),
+        "links": in_script({
+            "classes": classes, "runs": names, "cards": cards,
+            "colours": [class_colour(place) for place in range(len(names))],
+            "tables": csv_tables(records, names, confused),
+        }),
         "pictures": in_script({"rows": pictures.rows, "pictures": pictures.pictures}),
         "pictured": f'<p class="note">{in_html(pictures.note())}</p>' if pictures.note() else "",
-        "trained": "" if plots["training"] else "hidden",
-        "moved": "" if plots["moves"] else "hidden",
         "what_if": _what_if(records, names),
-        **{f"plots_{s}": _plots(plots[s], s, runs=len(names)) for s in _SECTIONS},
-        **scripts,
-    }
+        **{f"no_{name}": "hidden" if name in left_out else "" for name in _NAV},
+        **{
+            f"plots_{name}": figures_html(plots[name], name, runs=len(names), chosen=chosen)
+            for name in _SECTIONS
+        },
+        **{f"script_{name}": content for name, content in scripts.items()},
+    }  # fmt: skip
     body = Template(_asset("page.html")).substitute(parts, size="$size")
     return body.replace("$size", f"{len(body.encode()) / 1e6:.1f} MB", 1)
 
@@ -78,25 +113,21 @@ def write_page(runs: Sequence[Run], path: str | Path, *, thumbnails: bool = True
     write_text(Path(path), page(runs, thumbnails=thumbnails))
 
 
-def _figures(
-    plots: dict[str, list[Plot]], names: Sequence[str], runs: Sequence[Run]
-) -> dict[str, dict[str, Any]]:
-    """JSON of all figures by their place on the page; scenes with their run and class names."""
-    found = {f"{s}-{i}": plot.json for s in _SECTIONS for i, plot in enumerate(plots[s])}
-    for place, plot in enumerate(plots["simplex"]):
-        run = names.index(plot.run)
-        custom = [trace.get("customdata") or () for trace in plot.json["data"]]
-        drawn = sorted({index for points in custom for index, _ in points})
-        classnames = runs[run].features.classnames
-        found[f"simplex-{place}"] |= {"run": run, "names": {k: classnames[k] for k in drawn}}
-    return found
+def _first_chosen(records: Sequence[dict[str, Any]]) -> int:
+    """The run that is shown first where one is: the first that is not the reference."""
+    if len(records) == 1:
+        return 0
+    return next(place for place in range(2) if place != reference_place(records))
 
 
-def _pictures(runs: Sequence[Run], plots: Sequence[Plot], names: Sequence[str]) -> Thumbnails:
-    """Thumbnails of the images that the scenes draw."""
-    drawn: list[set[int]] = [set() for _ in names]
+def _pictures(
+    runs: Sequence[Run], plots: Sequence[Plot], cards: Sequence[dict[int, dict[str, Any]]]
+) -> Thumbnails:
+    """Thumbnails of the images that the scenes draw and the cards show."""
+    drawn: list[set[int]] = [worst_rows(own) for own in cards]
     for plot in plots:
-        drawn[names.index(plot.run)].update(drawn_rows(plot.json))
+        if plot.place is not None:
+            drawn[plot.place].update(drawn_rows(plot.json))
     return thumbnails_of([run.features for run in runs], [sorted(rows) for rows in drawn])
 
 
@@ -112,14 +143,29 @@ def _policy(scripts: Sequence[str]) -> str:
     )
 
 
-def _subtitle(records: Sequence[dict[str, Any]], names: Sequence[str]) -> str:
-    """Sizes, once where the runs share them, and the names of several runs."""
-    found = [sizes(record) for record in records]
+def _nav(left_out: set[str]) -> str:
+    """Links to the sections that are there."""
+    return " ".join(
+        f'<a href="#{name}">{words}</a>' for name, words in _NAV.items() if name not in left_out
+    )
+
+
+def _choice(names: Sequence[str], chosen: int) -> str:
+    """The choice of the run that figures and tables of single runs show."""
     if len(names) == 1:
-        return _sizes(found[0])
+        return ""
+    options = "".join(
+        f'<option value="{place}"{" selected" if place == chosen else ""}>{in_html(name)}</option>'
+        for place, name in enumerate(names)
+    )
+    return f'<label class="run-label">Run <select class="run-choice">{options}</select></label>'
+
+
+def _subtitle(records: Sequence[dict[str, Any]], names: Sequence[str]) -> str:
+    """Sizes, once where the runs share them."""
+    found = [sizes(record) for record in records]
     if all(own == found[0] for own in found):
-        listed = ", ".join(f'<span class="name">{in_html(name)}</span>' for name in names)
-        return f'{_sizes(found[0])}<p class="names">{listed}</p>'
+        return _sizes(found[0])
     lines = [
         f'<li><span class="name">{in_html(name)}</span> {_sizes(own)}</li>'
         for name, own in zip(names, found, strict=True)
@@ -141,23 +187,25 @@ def _verdict(records: Sequence[dict[str, Any]], names: Sequence[str]) -> str:
         if (said := alarm(record)) is not None
     ]
     top = "".join(f'<p class="alarm" role="alert">{in_html(said)}</p>' for said in alarms)
-    first = top + _paragraphs(comparison(records, names)) + against_table(records, names)
+    first = top + _paragraphs(comparison(records, names))
+    table = runs_table(records, names)
     if len(names) == 1:
-        return first + _paragraphs([s for s in verdict(records[0]) if s not in alarms])
+        return first + _paragraphs([s for s in verdict(records[0]) if s not in alarms]) + table
     runs = "".join(
         f'<h3 class="name">{in_html(name)}</h3>{_paragraphs(verdict(record))}'
         for record, name in zip(records, names, strict=True)
     )
-    return f"{first}<details><summary>Each run in sentences</summary>{runs}</details>"
+    return f"{first}{table}<details><summary>Each run in sentences</summary>{runs}</details>"
 
 
 def _what_if(records: Sequence[dict[str, Any]], names: Sequence[str]) -> str:
     """The sentences of each run that was moved."""
-    return "".join(
-        (f'<h3 class="name">{in_html(name)}</h3>' if len(names) > 1 else "") + _paragraphs(said)
+    said = "".join(
+        (f'<h3 class="name">{in_html(name)}</h3>' if len(names) > 1 else "") + _paragraphs(words)
         for record, name in zip(records, names, strict=True)
-        if (said := what_if(record))
+        if (words := what_if(record))
     )
+    return said and said + get_csv("what-if")
 
 
 def _paragraphs(sentences: Sequence[str]) -> str:
@@ -165,41 +213,6 @@ def _paragraphs(sentences: Sequence[str]) -> str:
     if not items:
         return ""
     return f'<ul class="verdict">{items}</ul>'
-
-
-def _plots(plots: Sequence[Plot], section: str, *, runs: int) -> str:
-    cells = []
-    for place, plot in enumerate(plots):
-        run = f'<span class="run name">{in_html(plot.run)}</span>' if runs > 1 else ""
-        caption = " ".join(_words(form, words) for form, words in plot.caption)
-        label = in_html(f"{plot.title}. {' '.join(words for _, words in plot.caption)}")
-        cells.append(
-            f'<figure class="{plot.kind}"><figcaption><h3>{run}{in_html(plot.title)}</h3>'
-            f'<p class="note">{caption}</p></figcaption>'
-            f'<div class="plot" data-figure="{section}-{place}" role="img" aria-label="{label}">'
-            f"</div>{_slider(plot)}</figure>"
-        )
-    three = section == "simplex" and runs >= 3 and runs != 4  # four: two by two
-    kind = "plots three" if three else "plots"
-    return f'<div class="{kind}">{"".join(cells)}</div>' if cells else ""
-
-
-def _slider(plot: Plot) -> str:
-    """The slider of a figure with frames, and what the step shown is and shows."""
-    count = len(plot.json.get("frames", []))
-    if not count:
-        return ""
-    said = in_html(plot.json["layout"]["meta"]["steps"][0])
-    return (
-        f'<div class="steps"><button type="button" class="play" aria-label="Play">▶</button>'
-        f'<input type="range" min="0" max="{count - 1}" value="0" aria-label="Evaluation" '
-        f'aria-valuetext="{said}"></div><p class="note said" aria-live="polite">{said}</p>'
-    )
-
-
-def _words(form: str | None, words: str) -> str:
-    """A sentence, shown only while its form is."""
-    return in_html(words) if form is None else f'<span class="only-{form}">{in_html(words)}</span>'
 
 
 def _asset(name: str) -> str:

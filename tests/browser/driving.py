@@ -14,6 +14,7 @@ def open_tab(browser, address, *, width=1200, height=900, scheme="light"):
     context = browser.new_context(
         viewport={"width": width, "height": height}, color_scheme=scheme, accept_downloads=True
     )
+    context.set_default_timeout(15_000)
     page = context.new_page()
     page.complaints, page.asked, page.dialogs = [], [], []
     page.on("console", lambda m: page.complaints.append(m.text) if m.type == "error" else None)
@@ -25,11 +26,11 @@ def open_tab(browser, address, *, width=1200, height=900, scheme="light"):
 
 
 def draw(tab, section=""):
-    """Scroll to every figure of a section, or of the page, and wait until it is drawn.
+    """Scroll to every figure that a section, or the page, shows and wait until it is drawn.
 
     Functions, not strings, go to the page: its policy forbids evaluating strings.
     """
-    for plot in tab.query_selector_all(f"{section} .plot"):
+    for plot in tab.query_selector_all(f"{section} figure:not([hidden]) .plot"):
         draw_one(tab, plot)
 
 

@@ -137,5 +137,5 @@ def test_differences_stand_in_every_file_and_on_the_page(pair, tmp_path):
     report.save(tmp_path, thumbnails=False)
     assert "difference over images,,accuracy.top1," in (tmp_path / "metrics.csv").read_text()
     html = (tmp_path / "report.html").read_text()
-    assert "Difference from" in html
+    assert "below them the difference from" in html
     assert '<table class="against">' in html

@@ -423,3 +423,10 @@ def test_margins_and_clusters_are_of_every_run_with_images_and_recall_of_pairs()
     for way in ("image_to_text", "text_to_image"):
         assert [numbers[f"recall/{depth}/{way}"] for depth in (1, 5, 10)] == [1, 1, 1]
     assert "kmeans/ari" not in numbers
+
+
+def test_each_class_has_its_part_of_the_centred_lcd():
+    record = measure(noisy(7), bootstrap=0).record
+    parts = [row["delta_lcd"] for row in record["per_class"]]
+    assert sum(parts) / 7 == pytest.approx(record["summary"]["delta_lcd"]["centred"])
+    assert max(parts) > 1.05 * min(parts)

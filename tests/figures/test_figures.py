@@ -16,7 +16,7 @@ from ncscope import plots
 from ncscope.errors import DataError, ShapeError
 from ncscope.features.bundle import Features
 from ncscope.figures import style as palette
-from ncscope.figures.distributions import BIN, angle_shares
+from ncscope.figures.distributions import angle_edges, angle_shares
 from ncscope.figures.figures import angle_histogram, cosine_heatmap, per_class_bars, simplex
 from ncscope.figures.projection import fit_basis
 from ncscope.figures.scene import CAMERA
@@ -176,9 +176,10 @@ def test_refuses_names_and_orders_that_do_not_fit():
 
 def test_all_angles_of_a_simplex_fall_into_the_bin_that_is_marked():
     cosines = pairwise_cosines(simplex_etf(6, 9))
-    shares = angle_shares(cosines)
     ideal = math.degrees(math.acos(-1 / 5))
-    assert shares[int(ideal // BIN)] == pytest.approx(1)
+    edges = angle_edges([cosines], [6])
+    shares = angle_shares(cosines, edges)
+    assert shares[np.searchsorted(edges, ideal) - 1] == pytest.approx(1)
     figure = angle_histogram({"text": cosines}, 6)
     assert figure.layout.shapes[0].x0 == pytest.approx(ideal)
     assert f"the simplex angle, {ideal:.1f}°" in caption(figure)
@@ -186,11 +187,26 @@ def test_all_angles_of_a_simplex_fall_into_the_bin_that_is_marked():
 
 def test_angles_are_those_of_a_loop_over_pairs():
     rows = unit_rows(12, 5)
-    counts = np.zeros(180 // BIN)
+    counts = np.zeros(60)
     for a in range(12):
         for b in range(a):
-            counts[int(math.degrees(math.acos(float(rows[a] @ rows[b]))) // BIN)] += 1
-    np.testing.assert_allclose(angle_shares(pairwise_cosines(rows)), counts / counts.sum())
+            counts[int(math.degrees(math.acos(float(rows[a] @ rows[b]))) // 3)] += 1
+    found = angle_shares(pairwise_cosines(rows), np.arange(0, 181, 3))
+    np.testing.assert_allclose(found, counts / counts.sum())
+
+
+@pytest.mark.parametrize("classes", [4, 12, 200])
+def test_the_bins_hold_all_angles_and_are_not_too_many(classes):
+    cosines = pairwise_cosines(unit_rows(classes, 512))
+    edges = angle_edges([cosines], [classes])
+    off = cosines[~torch.eye(classes, dtype=torch.bool)].numpy()
+    found = np.degrees(np.arccos(off))
+    steps = np.diff(edges)
+    assert steps == pytest.approx(steps[0])
+    assert edges[0] < min(found.min(), math.degrees(math.acos(-1 / (classes - 1))))
+    assert edges[-1] > max(found.max(), math.degrees(math.acos(-1 / (classes - 1))))
+    assert len(edges) < 60
+    assert angle_shares(cosines, edges).sum() == pytest.approx(1)
 
 
 def record(values, counts=None):

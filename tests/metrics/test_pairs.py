@@ -174,3 +174,20 @@ def test_ranks_of_too_many_classes_are_refused(monkeypatch):
     with pytest.raises(ShapeError, match="all pairs of K = 7 classes are held at once; expected"):
         metrics.hierarchy_retention(rows, rows + 1, spearman=True)
     assert metrics.hierarchy_retention(rows, rows).item() == pytest.approx(1)
+
+
+@IN_BLOCKS
+def test_a_row_s_mean_over_others_is_that_of_a_loop_and_their_mean_is_that_over_pairs():
+    rows = random_rows(17, 6).numpy()
+    expected = [
+        np.mean([abs(float(rows[k] @ rows[j]) + 0.1) for j in range(17) if j != k])
+        for k in range(17)
+    ]
+
+    def gap(cosines):
+        return (cosines + 0.1).abs()
+
+    found = pairs.mean_over_others(pairs.products(torch.from_numpy(rows)), 17, gap)
+    np.testing.assert_allclose(found.numpy(), expected, rtol=1e-12)
+    whole = pairs.mean_over_pairs(pairs.products(torch.from_numpy(rows)), gap)
+    assert float(found.mean()) == pytest.approx(float(whole))

@@ -20,7 +20,7 @@ from ncscope.diagnosis.measure import Run, measure
 from ncscope.diagnosis.summary import GLOSSARY
 from ncscope.errors import DataError
 from ncscope.features.bundle import Features
-from ncscope.figures import gallery
+from ncscope.figures import page_pairs
 from ncscope.figures.gallery import plots_of
 from ncscope.figures.style import DIVERGING_DARK, DIVERGING_LIGHT
 from ncscope.page.measures import best_runs
@@ -112,14 +112,15 @@ def test_the_policy_allows_these_scripts_and_no_other(one_run):
     policy = next(a["content"] for _, a in reader.tags if "http-equiv" in a)
     assert policy.startswith("default-src 'none'; script-src 'sha256-")
     assert "unsafe-inline" not in policy.split("style-src")[0]
-    data, pictures, plotly, *own = reader.scripts
+    data, links, pictures, plotly, *own = reader.scripts
     assert plotly == get_plotlyjs()
     hashes = [hashlib.sha256(script.encode()).digest() for script in (plotly, *own)]
     digests = [base64.b64encode(found).decode() for found in hashes]
     assert re.findall(r"sha256-([^']+)", policy) == digests
     assert json.loads(data)
     assert json.loads(pictures)["pictures"] == []
-    assert "<" not in data + pictures
+    assert json.loads(links)["runs"] == ["noisy"]
+    assert "<" not in data + links + pictures
 
 
 def test_every_figure_that_is_placed_has_its_data(one_run):
@@ -137,7 +138,7 @@ def test_names_sources_and_provenance_are_never_markup():
     evil = {"source": f"runs/{NASTY}", "data": "<b>data</b>", "x<i>": {"k": ["</td>", NASTY]}}
     source = page(report_of(replace(features, provenance=evil)).runs)
     reader = Reader(source)
-    assert len(reader.scripts) == 6
+    assert len(reader.scripts) == 9
     assert not [tag for tag, _ in reader.tags if tag == "img"]
     assert not [a for _, a in reader.tags if any(name.startswith("on") for name in a)]
     for name in (*names, "<b>data</b>", "</td>"):
@@ -189,7 +190,7 @@ def test_runs_stand_side_by_side_with_the_best_marked(two_runs):
     assert "2 runs on birds" in words
     assert "second − first" in words
     assert 'aria-label="best"' in two_runs
-    assert "Difference from" not in words  # no reference was measured beside them
+    assert "below them the difference from" not in words  # no reference was measured beside them
 
 
 def marked(values, path="nc1", spans=None):
@@ -338,11 +339,15 @@ def test_bars_show_accuracy_match_and_frequency_where_it_differs():
     alike = [plot.title for plot in plots_of(report_of(noisy(5)).runs)["classes"]]
     assert alike == ["Accuracy", "Cosine, centred"]
     many = plots_of(report_of(counted, counted, counted, **trained).runs)["classes"]
-    assert [plot.title for plot in many] == [groups, *["Accuracy"] * 3]
+    assert [plot.title for plot in many] == [
+        "Each class beside the reference",
+        groups,
+        *["Accuracy"] * 3,
+    ]
 
 
 def test_pairs_of_too_many_classes_are_not_drawn(monkeypatch):
-    monkeypatch.setattr(gallery, "MOST_PAIRED", 4)
+    monkeypatch.setattr(page_pairs, "MOST_PAIRED", 4)
     drawn = plots_of(report_of(noisy(5)).runs)
     assert drawn["cosines"] == []
     assert "Distribution over pairs" not in [plot.title for plot in drawn["angles"]]

@@ -2,11 +2,12 @@
 (() => {
   const root = document.documentElement;
   const figures = JSON.parse(document.getElementById("figures").textContent);
-  window.ncscope = { figures }; // scenes.js changes what is drawn of them
+  const links = JSON.parse(document.getElementById("links").textContent);
+  window.ncscope = { figures, links }; // scenes.js changes what is drawn of them
   const all = (selector, from = document) => Array.from(from.querySelectorAll(selector));
   const CONFIG = {
     responsive: true, displaylogo: false, scrollZoom: false,
-    modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d", "resetCameraLastSave3d", "tableRotation"],
+    modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d", "resetCameraLastSave3d", "tableRotation", "toImage"],
   };
 
   // Theme: the reader's choice, else the system's.
@@ -125,9 +126,48 @@
     }
   }, { rootMargin: "600px 0px" });
   all(".plot").forEach((div) => watcher.observe(div));
+  // One run is chosen for all figures and tables of single runs, and one tab a section.
+  const choice = document.querySelector(".run-choice");
+  function arrange() {
+    const run = choice ? choice.value : "0";
+    for (const part of all("[data-run], figure[data-tab]")) {
+      const { tab } = part.closest("section").dataset;
+      const other = part.dataset.run !== undefined && part.dataset.run !== run;
+      part.hidden = other || (part.dataset.tab !== undefined && part.dataset.tab !== tab);
+      const div = part.querySelector(".plot");
+      if (div && div.data && !part.hidden) Plotly.Plots.resize(div); // the window may have changed
+    }
+    for (const box of all("section .plots")) {
+      box.classList.toggle("empty", !all("figure", box).some((figure) => !figure.hidden));
+    }
+    all(".chosen-name").forEach((part) => { part.textContent = links.runs[run]; });
+    document.dispatchEvent(new CustomEvent("arranged", { detail: Number(run) }));
+  }
+  all("section[id]").forEach((section) => {
+    const box = section.querySelector(".tabs");
+    const tabs = [...new Set(all("figure[data-tab]", section).map((figure) => figure.dataset.tab))];
+    if (!box || !tabs.length) return;
+    section.dataset.tab = tabs[0];
+    for (const tab of tabs.length > 1 ? tabs : []) {
+      const b = document.createElement("button");
+      Object.assign(b, { type: "button", value: tab, textContent: tab });
+      b.setAttribute("aria-pressed", String(tab === tabs[0]));
+      b.addEventListener("click", () => {
+        section.dataset.tab = tab;
+        all("button", box).forEach((other) => other.setAttribute("aria-pressed", String(other === b)));
+        arrange();
+      });
+      box.append(b);
+    }
+    box.hidden = tabs.length < 2;
+  });
+  if (choice) choice.addEventListener("change", arrange);
+  window.ncscope.arrange = arrange; // called once all scripts are there
+
   let chosen; // on paper the light theme, whatever the screen has
   addEventListener("beforeprint", () => {
-    all(".plot").forEach(draw);
+    all(".plot").filter((div) => !div.closest("[hidden]")).forEach(draw);
+    all("details").forEach((part) => { part.open = true; });
     chosen = root.dataset.theme;
     setTheme("light");
   });
@@ -136,49 +176,32 @@
     else { delete root.dataset.theme; setTheme(); }
   });
 
-  // Class tables: sort by a column, find by name, choose the run.
-  function value(row, column) {
-    const cell = row.cells[column];
-    if (cell.classList.contains("none")) return null;
-    return cell.dataset.v === undefined ? cell.textContent : Number(cell.dataset.v);
+  // Figures as files, on the page's ground and with their title.
+  function save(name, address) {
+    const link = document.createElement("a");
+    Object.assign(link, { download: name, href: address });
+    link.click();
   }
-  const words = new Intl.Collator(undefined, { numeric: true, sensitivity: "base" });
-  function sort(table, column, down) {
-    const rows = all("tbody tr", table).map((row) => [value(row, column), row]);
-    rows.sort(([a], [b]) => {
-      if (a === null || b === null) return (a === null) - (b === null); // no value: always last
-      const order = typeof a === "string" ? words.compare(a, b) : a - b;
-      return down ? -order : order;
-    });
-    table.tBodies[0].append(...rows.map(([, row]) => row));
-    all("thead th", table).forEach((th, place) =>
-      th.setAttribute("aria-sort", place !== column ? "none" : down ? "descending" : "ascending"));
-  }
-  all(".class-table table").forEach((table) => {
-    all("thead th", table).forEach((th, column) => {
-      th.querySelector("button").addEventListener("click", () => {
-        const first = th.classList.contains("words") ? "ascending" : "descending";
-        const now = th.getAttribute("aria-sort");
-        sort(table, column, now === "none" ? first === "descending" : now === "ascending");
-      });
-    });
+  const plain = (text) => text.trim().replace(/[^\p{L}\p{N}.+-]+/gu, "-").slice(0, 80) || "figure";
+  window.ncscope.save = save;
+  window.ncscope.plain = plain;
+  document.addEventListener("click", async (event) => {
+    const kind = event.target.dataset && event.target.dataset.as;
+    if (!kind) return;
+    const figure = event.target.closest("figure");
+    const div = figure.querySelector(".plot");
+    await draw(div);
+    const head = figure.querySelector("h3");
+    const title = Array.from(head.childNodes, (node) => node.textContent).join(" – ");
+    const safe = title.replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
+    const layout = {
+      ...div.layout, paper_bgcolor: getComputedStyle(document.body).backgroundColor,
+      title: { text: safe, font: { size: 15 }, x: 0.02, xanchor: "left", y: 1, yanchor: "top", pad: { t: 14 } },
+      margin: { ...div.layout.margin, t: 56 },
+    };
+    const { clientWidth: width, clientHeight: height } = div;
+    const address = await Plotly.toImage({ data: div.data, layout, config: CONFIG },
+      { format: kind, width, height: height + 48, scale: kind === "png" ? 2 : 1 });
+    save(`${plain(title)}.${kind}`, address);
   });
-  const find = document.querySelector(".find");
-  const found = document.querySelector(".found");
-  const choice = document.querySelector(".run-choice");
-  function filter() {
-    const wanted = find.value.trim().toLowerCase();
-    for (const box of all(".class-table")) {
-      if (choice) box.hidden = box.dataset.run !== choice.value;
-      let hits = 0;
-      const rows = all("tbody tr", box);
-      for (const row of rows) {
-        row.hidden = !row.cells[0].textContent.toLowerCase().includes(wanted);
-        hits += !row.hidden;
-      }
-      if (!box.hidden) found.textContent = wanted ? `${hits} of ${rows.length} classes` : "";
-    }
-  }
-  if (find) find.addEventListener("input", filter);
-  if (choice) choice.addEventListener("change", filter);
 })();

@@ -119,6 +119,7 @@
     timer = setTimeout(() => filter(only.value), 150);
   });
 
+  Object.assign(window.ncscope, { whole, picture }); // for link.js
   document.addEventListener("drawn", ({ target }) => {
     if (!scenes.includes(target)) return;
     target.on("plotly_relayouting", (change) => turned(target, change));
