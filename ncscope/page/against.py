@@ -71,10 +71,12 @@ def _cell(path: str, record: dict[str, Any]) -> str:
     change = (record.get("against") or {"values": {}})["values"].get(path)
     if change is None:
         return f'<td data-v="{value:.6g}">{words}</td>'
+    spans = [span for span in (change["images"], change["classes"]) if span is not None]
+    if change["difference"] == 0 and not any(end for span in spans for end in span):
+        return f'<td data-v="{value:.6g}">{words}<span class="step">same</span></td>'
     step = signed(change["difference"], share=share)
     words += f'<span class="step">{f"<b>{step}</b>" if decided(change) else step}</span>'
-    for span in (change["images"], change["classes"]):
-        if span is not None:
-            ends = ", ".join(signed(end, share=share) for end in span)
-            words += f'<span class="small">[{ends}]</span>'
+    for span in spans:
+        ends = ", ".join(signed(end, share=share) for end in span)
+        words += f'<span class="small">[{ends}]</span>'
     return f'<td data-v="{value:.6g}">{words}</td>'

@@ -21,7 +21,7 @@ def figures_html(plots: Sequence[Plot], section: str, *, runs: int, chosen: int)
         run = f'<span class="run name">{in_html(plot.run)}</span>' if named else ""
         caption = " ".join(_words(form, words) for form, words in plot.caption)
         label = in_html(f"{plot.title}. {' '.join(words for _, words in plot.caption)}")
-        hides = (plot.chosen and plot.place != chosen) or plot.tab != first
+        hides = (plot.chosen and plot.place != chosen) or plot.tab not in (None, first)
         of = f' data-run="{plot.place}"' if plot.chosen else ""
         tab = f' data-tab="{in_html(plot.tab)}"' if plot.tab is not None else ""
         pixels = plot.json["layout"].get("meta", {}).get("pixels")

@@ -160,7 +160,7 @@ def group_tables(records: Sequence[dict[str, Any]], names: Sequence[str], *, cho
         if any(record["groups"].values())
     ]
     if parts:
-        return "".join(parts)
+        return "<h3>Head, medium and tail</h3>" + "".join(parts)
     why = records[0]["conventions"].get("groups", "")
     return (
         f'<p class="note">No head, medium and tail: {in_html(str(why).removeprefix("none: "))}.</p>'

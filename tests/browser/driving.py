@@ -14,7 +14,6 @@ def open_tab(browser, address, *, width=1200, height=900, scheme="light"):
     context = browser.new_context(
         viewport={"width": width, "height": height}, color_scheme=scheme, accept_downloads=True
     )
-    context.set_default_timeout(15_000)
     page = context.new_page()
     page.complaints, page.asked, page.dialogs = [], [], []
     page.on("console", lambda m: page.complaints.append(m.text) if m.type == "error" else None)

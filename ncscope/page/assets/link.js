@@ -37,7 +37,6 @@
   // In scenes: rings around its text, class mean and images, a trace a form, there from the start.
   for (const figure of Object.values(figures)) {
     if (!figure.names) continue;
-    whole(figure);
     figure.first = figure.data.length;
     for (const form of ["centred", "raw"]) {
       const like = figure.data.find((trace) => trace.meta === form);
