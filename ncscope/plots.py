@@ -7,6 +7,7 @@ SVG or PDF; `ncscope.figures.projection` says what the simplex view shows.
 from ncscope.figures.export import save_figure
 from ncscope.figures.figures import (
     angle_histogram,
+    class_changes,
     cosine_heatmap,
     gradient_bars,
     group_accuracy,
@@ -24,6 +25,7 @@ from ncscope.figures.projection import Basis, fit_basis
 __all__ = [
     "Basis",
     "angle_histogram",
+    "class_changes",
     "cosine_heatmap",
     "fit_basis",
     "gradient_bars",
