@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from ncscope.features.extract import extract
     from ncscope.grids.sweep import sweep
     from ncscope.page.analyze import analyze
+    from ncscope.page.folder import analyze_folder
     from ncscope.page.report import Report
     from ncscope.tuning.npt import NPTLoss
     from ncscope.tuning.tune import Tuned, tune
@@ -43,6 +44,7 @@ _HOMES = {
     "Report": "ncscope.page.report",
     "Tuned": "ncscope.tuning.tune",
     "analyze": "ncscope.page.analyze",
+    "analyze_folder": "ncscope.page.folder",
     "compare": "ncscope.comparison.compare",
     "extract": "ncscope.features.extract",
     "intervene": "ncscope.diagnosis.interventions",
@@ -69,6 +71,7 @@ __all__ = [
     "Tuned",
     "__version__",
     "analyze",
+    "analyze_folder",
     "compare",
     "extract",
     "intervene",

@@ -10,6 +10,7 @@ from ncscope.checkpoint.bare import NOT_LEARNERS
 from ncscope.checkpoint.checks import check_finite
 from ncscope.checkpoint.class_names import ClassNames, recover_class_names
 from ncscope.checkpoint.inspect import Inspection, inspect
+from ncscope.checkpoint.locate import BEST
 from ncscope.checkpoint.methods import plain_method, row_of
 from ncscope.checkpoint.wrapped import read_tensors
 from ncscope.clip.backbone import Backbone
@@ -141,6 +142,7 @@ def read_learner(
             *doubts,
             *otherwise,
             *settings.warnings,
+            *_best_of(seen),
             *teacher_doubts(seen, options.teacher),
         ),
     )
@@ -154,6 +156,14 @@ def _seen(
     if isinstance(source, Inspection):
         return source if method is None else inspect(source.checkpoint.path, method=method)
     return inspect(source, method=method, epoch=load_epoch)
+
+
+def _best_of(seen: Inspection) -> tuple[str, ...]:
+    """That the best on validation was taken, where other epochs lie beside it."""
+    if seen.checkpoint.path.name != BEST:
+        return ()
+    said = [note for note in seen.located.notes if note.startswith(f"read {BEST}")]
+    return tuple(f"{note}; --load-epoch N takes another" for note in said)
 
 
 def _standing(seen: Inspection, options: LearnerOptions, towers: str) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 """`ncscope analyze DIR`: a Dassl tree of two methods, three data sets, three seeds, one damaged."""
 
 import json
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -9,6 +10,7 @@ from ncscope_cli.main import app
 from tests import dassl_tree
 from tests.dassl_files import save_dassl
 
+PAGE = Path(__file__).parents[2] / "docs" / "folders.md"
 RUNS = 2 * len(dassl_tree.DATA) * len(dassl_tree.SEEDS)
 
 
@@ -23,15 +25,57 @@ def work(tmp_path_factory):
     return root
 
 
-def measured(work, out, *more, sources=("output",)):
-    paths = [work / one if (work / one).exists() else one for one in sources]
-    where = ("--data-root", work / "data", "--backbone", work / "clip", "--out", out)
-    return invoke(*paths, *where, "--cache", work / "cache", "--bootstrap", 0, *more)
+@pytest.fixture(autouse=True)
+def here(work, monkeypatch):
+    monkeypatch.chdir(work)
+
+
+def measured(out, *more, sources=("output",)):
+    where = ("--data-root", "data", "--backbone", "clip", "--out", out)
+    return invoke(*sources, *where, "--cache", "cache", "--bootstrap", 0, *more)
+
+
+def commands():
+    """Those of docs/folders.md, on the files of the tests."""
+    stand_ins = {"/data": "data", "ViT-B-16.pt": "clip", "output/": "output/base2new/"}
+    for line in PAGE.read_text().splitlines():
+        if line.startswith("$ ncscope "):
+            for real, stand_in in stand_ins.items():
+                line = line.replace(real, stand_in)
+            more = " --cache cache --bootstrap 0" if " analyze " in line else ""
+            more += " --no-html" if line.endswith("--out eurosat") else ""
+            yield (line.removeprefix("$ ncscope ") + more).split()
 
 
 @pytest.fixture(scope="module")
-def whole(work):
-    return measured(work, work / "out", sources=("zero-shot", "output")), work / "out"
+def page(work):
+    """What the page's commands gave, each by its verb and its --out."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(work)
+        found = {}
+        for words in commands():
+            result = CliRunner().invoke(app, words)
+            assert result.exception is None or isinstance(result.exception, SystemExit), words
+            out = words[words.index("--out") + 1] if "--out" in words else ""
+            found[words[0], out] = result
+    return found
+
+
+@pytest.fixture(scope="module")
+def whole(work, page):
+    return page["analyze", "measured"], work / "measured"
+
+
+def test_the_commands_of_the_page_do_what_it_says(page, work):
+    assert {key: result.exit_code for key, result in page.items()} == {
+        ("inspect", ""): 1, ("analyze", "measured"): 1, ("analyze", "eurosat"): 1,
+        ("compare", "table.tex"): 0, ("compare", "measures.csv"): 0,
+    }  # fmt: skip
+    assert r"delta\_lcd.centred" in (work / "table.tex").read_text()
+    assert "Measures, base classes, against CoOp" in (work / "measures.csv").read_text()
+    beside = json.loads((work / "eurosat" / "metrics.json").read_text())
+    assert beside["runs"][0]["source"] == "zero-shot"
+    assert len(beside["runs"]) == 1 + 5
 
 
 def test_every_run_is_measured_on_what_its_log_says_and_the_damaged_is_named(whole):
@@ -69,18 +113,18 @@ def test_a_run_measured_in_the_folder_has_the_numbers_of_one_measured_alone(work
     assert run["summary"] == there["summary"]
 
 
-def test_what_is_measured_already_is_not_measured_again(work, whole, monkeypatch):
+def test_what_is_measured_already_is_not_measured_again(whole, monkeypatch):
     _, out = whole
     before = json.loads((out / "metrics.json").read_text())
     with monkeypatch.context() as patch:
         patch.setattr("ncscope.page.folder.extract", None)  # whoever calls it fails
-        again = measured(work, out, "--no-html", sources=("zero-shot", "output"))
+        again = measured(out, "--no-html", sources=("zero-shot", "output"))
     assert again.exit_code == 1, again.output
     assert json.loads((out / "metrics.json").read_text()) == before
     held = len(before["runs"])
     assert f"{held} runs were measured before with the same inputs" in again.stderr
     few = ("output/base2new/train_base/dtd/shots_16/CoOp",)
-    other = measured(work, out, "--no-html", "--split", "new", sources=few)
+    other = measured(out, "--no-html", "--split", "new", sources=few)
     assert "were measured before with the same inputs" not in other.stderr
     assert f"{held} runs measured before are not among these, or have other" in other.stderr
     assert {run["split"] for run in json.loads((out / "metrics.json").read_text())["runs"]} == {
@@ -88,7 +132,7 @@ def test_what_is_measured_already_is_not_measured_again(work, whole, monkeypatch
     }
 
 
-def test_what_was_cut_short_goes_on(work, tmp_path, monkeypatch):
+def test_what_was_cut_short_goes_on(tmp_path, monkeypatch):
     from ncscope.page import folder
 
     calls = []
@@ -103,14 +147,14 @@ def test_what_was_cut_short_goes_on(work, tmp_path, monkeypatch):
     runs = "output/base2new/train_base/caltech-101/shots_16/CoOp"
     with monkeypatch.context() as patch:
         patch.setattr(folder, "extract", once)
-        measured(work, tmp_path, "--no-html", sources=(runs,))
+        measured(tmp_path, "--no-html", sources=(runs,))
     assert not (tmp_path / "metrics.json").exists()
     kept = (tmp_path / "unfinished.jsonl").read_text()
     assert kept.count("\n") == 2
     (tmp_path / "unfinished.jsonl").write_text(kept + kept[:99])  # cut off as it was written
     with monkeypatch.context() as patch:
         patch.setattr(folder, "extract", lambda s, **how: calls.append(s) or extracted(s, **how))
-        done = measured(work, tmp_path, "--no-html", sources=(runs,))
+        done = measured(tmp_path, "--no-html", sources=(runs,))
     assert done.exit_code == 0, done.output
     assert [path.rpartition("/")[2] for path in calls] == ["seed1", "seed2", "seed3"]
     assert "2 runs were measured before with the same inputs" in done.stderr
@@ -125,19 +169,21 @@ def test_an_epoch_is_chosen_and_the_best_beside_it_is_another_run(work, tmp_path
     try:
         epochs = []
         for more in ((), ("--load-epoch", 50)):
-            assert measured(work, tmp_path, "--no-html", *more, sources=(run,)).exit_code == 0
+            assert measured(tmp_path, "--no-html", *more, sources=(run,)).exit_code == 0
             [found] = json.loads((tmp_path / "metrics.json").read_text())["runs"]
-            epochs.append((found["run"]["epoch"], found["run"]["chosen"]))
+            said = [one for one in found["warnings"] if one.startswith("read ")]
+            epochs.append((found["run"]["epoch"], found["run"]["chosen"], said))
     finally:
         best.unlink()
+    best = "read model-best.pth.tar of 2 files: the best on validation"
     assert epochs == [
-        (7, "read model-best.pth.tar of 2 files: the best on validation"),
-        (50, "read model.pth.tar-50 of 2 files: --load-epoch"),
+        (7, best, [f"{best}; --load-epoch N takes another"]),
+        (50, "read model.pth.tar-50 of 2 files: --load-epoch", []),
     ]
 
 
-def test_strict_ends_all_before_a_run_is_measured(work, tmp_path):
-    result = measured(work, tmp_path / "out", "--strict")
+def test_strict_ends_all_before_a_run_is_measured(tmp_path):
+    result = measured(tmp_path / "out", "--strict")
     assert result.exit_code == 1
     assert "seed2" in str(result.exception)
     assert not (tmp_path / "out").exists()
@@ -149,12 +195,12 @@ def test_without_a_root_the_logs_say_what_is_missing(work, tmp_path):
     assert "its log names the data set Caltech101; say where the data sets lie: --data-root" in str(
         result.exception
     )
-    gone = measured(work, tmp_path / "out", "--data-root", tmp_path)
+    gone = measured(tmp_path / "out", "--data-root", tmp_path)
     assert f"{tmp_path}: no folder" in str(gone.exception)
 
 
-def test_options_of_single_runs_are_refused_by_name(work, tmp_path):
-    result = measured(work, tmp_path, "--data", "dtd:/d", "--pairs")
+def test_options_of_single_runs_are_refused_by_name(tmp_path):
+    result = measured(tmp_path, "--data", "dtd:/d", "--pairs")
     assert "--data, --pairs: not with many runs on data sets of their own" in str(result.exception)
 
 
