@@ -16,7 +16,7 @@ from typing import Any
 from ncscope.data.files import FileLoader
 from ncscope.data.folders import Listing, choose_part, note_of_part
 from ncscope.data.images import ImageSet, image_digest, note_of_empty
-from ncscope.data.tables import MOST_CLASSES, check_counted_from_0
+from ncscope.data.tables import MOST_CLASSES, check_counted_from_0, note_of_twice
 from ncscope.errors import DataError, brief, shown
 from ncscope.opening import once_each, read_text
 
@@ -40,6 +40,8 @@ def list_split(path: Path, images: Path, *, part: str | None) -> Listing:
         raise DataError(f"{path}: expected the parts train, val and test, got {_kind(content)}")
     chosen = choose_part(str(path), part, parts)
     rows = {name: _rows(f"{path}: {name}", content[name]) for name in parts}
+    if not any(rows.values()):
+        raise DataError(f"{path}: lists no image in {', '.join(parts)}")
     names = names_of_labels(str(path), [row for name in parts for row in rows[name]])
     kept = rows[chosen or parts[0]]
     return Listing(
@@ -48,7 +50,10 @@ def list_split(path: Path, images: Path, *, part: str | None) -> Listing:
         items=tuple(row[0] for row in kept),
         labels=tuple(row[1] for row in kept),
         part=chosen,
-        warnings=note_of_part(path.name, part, chosen),
+        warnings=(
+            *note_of_part(path.name, part, chosen),
+            *note_of_twice([(row[0], row[1]) for row in kept]),
+        ),
     )
 
 

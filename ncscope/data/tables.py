@@ -14,8 +14,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
 from ncscope.data.folders import Listing, choose_part, natural, note_of_part, part_of, parts_called
-from ncscope.errors import DataError, shown
+from ncscope.errors import DataError, brief, shown
 from ncscope.opening import open_regular, read_text
+from ncscope.text import clean
 
 MOST_CLASSES = 100_000  # a larger label is a mistake (a file size, an identifier), not a class
 MOST_IMAGES = 10**12  # of a class, in training
@@ -42,8 +43,27 @@ def list_table(root: Path, *, part: str | None, classnames: Sequence[str] | None
         items=tuple(rows[i][1]["path"].strip() for i in kept),
         labels=tuple(labels[i] for i in kept),
         part=chosen,
-        warnings=(*note_of_part(root.name, part, chosen), *notes, *warnings),
+        warnings=(
+            *note_of_part(root.name, part, chosen),
+            *notes,
+            *warnings,
+            *note_of_twice([(rows[i][1]["path"].strip(), labels[i]) for i in kept]),
+        ),
     )
+
+
+def note_of_twice(rows: Iterable[tuple[str, int]]) -> tuple[str, ...]:
+    """What is to be said of images that a list has more than once: path and label of each row."""
+    labels: dict[str, set[int]] = {}
+    count = twice = 0
+    for path, label in rows:
+        twice += path in labels
+        labels.setdefault(path, set()).add(label)
+        count += 1
+    several = [path for path, own in labels.items() if len(own) > 1]
+    if several:
+        return (f"{len(several)} image(s) are listed in several classes: {shown(several)}",)
+    return (f"{twice} of {count} rows list an image again",) if twice else ()
 
 
 def _read(root: Path) -> Rows:
@@ -84,6 +104,12 @@ def _classes(
             f"{root}: no column `label` or `classname`; it has {', '.join(map(repr, columns))}"
         )
     names = [unicodedata.normalize("NFC", row.get("classname", "").strip()) for _, row in rows]
+    for (line, _), name in zip(rows, names, strict=True):
+        if clean(name) != name:
+            raise DataError(
+                f"{root}: row {line}: class name {brief(name)} holds control characters; expected "
+                f"plain text"
+            )
     if "label" not in columns:
         order = tuple(sorted(set(names) - {""}, key=natural))
         index = {name: label for label, name in enumerate(order)} | {"": -1}

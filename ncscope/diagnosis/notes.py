@@ -9,7 +9,7 @@ run carries with it.
 """
 
 import math
-from typing import Any
+from typing import Any, TypeGuard
 
 from ncscope.diagnosis.prepare import Prepared
 from ncscope.diagnosis.sides import UNIFORMITY_SAMPLES, ImageSide
@@ -153,10 +153,10 @@ def self_check(record: dict[str, Any]) -> dict[str, Any] | None:
     run = learner.get("run")
     run = run if isinstance(run, dict) else {}
     logged, top1 = run.get("accuracy"), record["summary"]["accuracy"]["top1"]
-    if not isinstance(logged, int | float) or isinstance(logged, bool) or top1 is None:
+    if not _is_number(logged) or top1 is None:
         return None
     ruled = run.get("by_rule")
-    ruled = ruled if isinstance(ruled, dict) and "accuracy" in ruled else None
+    ruled = ruled if isinstance(ruled, dict) and _is_number(ruled.get("accuracy")) else None
     found = 100 * top1 if ruled is None else float(ruled["accuracy"])
     other = _other_model(run) or _other_data(run, record)
     reason = None if other or ruled else _other_rule(run, learner)
@@ -180,6 +180,11 @@ def self_check(record: dict[str, Any]) -> dict[str, Any] | None:
         "agrees": agrees,
         "says": says,
     }
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    """What a stranger's provenance may hold under the name of a number."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def warnings_of(check: dict[str, Any]) -> list[str]:
@@ -219,6 +224,6 @@ def _other_data(run: dict[str, Any], record: dict[str, Any]) -> str | None:
         ("classes", record["classes"], "classes"),
         ("images", record["samples"], "images"),
     ):
-        if isinstance(logged := run.get(name), int) and logged != here:
+        if _is_number(logged := run.get(name)) and logged != here:
             return f"which is of {logged} {what}: here are {here}"
     return None

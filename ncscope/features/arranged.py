@@ -274,7 +274,7 @@ def _oriented(work: _Work) -> None:
         return
     theirs, (rows, columns) = work.theirs["text"], text.shape
     images = [work.arrays[f"image{side}"] for side in _SIDES if f"image{side}" in work.arrays]
-    width = images[0].shape[-1] if images else None
+    width = images[0].shape[-1] if images and images[0].ndim else None
     count = None if work.names is None else len(work.names)
     fits = width in (None, columns) and count in (None, rows)
     turned = width in (None, rows) and count in (None, columns)

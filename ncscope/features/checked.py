@@ -33,6 +33,8 @@ def check_names(classnames: Sequence[object]) -> None:
                 f"`classnames` must be Unicode text; entry {row} is {name!a}, which holds half "
                 f"a surrogate pair: name the class, or its folder, in UTF-8"
             )
+        if not name.strip():
+            raise ShapeError(f"`classnames` must be names; entry {row} is {name!r}")
 
 
 def as_rows(name: str, rows: Tensor, *, per_image: bool = False) -> Tensor:
@@ -113,6 +115,8 @@ def of_scale(value: float) -> list[str]:
         ]
     if value > 1000:
         return [f"`logit_scale` is {value:.4g}; CLIP's is at most 100"]
+    if value < 0.1:  # every class as likely as any other
+        return [f"`logit_scale` is {value:.4g}, with which no class has any confidence"]
     return []
 
 

@@ -63,6 +63,7 @@ _FROM_0 = (
     "gpa_std", "residual_scale", "adapter_ratio", "alpha", "beta",
 )  # fmt: skip
 _IN_NAMES = ("lcd_weight", "mid_weight")
+MOST_RUNS = 20_000
 _ABOUT = ("makes", "time", "then")
 _ROOT = "{root}"
 
@@ -119,6 +120,10 @@ def read_spec(path: str | Path, *, root: str | Path | None = None) -> list[Plann
             raise DataError(f"{path}: fixed.{key}: its tables make a run each, in [grid]; what all "
                             f"share is said by the options themselves")  # fmt: skip
     shared = _checked(fixed, path, "fixed")
+    if (count := math.prod(map(len, axes))) > MOST_RUNS:
+        raise DataError(
+            f"{path}: {count} runs; expected at most {MOST_RUNS} of one grid: divide it"
+        )
     runs = [_merged([*choice, shared], path) for choice in itertools.product(*axes)]
     _check_once(runs, path)
     return [Planned(run.name, _rooted(run.options, root, path)) for run in runs]

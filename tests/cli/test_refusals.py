@@ -33,6 +33,11 @@ BAD_FILES = {
     "labels of another length": (changed(label=np.array([0, 1])), r"`label`"),
     "C mismatch": (changed(classnames=np.array(["a", "b"])), r"`text`.*2"),
     "D mismatch": (changed(text=np.ones((3, 5), np.float32)), r"`text`"),
+    "a number for a row an image": (changed(image=np.float32(3)), "`image` must be .*2-D"),
+    "a class without a name": (
+        changed(classnames=np.array(["a", " ", "c"])),
+        "`classnames` must be names; entry 1",
+    ),
     "one class": (
         {"text": GOOD["text"][:1], "classnames": np.array(["a"])},
         "at least 2 classes are needed",

@@ -52,6 +52,7 @@ def test_a_path_that_leaves_the_folder_is_refused(path, tmp_path):
         ('{"test": [["a.png", 0, "a"], ["b.png", 0, "b"]]}', "label 0 is called 'b' at b.png and"),
         ('{"test": [["a.png", 0, "a"]', "cannot be read as JSON"),
         ('{"train": [], "test": [], "train": []}', "the key 'train' comes twice in one object"),
+        ('{"train": [], "test": []}', "lists no image in train, test"),
         ("[" * 100_000, "cannot be read as JSON"),
         ('{"train": [["a.png", 0, "a"]], "test": []}', "no images listed"),
     ],

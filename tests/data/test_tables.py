@@ -225,3 +225,17 @@ def test_training_counts_are_lines_or_the_table_that_tune_takes(tmp_path):
             read_train_counts(path)
     with pytest.raises(DataError, match="cannot be read as text"):
         read_train_counts(tmp_path / "none")
+
+
+def test_a_name_that_commands_a_terminal_is_no_class(table):
+    for name in ("ca\x00t", "\x1b[31mcat", "c\u202eat"):
+        with pytest.raises(DataError, match=r"t\.csv: row 2: class name .* control characters"):
+            open_images(table(f"path,classname\na.png,{name}\nb.png,dog\n"))
+
+
+def test_an_image_that_is_listed_twice_is_said(table):
+    rows = "a.png,cat\nb.png,dog\na.png,{}\n"
+    [said] = open_images(table("path,classname\n" + rows.format("cat"))).warnings
+    assert said == "1 of 3 rows list an image again"
+    [said] = open_images(table("path,classname\n" + rows.format("dog"))).warnings
+    assert said == "1 image(s) are listed in several classes: a.png"

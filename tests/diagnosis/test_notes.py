@@ -96,3 +96,19 @@ def test_the_image_feature_of_the_task_is_the_one_compared(used, agrees):
     assert check is not None
     assert check["agrees"] is agrees
     assert ("--image-feature class" in check["says"]) == (agrees is None)
+
+
+RUN = ("accuracy", "accuracy_is", "not_by_cosine", "image_feature", "by_rule", "subsample",
+       "classes", "images", "epoch")  # fmt: skip
+NASTY = (None, True, 5, -1e300, "x", "", [], ["base"], {}, {"accuracy": "x"}, {"accuracy": None},
+         {"accuracy": True, "rule": [1]})  # fmt: skip
+
+
+@pytest.mark.parametrize("key", RUN)
+def test_whatever_a_strangers_file_says_of_its_run_the_measures_stand(key):
+    for value in NASTY:
+        for learner in ({}, {"image_feature": value}):
+            one = record(**{key: value})
+            one["provenance"]["learner"] |= learner
+            check = self_check(one)
+            assert check is None or (isinstance(check["says"], str) and check["found"] >= 0)

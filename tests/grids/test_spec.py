@@ -264,3 +264,11 @@ def test_a_run_that_takes_other_steps_or_is_to_log_is_done_by_itself(tmp_path, l
     path = tmp_path / "a.toml"
     path.write_text(f'[grid]\nmethod="coop"\ndata="toy:fish"\nseed=[1, 2]\n[fixed]\n{recipe}{line}')
     assert tasks_of(read_spec(path)) == []
+
+
+def test_a_grid_of_more_runs_than_anybody_means_is_refused_before_they_are_made(tmp_path):
+    lines = [f"{key} = [{', '.join(map(str, range(1, 1000)))}]" for key in ("seed", "epochs")]
+    path = tmp_path / "g.toml"
+    path.write_text('[grid]\nmethod = ["coop"]\ndata = ["toy:fish"]\n' + "\n".join(lines))
+    with pytest.raises(DataError, match="998001 runs; expected at most 20000 of one grid"):
+        read_spec(path)
