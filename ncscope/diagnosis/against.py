@@ -18,6 +18,7 @@ from torch import Tensor
 import ncscope.metrics as metrics
 from ncscope.diagnosis.intervals import mean_intervals
 from ncscope.diagnosis.measure import Run
+from ncscope.diagnosis.moved import moved
 from ncscope.diagnosis.summary import SUMMARY
 from ncscope.diagnosis.tables import value_at
 from ncscope.features.aligned import common_classes, only
@@ -116,7 +117,7 @@ def against(run: Run, reference: Run, called: str, *, seed: int = 0) -> dict[str
     Returns:
         `reference`, `classes`, `paired` (whether the images are the same), `pays` (the class that
         loses a tenth of its images or more, as words, or null), `of` where only common classes
-        are compared (of how many on either side), and `values`:
+        are compared (of how many on either side), `moved` (ncscope.diagnosis.moved), and `values`:
         `difference`, `images` and `classes`, each [low, high] at 95 % or null.
     """
     same = _same_images(run, reference)
@@ -136,6 +137,7 @@ def against(run: Run, reference: Run, called: str, *, seed: int = 0) -> dict[str
     return {
         "reference": called, "classes": run.record["classes"], "paired": same, "values": values,
         "pays": _pays(run.record, reference.record),
+        "moved": moved(run, reference, same_images=same),
     }  # fmt: skip
 
 

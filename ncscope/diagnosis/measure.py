@@ -39,6 +39,8 @@ class Run:
     record: dict[str, Any]
     training: Training | None = None
     draws: Mapping[str, Tensor] = field(default_factory=dict)  # (R,) values of each replicate
+    text: Tensor | None = None  # (K, D) as it was measured
+    means: Tensor | None = None  # (K, D) class means; not finite for a class without images
 
 
 def measure(
@@ -106,7 +108,8 @@ def measure(
     if (check := self_check(record)) is not None:
         record["provenance"]["self_check"] = check
         record["warnings"] = [*warnings_of(check), *record["warnings"]]
-    return Run(features, record, draws=draws)
+    means = None if side is None else side.moments.means
+    return Run(features, record, draws=draws, text=prepared.text, means=means)
 
 
 def _train_counts(

@@ -133,8 +133,8 @@ def text_numbers(text: Tensor, frozen: Tensor | None) -> Numbers:
     return found
 
 
-def drift_numbers(text: Tensor, frozen: Tensor) -> Numbers:
-    """How far (K, D) text has gone from the same classes' frozen one, and where to.
+def drift_numbers(text: Tensor, frozen: Tensor, side: str = "text") -> Numbers:
+    """How far (K, D) vectors of a side have gone from the same classes' earlier ones, and where to.
 
     `drift/text/centre` is the angle in degrees between the two centres, `spread` the ratio of the
     mean squared distances from them: 1 unchanged, below 1 narrower than before.
@@ -142,11 +142,11 @@ def drift_numbers(text: Tensor, frozen: Tensor) -> Numbers:
     angles = metrics.drift_angles(text, frozen)
     centres = metrics.drift_angles(text.mean(dim=0).expand(2, -1), frozen.mean(dim=0).expand(2, -1))
     return {
-        "drift/text/angle": angles.mean(),
-        "drift/text/angle_max": angles.max(),
-        "drift/text/outside": metrics.drift_outside(text, frozen),
-        "drift/text/centre": centres[0],
-        "drift/text/spread": metrics.centre_and_spread(text)[1]
+        f"drift/{side}/angle": angles.mean(),
+        f"drift/{side}/angle_max": angles.max(),
+        f"drift/{side}/outside": metrics.drift_outside(text, frozen),
+        f"drift/{side}/centre": centres[0],
+        f"drift/{side}/spread": metrics.centre_and_spread(text)[1]
         / metrics.centre_and_spread(frozen)[1],
     }
 

@@ -8,6 +8,7 @@ from ncscope.diagnosis.what_if import move_rows
 from ncscope.page.against import SHOWN
 from ncscope.page.cards import Confusion
 from ncscope.page.tables import CONFUSION_HEADS, flat
+from ncscope.page.tuned import tuned_rows
 from ncscope.text import in_csv
 
 
@@ -29,6 +30,8 @@ def csv_tables(
         )  # fmt: skip
     if len(moved := move_rows(records, names)) > 1:
         found["what-if"] = in_csv(moved)
+    if len(changed := tuned_rows(records, names)) > 1:
+        found["tuned"] = in_csv(changed)
     found["conventions"] = in_csv(_facts(records, names))
     return found
 

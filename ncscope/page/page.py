@@ -30,6 +30,7 @@ from ncscope.page.measures import measures_table
 from ncscope.page.place import get_csv, place_strip
 from ncscope.page.plots import figure_data, figures_html
 from ncscope.page.thumbnails import Thumbnails, drawn_rows, thumbnails_of
+from ncscope.page.tuned import tuned_table
 from ncscope.text import in_html, in_script, page_title, run_names, sizes
 from ncscope.writing import __version__, write_text
 
@@ -39,7 +40,8 @@ _SECTIONS = ("classes", "simplex", "cosines", "angles", "moves", "training")
 _NAV = {
     "glance": "Verdict", "place": "Place", "classes": "Classes", "simplex": "Simplex",
     "cosines": "Cosines", "angles": "Angles", "moves": "What if", "training": "Training",
-    "measures": "All measures", "warnings": "Warnings", "conventions": "Conventions",
+    "tuned": "Tuning", "measures": "All measures", "warnings": "Warnings",
+    "conventions": "Conventions",
 }  # fmt: skip
 
 
@@ -63,7 +65,8 @@ def page(runs: Sequence[Run], *, thumbnails: bool = True) -> str:
     scripts = {"plotly": get_plotlyjs(), **{name: _asset(f"{name}.js") for name in _SCRIPTS}}
     strip = place_strip(records, names)
     left_out = {name for name in _SECTIONS if name != "classes" and not plots[name]}
-    left_out |= set() if strip else {"place"}
+    tuned = tuned_table(records, names)
+    left_out |= {name for name, part in (("place", strip), ("tuned", tuned)) if not part}
     parts = {
         "policy": _policy(list(scripts.values())),
         "style": _asset("page.css"),
@@ -73,6 +76,7 @@ def page(runs: Sequence[Run], *, thumbnails: bool = True) -> str:
         "choice": _choice(names, chosen),
         "verdict": _verdict(records, names),
         "place": strip,
+        "tuned": tuned,
         "measures": measures_table(records, names),
         "groups": tables.group_tables(records, names, chosen=chosen),
         "confusions": "".join(
