@@ -8,12 +8,11 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from ncscope.errors import ShapeError
 from ncscope.figures import style as palette
-from ncscope.figures.points import Points, unit_samples
+from ncscope.figures.points import Points, samples_along
 from ncscope.figures.projection import finite_rows
 from ncscope.figures.scene import Parts
 from ncscope.figures.style import ABOVE, axis, base_layout, form_buttons, mark_form
@@ -24,7 +23,6 @@ _WIDTHS = (0.5, 1.0, 2.0, 5.0, 10.0)  # degrees, of bins
 _COLOURS = (palette.TEXT_SIDE, palette.IMAGE_SIDE, *palette.CLASSES[2:])
 _DASHES = ("solid", "dot", "dash", "dashdot")
 _BINS = 90  # of the gap's line
-_BLOCK = 8192  # images that are normalised at a time
 
 
 def angle_parts(
@@ -156,8 +154,8 @@ def _images_along(
     label = points.label.cpu()
     rows = (label >= 0).nonzero().flatten()
     offset = float(middle @ direction)
-    places = [unit_samples(points, block) @ direction - offset for block in rows.split(_BLOCK)]
-    return torch.cat(places).numpy(), (1 / points.counts[label[rows]].double()).numpy()
+    places = samples_along(points, rows, direction[:, None])[:, 0] - offset
+    return places.numpy(), (1 / points.counts[label[rows]].double()).numpy()
 
 
 def _line(name: str, centres: np.ndarray, shares: np.ndarray, colour: str) -> dict[str, Any]:

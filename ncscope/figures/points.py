@@ -5,8 +5,9 @@ l2-normalised, class means are means of unit rows and not normalised again.
 """
 
 import operator
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from scipy.cluster import hierarchy
@@ -20,7 +21,9 @@ from ncscope.diagnosis.training import Trajectory
 from ncscope.errors import ShapeError, shown
 from ncscope.features.bundle import Features, check_features
 from ncscope.metrics.moments import MomentsAccumulator
-from ncscope.metrics.rows import normalise_rows
+from ncscope.metrics.rows import is_extreme, normalise_rows
+
+_ROWS = 2048  # of images looked at together: 8 MB
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +39,21 @@ class Points:
     counts: Tensor  # (K,) images a class
     image: Tensor | None  # (N, D), not normalised
     label: Tensor | None  # (N,)
+    kept: dict[object, Any] = field(default_factory=dict)  # what several pictures ask for
+
+    def once(self, key: object, compute: Callable[[], Any]) -> Any:
+        """What `compute` gives, kept."""
+        if key not in self.kept:
+            self.kept[key] = compute()
+        return self.kept[key]
+
+    def rows_of(self, classes: Sequence[int]) -> list[Tensor]:
+        """The images of each class, ascending, on the CPU; from one sorting of all labels."""
+        label = self.label
+        if label is None:
+            return [torch.empty(0, dtype=torch.int64) for _ in classes]
+        found: dict[int, Tensor] = self.once("rows", lambda: sorted_rows(label))
+        return [found.get(index, found[-1][:0]) for index in classes]
 
     @property
     def vectors(self) -> Tensor:
@@ -142,15 +160,24 @@ def _index(names: Sequence[str], one: object) -> int:
     return found[0]
 
 
+def sorted_rows(label: Tensor) -> dict[int, Tensor]:
+    """The rows of each label that occurs, and of -1, ascending, on the CPU."""
+    label = label.cpu()
+    order = label.argsort(stable=True)
+    values, sizes = label[order].unique_consecutive(return_counts=True)
+    parts = order.split(sizes.tolist())
+    return {-1: order[:0]} | dict(zip(values.tolist(), parts, strict=True))
+
+
 def stratified_rows(
-    label: Tensor, classes: Sequence[int], *, max_points: int, seed: int = 0
+    points: Points, classes: Sequence[int], *, max_points: int, seed: int = 0
 ) -> Tensor:
     """Indices of at most `max_points` samples, drawn evenly over the classes, in sample order.
 
     Every class gets the same number; what a small class cannot use goes to the others. All
     samples of the classes where there are no more than `max_points`.
     """
-    rows = [(label == index).nonzero().flatten().cpu() for index in classes]
+    rows = points.rows_of(classes)
     quotas = even_quotas([len(part) for part in rows], max_points)
     generator = torch.Generator().manual_seed(seed)
     taken = [
@@ -176,6 +203,24 @@ def unit_samples(points: Points, rows: Tensor) -> Tensor:
     assert points.image is not None
     chosen = points.image.detach()[rows.to(points.image.device)]
     return normalise_rows(working(chosen).double().cpu())
+
+
+def samples_along(points: Points, rows: Tensor, columns: Tensor) -> Tensor:
+    """(n, c) products of `unit_samples` at these ascending rows with (D, c), which are not made."""
+    assert points.image is not None
+    image = points.image.detach()
+    found = rows.new_empty(len(rows), columns.shape[1], dtype=torch.float64)
+    for start in range(0, len(rows), _ROWS):
+        some = rows[start : start + _ROWS]
+        first, last = int(some[0]), int(some[-1]) + 1
+        whole = last - first == len(some)  # nothing is left out: no copy
+        block = image[first:last] if whole else image[some.to(image.device)]
+        block = working(block).double().cpu()
+        lengths = block.norm(dim=1, keepdim=True)
+        if bool(is_extreme(lengths).any()):
+            block, lengths = unit_samples(points, some), torch.ones(()).double()
+        found[start : start + _ROWS] = block @ columns / lengths
+    return found
 
 
 def cluster_order(cosines: Tensor) -> list[int]:

@@ -25,10 +25,11 @@ import torch
 from torch import Tensor
 
 from ncscope._checks import check_class_rows
-from ncscope.figures.points import Points, stratified_rows, unit_samples
+from ncscope.figures.points import Points, samples_along, stratified_rows, unit_samples
 from ncscope.metrics.frames import simplex_etf
 
 EXACT = 4  # as many class vectors as three dimensions hold without loss, once centred
+_COINCIDE = 1e-13  # mean squared distance from the offset that is rounding
 _FEW = 16  # up to this many vectors or dimensions the axes come from an SVD
 
 
@@ -110,9 +111,11 @@ def project(
         shares[name] = _share(finite_rows(rows), axes)
     samples = None
     if points.image is not None and points.label is not None and points.means is not None:
-        rows = stratified_rows(points.label, index, max_points=max_points, seed=seed)
+        rows = stratified_rows(points, index, max_points=max_points, seed=seed)
         samples = (unit_samples(points, rows) - offset["means"]) @ axes
-        shares["images"] = _share_of_images(points, index, offset["means"], axes)
+        origin = offset["means"]
+        key = ("share", tuple(index), origin.numpy().tobytes(), axes.numpy().tobytes())
+        shares["images"] = points.once(key, lambda: _share_of_images(points, index, origin, axes))
     vectors = points.vectors[index] - offset["means" if points.text is None else "text"]
     drawn = placed["means" if points.text is None else "text"]
     frame = _ideal_frame(vectors, drawn, turned=not centred)
@@ -137,16 +140,20 @@ def _share(rows: Tensor, axes: Tensor) -> float:
 
 
 def _share_of_images(points: Points, classes: Sequence[int], offset: Tensor, axes: Tensor) -> float:
-    """Class-balanced share over all images of the classes, a class at a time."""
-    assert points.label is not None
-    shown = whole = 0.0
-    for index in classes:
-        rows = (points.label == index).nonzero().flatten()
-        if len(rows):
-            unit = unit_samples(points, rows) - offset
-            shown += float((unit @ axes).square().sum() / len(rows))
-            whole += float(unit.square().sum() / len(rows))
-    return shown / whole if whole > 0 else float("nan")
+    """Class-balanced share over all images of the classes, in one pass over them.
+
+    For a unit row u, |u - o|^2 = |u|^2 - 2 u o + |o|^2, so that an image is read, squared and
+    multiplied with the axes and the offset o, and nothing as large as it is written.
+    """
+    by_class = [rows for rows in points.rows_of(classes) if len(rows)]
+    if not by_class:
+        return float("nan")
+    rows, order = torch.cat(by_class).sort()
+    weights = torch.cat([torch.full((len(r),), 1 / len(r)).double() for r in by_class])[order]
+    on = samples_along(points, rows, torch.cat([axes, offset[:, None]], dim=1))
+    shown = weights @ (on[:, :-1] - offset @ axes).square().sum(dim=1)
+    whole = weights @ (1 - 2 * on[:, -1] + offset @ offset)
+    return float(shown / whole) if float(whole) > _COINCIDE * len(by_class) else float("nan")
 
 
 def principal_axes(rows: Tensor) -> Tensor:

@@ -74,7 +74,7 @@ def sampled_rows(
     """The rows of the images in a `View` made with the same arguments."""
     if points.image is None or points.label is None or points.means is None:
         return None
-    return stratified_rows(points.label, classes, max_points=max_points, seed=seed)
+    return stratified_rows(points, classes, max_points=max_points, seed=seed)
 
 
 def _frame(view: View) -> list[dict[str, Any]]:

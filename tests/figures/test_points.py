@@ -12,10 +12,12 @@ from ncscope.errors import ShapeError
 from ncscope.features.bundle import Features
 from ncscope.figures.heat import cells
 from ncscope.figures.points import (
+    Points,
     chosen_classes,
     cluster_order,
     even_quotas,
     points_of,
+    samples_along,
     spread_classes,
     stratified_rows,
 )
@@ -72,9 +74,37 @@ def test_quotas_use_all_there_is_and_are_as_even_as_it_allows(sizes, total):
     assert not short or not whole or max(whole) <= max(short)
 
 
+def labelled(label, image=None):
+    """Points that have these labels."""
+    return Points((), None, None, torch.zeros(0), image, label)
+
+
+def test_rows_of_classes_are_found_from_one_sorting():
+    label = torch.tensor([2, 0, -1, 2, 0, 5, 2])
+    points = labelled(label)
+    assert [rows.tolist() for rows in points.rows_of([2, 1, 0, 5])] == [[0, 3, 6], [], [1, 4], [5]]
+    assert [rows.tolist() for rows in labelled(None).rows_of([0])] == [[]]
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
+def test_samples_along_axes_are_products_of_unit_rows(dtype):
+    """Of all rows, of some, and of one whose squares are out of range."""
+    generator = torch.Generator().manual_seed(0)
+    image = torch.randn(5000, 8, generator=generator).to(dtype)
+    if dtype == torch.float64:
+        image[7] *= 1e-200
+    points, columns = labelled(None, image), torch.randn(8, 3, generator=generator).double()
+    for rows in (torch.arange(5000), torch.arange(1, 5000, 3), torch.tensor([7])):
+        chosen = image[rows].double()
+        chosen = chosen / chosen.abs().amax(dim=1, keepdim=True)
+        wanted = chosen / chosen.norm(dim=1, keepdim=True) @ columns
+        got = samples_along(points, rows, columns)
+        torch.testing.assert_close(got, wanted, rtol=1e-9, atol=1e-12)
+
+
 def test_a_rare_class_is_drawn_whole_beside_a_frequent_one():
     label = torch.tensor([0] * 500 + [1] * 5 + [-1] * 20)
-    rows = stratified_rows(label, [0, 1], max_points=100)
+    rows = stratified_rows(labelled(label), [0, 1], max_points=100)
     assert len(rows) == 100
     assert (label[rows] == 1).sum() == 5
     assert (label[rows] >= 0).all()
@@ -83,7 +113,9 @@ def test_a_rare_class_is_drawn_whole_beside_a_frequent_one():
 
 def test_the_seed_decides_which_images_are_drawn():
     label = torch.arange(4).repeat(50)
-    drawn = [stratified_rows(label, range(4), max_points=40, seed=seed) for seed in (0, 0, 1)]
+    drawn = [
+        stratified_rows(labelled(label), range(4), max_points=40, seed=seed) for seed in (0, 0, 1)
+    ]
     assert drawn[0].equal(drawn[1])
     assert not drawn[0].equal(drawn[2])
 
