@@ -12,6 +12,7 @@ from ncscope.errors import DataError
 from ncscope.opening import once_each, read_text
 
 _SPLITS = ("base", "new", "all")
+_BY_MORE = ("tip-adapter-f",)  # its cache decides, too: a run's top-1 is of CLIP's features alone
 
 
 def find_files(paths: Iterable[str | Path]) -> list[Path]:
@@ -218,6 +219,9 @@ def _fill(outcomes: Mapping[tuple[str, ...], dict[str, Any]], tune: Mapping[str,
         for split in _SPLITS:
             told = _share(_inside(tune, key, split), file, f"tune.{key}.{split}")
             if told is None:
+                continue
+            if tune.get("method") in _BY_MORE:
+                held["accuracy"][split] = told
                 continue
             found = held["accuracy"].setdefault(split, told)
             if abs(found - told) > 1e-3:

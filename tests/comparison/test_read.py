@@ -85,6 +85,16 @@ def test_an_accuracy_that_disagrees_with_its_run_is_refused(tmp_path):
         read_outcomes([path])
 
 
+def test_what_tip_adapters_cache_decides_is_the_accuracy_of_its_run(tmp_path):
+    path = tuned(tmp_path / "a", "tip-adapter-f", "toy:fish", base=0.8)
+    body = json.loads(path.read_text())
+    body["tune"]["accuracy"] = {"base": 0.9}  # of cosine and cache; a run's top-1 is of the cosine
+    path.write_text(json.dumps(body))
+    (found,) = read_outcomes([path])
+    assert found.accuracy == {"base": 0.9}
+
+
+
 @pytest.mark.parametrize(
     "text", ["", "[]", "{", '{"format": NaN}', "[" * 100_000, "\ud800".join("ab")]
 )
