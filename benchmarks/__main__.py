@@ -1,8 +1,8 @@
-"""Every row of the README's speed tables, each against its baseline in the same run.
+"""Every row of docs/performance.md's speed tables, each against its baseline in the same run.
 
     python -m benchmarks [--small]
 
-Runs the scripts of this folder one after the other with the sizes that the README quotes, which
+Runs the scripts of this folder one after the other with the sizes the page quotes, which
 takes an hour or two on one core and 13 GB for CoCoOp's 77-token step. `--small` takes sizes that
 fit into minutes and 2 GB: its ratios are of those sizes, and say only that everything runs.
 """
@@ -14,7 +14,7 @@ import platform
 import subprocess
 import sys
 
-RUNS = {  # what: script, arguments for the README's rows, arguments for --small
+RUNS = {  # what: script, arguments for the page's rows, arguments for --small
     "measures": ("measures.py", "", "--samples 5000 --classes 10 100 --repeats 2"),
     "text tower": ("text_tower.py", "", "--classes 10 --repeats 1 --rows coop maple"),
     "zero-shot text": ("zero_shot.py", "", "--names 6 --templates 3 --rounds 1"),

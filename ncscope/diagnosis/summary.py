@@ -157,7 +157,7 @@ GLOSSARY: dict[str, Entry] = {
 
 
 def markdown_table() -> str:
-    """The glossary as a Markdown table, as the README carries it."""
+    """The glossary as a Markdown table, as docs/measures.md carries it."""
     lines = [
         "| measure | in `summary` | what it is | range | ideal | collapse lies | source |",
         "|---|---|---|---|---|---|---|",

@@ -213,10 +213,10 @@ def test_a_grid_on_real_data_says_the_hours_that_are_counted_for_it(name):
     assert read_about(spec_path(name))["time"].startswith(f"about {hours:.0f} GPU-hour")
 
 
-def test_the_readme_names_every_grid_of_the_toy():
-    readme = (Path(__file__).parents[2] / "README.md").read_text()
+def test_the_page_of_the_paper_names_every_grid_of_the_toy():
+    page = (Path(__file__).parents[2] / "docs" / "paper.md").read_text()
     for name in (name for name in NAMES if name.startswith("toy-")):
-        assert f"`ncscope sweep {name} --out" in readme
+        assert f"`ncscope sweep {name} --out" in page
 
 
 @pytest.mark.parametrize("name", NAMES)
