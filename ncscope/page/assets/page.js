@@ -63,7 +63,7 @@
     const other = isDark() ? "light" : "dark";
     button.textContent = other[0].toUpperCase() + other.slice(1);
     button.setAttribute("aria-label", `Switch to the ${other} theme`);
-    all(".plot.js-plotly-plot").forEach(paint);
+    all(".plot").filter((div) => div.data).forEach(paint); // a scene let go of has none
   }
   button.addEventListener("click", () => {
     const choice = isDark() ? "light" : "dark";
