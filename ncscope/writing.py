@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 
 from ncscope.errors import DataError
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 
 @contextmanager

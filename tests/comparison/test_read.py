@@ -94,7 +94,6 @@ def test_what_tip_adapters_cache_decides_is_the_accuracy_of_its_run(tmp_path):
     assert found.accuracy == {"base": 0.9}
 
 
-
 @pytest.mark.parametrize(
     "text", ["", "[]", "{", '{"format": NaN}', "[" * 100_000, "\ud800".join("ab")]
 )
