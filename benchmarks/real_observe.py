@@ -102,8 +102,8 @@ def tasks(root: Path) -> None:
         arrays = np.load(path)
         there, *judge = ((arrays[f"image_{split}"], arrays[f"label_{split}"]) for split in DRAWS)
         numbers = measured(arrays["text"], *there)["measures"]
-        others = map(np.concatenate, zip(*judge, strict=True))
-        others = tuple(others)
+        image, label = (np.concatenate(some) for some in zip(*judge, strict=True))
+        others = image, label
         numbers["held out"] = measured(arrays["text"], *others)["measures"]["accuracy/top1"]
         numbers["tuned"] = cached(arrays["text"], there, others)
         found.setdefault(path.parent.name, []).append(numbers)

@@ -52,11 +52,11 @@ def term(one: Outcome) -> str:
     if said.get("regulariser") == "cpt":
         return "CPT's losses"
     found = []
-    for key, name in (("lcd", "L_LC"), ("mid", "L_MI")):
+    for key, name in (("lcd", "Δ LCD"), ("mid", "Δ MID")):
         weight = said.get(f"{key}_weight")
         if isinstance(weight, float) and weight:
             found.append(f"{name} {said.get(f'{key}_form')} {weight:g}")
-    words = " + ".join(found).replace("_", " ").replace("L LC", "L_LC").replace("L MI", "L_MI")
+    words = " + ".join(found).replace("_", " ")
     if found:
         return f"{words}, centred" if said.get("centred") else words
     return LOSSES.get(str(said.get("loss")), "cross-entropy")
@@ -85,7 +85,8 @@ def training(folders: Sequence[str]) -> None:
                 )
                 row += [mean_of(found), "" if words == "cross-entropy" else change(found, plain)]
             rows.append(row)
-        parts = "base / new / H, ΔH" if "H" in next(iter(found.values()), {"H": 0}) else "base"
+        own = [scored for key, held in runs.items() if key[0] == name for scored in held.values()]
+        parts = "base / new / H, ΔH" if "H" in own[0] else "base"
         heads = [word for tau in TAUS for word in (f"tau {tau:g}", "Δ")]
         table(f"{name}: {parts}", ["", *heads], sorted(rows, key=lambda r: r[0] != "cross-entropy"))
 
