@@ -33,6 +33,7 @@ from ncscope.errors import DataError
 from ncscope.opening import is_there, read_text
 from ncscope.tuning.options import TuneOptions
 from ncscope.tuning.recipe import ALL_METHODS, RECIPES, check_data
+from ncscope.tuning.values import VIEWS
 
 Option = str | int | float | bool | list[str]
 # The options of `ncscope tune` that decide its result, and what they take.
@@ -296,8 +297,8 @@ def _wanted(key: str, value: Option) -> str:
     if any("\0" in text for text in (value if isinstance(value, list) else [value])
            if isinstance(text, str)):  # fmt: skip
         return "a text without a NUL character"
-    if key == "views" and value != "online" and not (str(value).isdecimal() and int(str(value))):
-        return "a number of 1 or more, or online"
+    if key == "views" and value != "online" and not re.fullmatch(VIEWS, str(value)):
+        return "a number of 1 to 9999, or online"
     if key == "recipe" and value not in RECIPES:
         return f"one of {', '.join(RECIPES)}"
     if key == "method" and value not in ALL_METHODS and not is_there(str(value)):

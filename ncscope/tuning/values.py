@@ -1,10 +1,12 @@
 """The values that a training run depends on beside data, seed and objective."""
 
+import re
 from dataclasses import dataclass
 
 from ncscope.errors import DataError
 
 ONLINE = "online"
+VIEWS = "[1-9][0-9]{0,3}"  # kept views of a picture
 LOSSES = ("ce", "balanced", "logit-adjusted", "balanced-softmax")
 SAMPLERS = ("plain", "balanced")
 OPTIMIZERS = ("sgd", "adam", "adamw")
@@ -75,13 +77,13 @@ class Recipe:
 
 
 def parsed_views(views: int | str) -> int | str:
-    """A number of at least 1, or `online`.
+    """A number from 1 to 9999, or `online`.
 
     Raises:
         DataError: anything else.
     """
     if str(views) == ONLINE:
         return ONLINE
-    if not str(views).isdecimal() or int(views) < 1:
-        raise DataError(f"`views` is {views!r}; expected a number of 1 or more, or online")
+    if not re.fullmatch(VIEWS, str(views)):
+        raise DataError(f"`views` is {views!r}; expected a number of 1 to 9999, or online")
     return int(views)

@@ -96,7 +96,8 @@ def test_the_options_are_those_of_the_command():
         ("epochs=0", r"grid\.epochs must be 1 or more; found 0"),
         ("lcd_weight=-1", r"grid\.lcd_weight must be 0 or more; found -1"),
         ("lr=0.0", r"grid\.lr must be above 0; found 0\.0"),
-        ("views=0", r"grid\.views must be a number of 1 or more, or online; found 0"),
+        ("views=0", r"grid\.views must be a number of 1 to 9999, or online; found 0"),
+        ("views=10000", r"grid\.views must be a number of 1 to 9999, or online; found 10000"),
         ('split="a\\u0000b"', r"grid\.split must be a text without a NUL character; found "),
         ('recipe="mine"', r"grid\.recipe must be one of authors, authors-f.*coop-cross.*; found"),
         (
