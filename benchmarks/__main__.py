@@ -16,6 +16,7 @@ import sys
 
 RUNS = {  # what: script, arguments for the page's rows, arguments for --small
     "measures": ("measures.py", "", "--samples 5000 --classes 10 100 --repeats 2"),
+    "intervals and report": ("report.py", "", "--samples 3000 --classes 10"),
     "text tower": ("text_tower.py", "", "--classes 10 --repeats 1 --rows coop maple"),
     "zero-shot text": ("zero_shot.py", "", "--names 6 --templates 3 --rounds 1"),
     "training steps": (
