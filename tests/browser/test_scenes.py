@@ -62,8 +62,9 @@ def tab(browser, address):
 
 def scene(tab, place=0):
     found = tab.query_selector_all("#simplex .plot")[place]
-    wanted = tab.evaluate("div => div.closest('figure').dataset.tab", found)
-    tab.click(f'#simplex .tabs button[value="{wanted}"]')
+    if found.is_hidden():
+        wanted = tab.evaluate("div => div.closest('figure').dataset.tab", found)
+        tab.click(f'#simplex .tabs button[value="{wanted}"]')
     draw_one(tab, found)
     return found
 
@@ -178,6 +179,25 @@ def test_turning_by_mouse_turns_the_other_view(tab):
         arg=[first, second],
     )
     assert max(abs(a - b) for a, b in zip(start, tab.evaluate(eye, second), strict=True)) > 0.3
+    assert tab.complaints == []
+
+
+def test_a_click_on_a_point_opens_its_card_and_a_drag_from_it_does_not(tab):
+    div = scene(tab)
+    trace = tab.evaluate("div => div.data.findIndex(t => t.marker && t.marker.size === 8)", div)
+    point_at(tab, div, trace, 0)
+    x, y = tab.evaluate(PLACE, [div, trace, 0])
+    tab.mouse.down()
+    tab.wait_for_timeout(300)
+    tab.mouse.move(x + 60, y, steps=3)
+    tab.mouse.up()
+    assert tab.is_hidden("#card")
+    point_at(tab, div, trace, 0)
+    tab.mouse.down()
+    tab.wait_for_timeout(600)
+    tab.mouse.up()
+    tab.wait_for_function("() => !document.getElementById('card').hidden")
+    assert tab.inner_text("#card h3") in (NASTY, "Zebra", "apple", "cat", "cattle", "dog")
     assert tab.complaints == []
 
 

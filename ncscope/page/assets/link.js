@@ -175,12 +175,20 @@
     inTables(true);
     show();
   });
+  let pressed = {};
+  document.addEventListener("pointerdown", (event) => { pressed = { x: event.clientX, y: event.clientY }; }, true);
+  document.addEventListener("pointerup", (event) => {
+    const { x, y, k } = pressed;
+    pressed = {};
+    if (k !== undefined && Math.hypot(event.clientX - x, event.clientY - y) < 5) select(k);
+  }, true);
   document.addEventListener("drawn", ({ target }) => {
     const figure = figureOf(target);
     if (!figure.rows && !figure.names) return;
     target.on("plotly_click", ({ points: [point] }) => {
       if (figure.names) {
-        if (point.customdata) select(at.get(figure.names[point.customdata[0]]));
+        // Said again at every frame while the button is down: chosen once it is up, if nothing turned.
+        pressed.k = point.customdata ? at.get(figure.names[point.customdata[0]]) : undefined;
         return;
       }
       const kind = figure.data[0].type;

@@ -135,7 +135,8 @@
       const other = part.dataset.run !== undefined && part.dataset.run !== run;
       part.hidden = other || (part.dataset.tab !== undefined && part.dataset.tab !== tab);
       const div = part.querySelector(".plot");
-      if (div && div.data && !part.hidden) Plotly.Plots.resize(div); // the window may have changed
+      const stale = div && div.data && !part.hidden && Math.abs(div.clientWidth - div._fullLayout.width) > 1;
+      if (stale) Plotly.Plots.resize(div); // the window changed while it was hidden
     }
     for (const box of all("section .plots")) {
       box.classList.toggle("empty", !all("figure", box).some((figure) => !figure.hidden));

@@ -32,6 +32,15 @@
     });
   }
 
+  // Once the button is up all views of the same classes stand alike, whatever came late on the way.
+  let held = null;
+  document.addEventListener("pointerdown", ({ target }) => { held = scenes.find((div) => div.contains(target)); }, true);
+  document.addEventListener("pointerup", () => {
+    const div = held;
+    held = null;
+    if (div) setTimeout(() => { if (div.data) follow(div, structuredClone(div.layout.scene.camera)); }, 300);
+  }, true);
+
   // By keyboard: arrows turn a view, + and - bring it nearer or take it away.
   const KEYS = { ArrowLeft: [-1, 0, 1], ArrowRight: [1, 0, 1], ArrowUp: [0, 1, 1], ArrowDown: [0, -1, 1], "+": [0, 0, 0.9], "-": [0, 0, 1 / 0.9] };
   function turnedEye({ x, y, z }, [around, up, nearer]) {
