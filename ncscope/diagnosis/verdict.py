@@ -37,6 +37,36 @@ def comparison(records: Sequence[dict[str, Any]], names: Sequence[str]) -> list[
     ]
 
 
+def overview(records: Sequence[dict[str, Any]], names: Sequence[str]) -> list[str]:
+    """All runs against their reference in at most four sentences; a run is named where decided."""
+    found = [
+        (name, against)
+        for record, name in zip(records, names, strict=True)
+        if (against := record.get("against"))
+    ]
+    said = []
+    for path in ("accuracy.top1", "delta_lcd.centred", "delta_mid.centred"):
+        known = [(name, one["values"][path]) for name, one in found if path in one["values"]]
+        sure = [(name, value) for name, value in known if decided(value)]
+        sign = 1 if _better(path) == "higher" else -1
+        better = [one for one in sure if sign * one[1]["difference"] > 0]
+        if not known:
+            continue
+        words = f"{_called(path)}: {len(better)} of {len(known)} runs better than the reference, "
+        words += f"{len(sure) - len(better)} worse, {len(known) - len(sure)} that cannot be told"
+        if better:
+            name, value = max(better, key=lambda one: sign * one[1]["difference"])
+            said_of = _difference(path, value).removeprefix(f"{_called(path)} ")
+            words += f"; most in {name}: {said_of.removesuffix(', better')}"
+        said.append(f"{words[0].upper()}{words[1:]}.")
+    paid = [(one["values"].get("accuracy.top1", {}).get("difference", 0.0), name, one["pays"])
+            for name, one in found if one.get("pays")]  # fmt: skip
+    if paid:
+        _, name, pays = min(paid)
+        said.append(f"In {name} {pays}.")
+    return said
+
+
 def _of_common(against: dict[str, Any]) -> str:
     return f" on the {number(against['classes'])} classes both have" if "of" in against else ""
 

@@ -16,7 +16,7 @@ from plotly.offline import get_plotlyjs
 
 from ncscope.diagnosis.against import reference_place
 from ncscope.diagnosis.measure import Run
-from ncscope.diagnosis.verdict import alarm, comparison, verdict
+from ncscope.diagnosis.verdict import alarm, comparison, overview, verdict
 from ncscope.diagnosis.what_if import what_if
 from ncscope.figures.gallery import plots_of
 from ncscope.figures.plot import Plot
@@ -191,7 +191,11 @@ def _verdict(records: Sequence[dict[str, Any]], names: Sequence[str]) -> str:
         if (said := alarm(record)) is not None
     ]
     top = "".join(f'<p class="alarm" role="alert">{in_html(said)}</p>' for said in alarms)
-    first = top + _paragraphs(comparison(records, names))
+    compared = comparison(records, names)
+    first = top + _paragraphs(compared)
+    if len(compared) > 3:
+        first = f"{top}{_paragraphs(overview(records, names))}<details><summary>Each run against "
+        first += f"the reference</summary>{_paragraphs(compared)}</details>"
     table = runs_table(records, names)
     if len(names) == 1:
         return first + _paragraphs([s for s in verdict(records[0]) if s not in alarms]) + table

@@ -8,7 +8,7 @@ import dataclasses
 import pytest
 
 from ncscope.diagnosis.measure import measure
-from ncscope.diagnosis.verdict import alarm, comparison, verdict
+from ncscope.diagnosis.verdict import alarm, comparison, overview, verdict
 from ncscope.text import page_title, run_names
 from tests.made_features import collapsed, noisy
 
@@ -97,3 +97,17 @@ def test_the_title_names_source_and_data():
     assert page_title([record_of("out/coop", "toy:birds")]) == "coop on toy:birds"
     assert page_title([record_of("a", "d"), record_of("b", "d")]) == "2 runs on d"
     assert page_title([record_of("a", "d"), record_of("b", "e")]) == "2 runs on 2 data sets"
+
+
+def test_many_runs_are_told_in_four_sentences_that_name_only_what_is_decided():
+    def run(step, span, pays=None):
+        values = {"accuracy.top1": {"difference": step, "images": span, "classes": None}}
+        return {"against": {"reference": "zero-shot", "values": values, "pays": pays}}
+
+    records = [{}, run(0.05, [0.01, 0.09]), run(0.09, [-0.01, 0.2]),
+               run(-0.1, [-0.2, -0.05], "most is paid by cat")]  # fmt: skip
+    said = overview(records, ["zero", "a", "b", "c"])
+    assert len(said) == 2
+    assert said[0].startswith("Accuracy: 1 of 3 runs better than the reference, 1 worse, 1 that")
+    assert "most in a: +5.0 points [+1.0, +9.0]." in said[0]
+    assert said[1] == "In c most is paid by cat."
