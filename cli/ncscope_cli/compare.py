@@ -2,7 +2,7 @@
 
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -14,9 +14,6 @@ EPILOG = """\b
 Examples:
   ncscope compare runs --baseline maple --out table.html
   ncscope compare runs --layout ablation --tau 0.05 --out ablation.tex"""
-
-if TYPE_CHECKING:
-    from ncscope.comparison.compare import Correlations
 
 
 class Layout(str, Enum):
@@ -95,12 +92,12 @@ def compare(
         typer.Option(rich_help_panel=SOURCE, help="Of two runs of one row: refuse, or the newest."),
     ] = Duplicates.error,
     correlations: Annotated[
-        Which | None,
+        Which,
         typer.Option(
             rich_help_panel=MEASURES,
-            help="Of measures with accuracies; headline in .html, else none, if not said.",
+            help="Of measures with accuracies; in .html with scatter plots.",
         ),
-    ] = None,
+    ] = Which.none,
     seed: Annotated[
         int,
         typer.Option(
@@ -114,7 +111,6 @@ def compare(
     from ncscope.comparison.rows import counted
 
     library.check_suffix(out)
-    which: Correlations = "headline" if out.suffix == ".html" else "none"
     comparison = library.compare(
         *paths,
         baseline=baseline,
@@ -123,7 +119,7 @@ def compare(
         tau=tau or None,
         before=before,
         duplicates=duplicates.value,
-        correlations=which if correlations is None else correlations.value,
+        correlations=correlations.value,
         seed=seed,
     )
     written = comparison.save(out)

@@ -196,8 +196,18 @@ class _Frame:
             there = self._path(line.across, line.high)
             back = self._path(line.across[::-1], line.low[::-1])
             band = f'<path d="M{there}L{back}Z" fill="{colour}" fill-opacity=".16"/>'
-        return (f'{band}<path d="M{self._path(line.across, line.middle)}" fill="none" '
+        return (f'{band}<path d="M{self._path(*self._shown(line))}" fill="none" '
                 f'stroke="{colour}" stroke-width="1.6"/>')  # fmt: skip
+
+    def _shown(self, line: Line) -> tuple[np.ndarray, np.ndarray]:
+        """A straight line as far as the panel shows it."""
+        xs, ys = line.across, line.middle
+        slope = (ys[-1] - ys[0]) / (xs[-1] - xs[0])
+        if slope == 0:
+            return xs, ys
+        ends = np.sort(xs[0] + (np.array(self._y) - ys[0]) / slope)
+        xs = np.clip(xs, *ends)
+        return xs, ys[0] + slope * (xs - line.across[0])
 
     def _path(self, xs: np.ndarray, ys: np.ndarray) -> str:
         low, high = self._y

@@ -1,6 +1,7 @@
 import pytest
 from typer.testing import CliRunner
 
+from ncscope.comparison import compare as library
 from ncscope.errors import DataError
 from ncscope_cli.main import app
 from tests.run_files import tuned
@@ -28,9 +29,18 @@ def test_prints_the_table_and_writes_it(runs, tmp_path):
     assert "4 runs; wrote" in result.stderr
 
 
-def test_html_has_correlations_unless_they_are_not_wanted(runs, tmp_path):
-    page = tmp_path / "table.html"
+def test_correlations_are_there_where_they_are_asked_for(runs, tmp_path, monkeypatch):
+    page, asked = tmp_path / "table.html", []
+    own = library.compare
+
+    def told(*paths, **options):
+        asked.append(options["correlations"])
+        return own(*paths, **options)
+
+    monkeypatch.setattr(library, "compare", told)
     assert invoke(runs, "--out", page, "--quiet").stderr == ""
+    assert invoke(runs, "--out", page, "--correlations", "headline").exit_code == 0
+    assert asked == ["none", "headline"]
     assert "maple" in page.read_text()
 
 
