@@ -69,11 +69,19 @@ def write_arrays(
             save_file({n: v.contiguous() for n, v in arrays.items()}, temporary, metadata)
 
 
+def _require(path: Path) -> None:
+    try:
+        require_regular(path)
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such feature file") from None
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror}") from None
+
+
 def names_in(path: Path) -> list[str]:
     """The names of a file's arrays, as far as its head tells; what is wrong, reading says."""
     _check_suffix(path)
-    if not path.is_file():
-        raise DataError(f"{path}: no such feature file")
+    _require(path)
     if path.suffix.lower() == ".npz":
         with contextlib.suppress(OSError), open_regular(path) as file:
             return names_of_npz(file)
@@ -90,8 +98,7 @@ def read_arrays(path: Path, names: Sequence[str]) -> Stored:
     Those of text, class names in a label's place or under another name, come as `texts`.
     """
     _check_suffix(path)
-    if not path.is_file():
-        raise DataError(f"{path}: no such feature file")
+    _require(path)
     read = _read_npz if path.suffix.lower() == ".npz" else _read_safetensors
     try:
         arrays, texts, words, others = read(path, names)
