@@ -4,7 +4,7 @@ N images, C classes, D width. `_` for a space, case and how accents are composed
 apart.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import torch
@@ -33,9 +33,10 @@ def in_order_of(features: Features, names: Sequence[str]) -> Features | None:
 
 def common_classes(names: Sequence[str], others: Sequence[str]) -> list[str]:
     """Those of `names` that `others` have too; none where a name stands for several."""
-    places = _places(others, names)
-    theirs = {folded(name) for name in others}
-    return [] if places is None else [name for name in names if folded(name) in theirs]
+    if (key := _key(others, names)) is None:
+        return []
+    theirs = {key(name) for name in others}
+    return [name for name in names if key(name) in theirs]
 
 
 def only(features: Features, names: Sequence[str]) -> Features:
@@ -55,10 +56,19 @@ def only(features: Features, names: Sequence[str]) -> Features:
 
 def _places(theirs: Sequence[str], names: Sequence[str]) -> list[int] | None:
     """Where each of `names` that `theirs` has is among them; None where a name is there twice."""
-    where = {folded(name): place for place, name in enumerate(theirs)}
-    if len(where) != len(theirs) or len({folded(name) for name in names}) != len(names):
+    if (key := _key(theirs, names)) is None:
         return None
-    return [where[folded(name)] for name in names if folded(name) in where]
+    where = {key(name): place for place, name in enumerate(theirs)}
+    return [where[key(name)] for name in names if key(name) in where]
+
+
+def _key(theirs: Sequence[str], names: Sequence[str]) -> Callable[[str], str] | None:
+    """What tells names apart; their spelling where only that does: ImageNet has a cardigan that is
+    worn and a Cardigan that barks."""
+    for key in (folded, str):
+        if all(len({key(name) for name in one}) == len(one) for one in (theirs, names)):
+            return key
+    return None
 
 
 def _kept(features: Features, names: Sequence[str], places: Sequence[int]) -> Features:
