@@ -63,12 +63,12 @@ def _places(theirs: Sequence[str], names: Sequence[str]) -> list[int] | None:
 
 
 def _key(theirs: Sequence[str], names: Sequence[str]) -> Callable[[str], str] | None:
-    """What tells names apart; their spelling where only that does: ImageNet has a cardigan that is
-    worn and a Cardigan that barks."""
-    for key in (folded, str):
-        if all(len({key(name) for name in one}) == len(one) for one in (theirs, names)):
-            return key
-    return None
+    """What tells names apart; of equal lists their spelling, where only that does: ImageNet has a
+    cardigan that is worn and a Cardigan that barks."""
+    if all(len({folded(name) for name in one}) == len(one) for one in (theirs, names)):
+        return folded
+    same = set(theirs) == set(names) and len(set(names)) == len(names) == len(theirs)
+    return str if same else None
 
 
 def _kept(features: Features, names: Sequence[str], places: Sequence[int]) -> Features:
