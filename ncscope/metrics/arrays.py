@@ -8,7 +8,8 @@ import functools
 import inspect
 import warnings
 from collections.abc import Callable
-from typing import Any, TypeVar, get_args, get_origin
+from types import UnionType
+from typing import Any, TypeVar, Union, get_args, get_origin
 
 import numpy as np
 import torch
@@ -26,7 +27,7 @@ def takes_arrays(measure: _Measure) -> _Measure:
     """The measure, whose arguments that are tensors may be lists or arrays, too."""
     signature = inspect.signature(measure)
     named = {
-        name: (Tensor, *(get_origin(kind) or kind for kind in get_args(parameter.annotation)))
+        name: (Tensor, *_kinds(parameter.annotation))
         for name, parameter in signature.parameters.items()
         if parameter.annotation is Tensor or Tensor in get_args(parameter.annotation)
     }
@@ -45,6 +46,14 @@ def takes_arrays(measure: _Measure) -> _Measure:
         return measure(*given, **more)
 
     return taking  # pyright: ignore[reportReturnType]
+
+
+def _kinds(annotation: Any) -> tuple[type, ...]:
+    """The plain types that an annotation names, its own where it is no choice of several."""
+    origin = get_origin(annotation)
+    if origin in (Union, UnionType):
+        return tuple(get_origin(kind) or kind for kind in get_args(annotation))
+    return () if origin is None else (origin,)
 
 
 def _as_before(name: str, text: Any, image_means: Any, *rest: Any) -> tuple[Any, ...]:

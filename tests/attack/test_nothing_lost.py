@@ -101,7 +101,7 @@ def test_a_bad_source_among_good_ones_is_left_out_by_name(mixed, tmp_path):
     lines = err.splitlines()
     assert lines[0].startswith(f"ncscope: {mixed[1]} is left out: ")
     assert lines[-1] == f"ncscope: left out 2 of 4 sources: {mixed[1]}, {mixed[3]}"
-    assert "K, N, D" in out
+    assert "Accuracy, top-1" in out
     alone = ncscope.analyze(mixed[2], bootstrap=0)
     assert found["runs"][1]["summary"] == alone.records[0]["summary"]
     assert "left_out" not in json.loads(alone.save(tmp_path / "p", html=False)[0].read_text())

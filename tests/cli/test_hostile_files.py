@@ -154,7 +154,9 @@ def test_a_sound_checkpoint_around_a_bomb_gives_its_tensors(outcome):
 
 def test_all_else_is_refused_in_one_line(outcome):
     refused = {key: said for key, said in outcome[0].items() if said != "went through"}
-    assert all(said.strip().count("\n") == 0 for said in refused.values())
+    lines = {key: said.removeprefix("refused: ").splitlines() for key, said in refused.items()}
+    words = {key: [x for x in said if not x.startswith("warning: ")] for key, said in lines.items()}
+    assert not {key: said for key, said in words.items() if len(said) != 1}
     advice = ("unsafe", "weights_only", "allow_pickle=", "trust the file")  # of other libraries
     assert not [said for said in refused.values() if any(word in said for word in advice)]
     through = outcome[0].keys() - refused.keys()

@@ -55,7 +55,10 @@ def test_tune_prints_a_table_and_export_writes_what_inspect_recognises(
 REFUSED = {
     "unknown method": (["cup"], "`method` is 'cup'; expected one of coop, cocoop"),
     "unknown loss": (["coop", "--loss", "focal"], "`loss` is 'focal'; expected one of ce, bal"),
-    "unknown form": (["coop", "--lcd-form", "cos"], "`lcd_form` is 'cos'; expected one of cosine"),
+    "unknown form": (
+        ["coop", "--lcd-weight", "1", "--lcd-form", "cos"],
+        "`lcd_form` is 'cos'; expected one of cosine",
+    ),
     "unknown split": (["coop", "--split", "old"], "`split` is 'old'; expected base, new or all"),
     "unknown sampler": (["coop", "--sampler", "fair"], "`sampler` is 'fair'; expected one of"),
     "unknown recipe": (["coop", "--recipe", "mine"], "`recipe` is 'mine'; expected one of"),
