@@ -154,13 +154,13 @@ def group_tables(records: Sequence[dict[str, Any]], names: Sequence[str], *, cho
     """Head, medium and tail of the run chosen; where none has them a line that says why not."""
     parts = [
         f'<div data-run="{place}"{" hidden" if place != chosen else ""}>'
-        f"{_group_table(record, name if len(records) > 1 else None)}"
+        f"<h3>Head, medium and tail</h3>{_group_table(record, name if len(records) > 1 else None)}"
         f"{get_csv(f'groups-{place + 1}')}</div>"
         for place, (record, name) in enumerate(zip(records, names, strict=True))
         if any(record["groups"].values())
     ]
     if parts:
-        return "<h3>Head, medium and tail</h3>" + "".join(parts)
+        return "".join(parts)
     why = records[0]["conventions"].get("groups", "")
     return (
         f'<p class="note">No head, medium and tail: {in_html(str(why).removeprefix("none: "))}.</p>'
