@@ -108,7 +108,7 @@ NASTY = (None, True, 5, -1e300, "x", "", [], ["base"], {}, {"accuracy": "x"}, {"
 def test_whatever_a_strangers_file_says_of_its_run_the_measures_stand(key):
     for value in NASTY:
         for learner in ({}, {"image_feature": value}):
-            one = record(**{key: value})
+            one = record(**{key: value})  # pyright: ignore[reportArgumentType]
             one["provenance"]["learner"] |= learner
             check = self_check(one)
             assert check is None or (isinstance(check["says"], str) and check["found"] >= 0)

@@ -46,12 +46,12 @@ def test_sentences_do_what_templates_with_their_words_do(tmp_path, backbone, sav
     file = tmp_path / "sentences.json"
     file.write_text(json.dumps({"vtab/pets": sentences, "dtd": {"dotted": ["It is dotted."]}}))
     written, described, both, plain = (
-        load_learner(run, backbone=backbone, options=LearnerOptions(**options))
+        load_learner(run, backbone=backbone, options=options)
         for options in (
-            {"template": TEMPLATES},
-            {"descriptions": file, "data_name": "OxfordPets"},
-            {"descriptions": filled(TEMPLATES[0]), "template": TEMPLATES[1]},
-            {"template": TEMPLATES[:1]},
+            LearnerOptions(template=TEMPLATES),
+            LearnerOptions(descriptions=file, data_name="OxfordPets"),
+            LearnerOptions(descriptions=filled(TEMPLATES[0]), template=TEMPLATES[1]),
+            LearnerOptions(template=TEMPLATES[:1]),
         )
     )
     expected = written.text_features(case.NAMES)
