@@ -1,9 +1,13 @@
 """Figures as files: HTML that opens offline, or PNG, SVG and PDF for papers and slides."""
 
 import copy
+import io
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
+
+from PIL import Image, ImageChops
 
 from ncscope.diagnosis.measure import Run
 from ncscope.errors import DataError
@@ -24,7 +28,8 @@ def save_figure(
     """Write a figure on a white ground by the suffix of `path`: .html, .png, .svg or .pdf.
 
     HTML holds plotly's script, stays interactive and opens offline. Images need the extra `images`
-    (kaleido) and a Chrome or Chromium; what is drawn in three dimensions is pixels in all of them.
+    (kaleido) and a Chrome or Chromium; what is drawn in three dimensions is pixels in all of them,
+    and of several scenes side by side only PNG is free of plotly's holes in the later ones.
 
     Args:
         width, height: of an image, in pixels before `scale`, which multiplies a PNG's.
@@ -91,10 +96,45 @@ def _on_white(figure: Figure, *, still: bool) -> Figure:
 
 
 def _image(figure: Figure, kind: str, *, width: int, height: int, scale: float) -> bytes:
+    scenes = sorted({_scene(trace) for trace in _traces(figure) if "scene" in trace})
+    alone = (
+        [_alone(figure, scene) for scene in scenes] if kind == "png" and scenes[1:] else [figure]
+    )
     try:
-        return figure.to_image(format=kind, width=width, height=height, scale=scale)
+        images = [
+            content.to_image(format=kind, width=width, height=height, scale=scale)
+            for content in alone
+        ]
     except Exception as error:  # of plotly, kaleido and its browser: no common base
         raise DataError(_reason(error)) from None
+    return _darkest(images) if images[1:] else images[0]
+
+
+def _alone(figure: Figure, scene: str) -> Figure:
+    """A copy with nothing in other scenes: plotly draws holes into all but the first of several."""
+    content = copy.deepcopy(figure)
+    for trace in _traces(content):
+        if "scene" in trace and _scene(trace) != scene:
+            trace.update(x=[None], y=[None], z=[None])
+    return content
+
+
+def _traces(figure: Any) -> Sequence[Any]:
+    return figure.data
+
+
+def _scene(trace: Any) -> str:
+    return trace.scene or "scene"
+
+
+def _darkest(images: Sequence[bytes]) -> bytes:
+    """PNGs on white, laid over one another."""
+    pixels, *others = (Image.open(io.BytesIO(image)).convert("RGB") for image in images)
+    for other in others:
+        pixels = ImageChops.darker(pixels, other)
+    target = io.BytesIO()
+    pixels.save(target, format="png")
+    return target.getvalue()
 
 
 def _reason(error: Exception) -> str:

@@ -6,9 +6,14 @@
 
 import csv
 import io
+import json
 import shutil
+from pathlib import Path
 
+import numpy as np
+import plotly.graph_objects as go
 import pytest
+from PIL import Image
 
 from ncscope import plots
 from ncscope.diagnosis.measure import measure
@@ -21,6 +26,7 @@ from ncscope.text import in_csv
 from tests.made_features import noisy
 from tests.run_folders import write_run
 
+ROOT = Path(__file__).parents[2]
 NASTY = "<img src=x onerror=alert(1)>"
 BROWSERS = ("chromium", "chromium-browser", "chrome", "google-chrome")
 needs_browser = pytest.mark.skipif(
@@ -40,6 +46,33 @@ def test_a_figure_becomes_an_image(tmp_path, figure, kind):
     path = save_figure(figure, tmp_path / "new" / f"angles.{kind}", width=300, height=200, scale=1)
     assert path.read_bytes().startswith(MAGIC[kind])
     assert [p.name for p in path.parent.iterdir()] == [path.name]
+
+
+@pytest.mark.slow
+@needs_browser
+def test_a_picture_has_every_scene_as_a_whole(tmp_path):
+    """Two scenes of which plotly draws the second with holes: here as where it is the only one."""
+    book = json.loads((ROOT / "notebooks" / "1_diagnose_a_checkpoint.ipynb").read_text())
+    kind = "application/vnd.plotly.v1+json"
+    outputs = [out for cell in book["cells"] for out in cell.get("outputs", [])]
+    kept = next(out["data"][kind] for out in outputs if kind in out.get("data", {}))
+    figure = go.Figure({part: kept[part] for part in ("data", "layout")})
+    assert {trace.scene for trace in figure.data} == {"scene", "scene2"}
+    ink = [drawn(figure, tmp_path)]
+    for trace in figure.data:
+        if trace.scene == "scene":
+            trace.update(x=[None], y=[None], z=[None])
+    ink.append(drawn(figure, tmp_path))
+    assert ink[0][430:].sum() == ink[1][430:].sum() > 2000
+    assert ink[0][:430].sum() > 2000
+
+
+def drawn(figure, folder):
+    """Coloured pixels by column."""
+    path = save_figure(figure, folder / "drawn.png", width=860, height=560, scale=1)
+    with Image.open(path) as image:
+        pixels = np.asarray(image.convert("RGB")).astype(int)
+    return (np.ptp(pixels[150:520], axis=2) > 40).sum(axis=0)
 
 
 def test_html_is_whole_interactive_and_fetches_nothing(tmp_path):
