@@ -132,7 +132,7 @@ def test_the_processes_of_groups_end_before_the_runs_that_are_left(tmp_path, mon
         sweeping, "do_run", lambda *_args, **_options: "done" if ended.wait(10) else "failed"
     )
     path = tmp_path / "mixed.toml"
-    path.write_text(GRID.replace('method = "coop"', 'method = ["coop", "vpt"]'))
+    path.write_text(GRID.replace('method = "coop"', 'method = ["coop", "maple"]'))
     swept = sweep(path, out=tmp_path / "out")
     assert [one.state for one in swept] == ["done"] * 8
 
