@@ -158,6 +158,7 @@ def test_nothing_but_tables_is_wider_than_the_window(tab):
 
 def test_scenes_far_away_are_let_go_of_and_come_back(tab):
     scene, state = tab.query_selector(".scene .plot"), "scene => scene.dataset.state"
+    tab.set_viewport_size({"width": 1280, "height": 400})
     scene.scroll_into_view_if_needed()
     tab.wait_for_function(f"{state} === 'drawn'", arg=scene)
     tab.evaluate("window.scrollTo(0, document.body.scrollHeight)")
