@@ -31,7 +31,7 @@ REPORTED = {
     ("mid", "frobenius"): ("etf_distance/cross/", 1),
 }
 SCRIPT = """
-import sys
+import os, sys
 import torch, torch.distributed as dist
 from safetensors.torch import save_file
 from ncscope.features.processes import Spread
@@ -52,7 +52,9 @@ for i, case in enumerate(rows.CASES):
         found |= {f"DDP {relative} {i} {n}": g for n, g in zip(("image", "text"), gradients)}
 if spread.first:
     save_file(found, sys.argv[1])
+dist.barrier()
 dist.destroy_process_group()
+os._exit(0)  # torch's threads may abort a process that is taken down, after its work is done
 """
 
 
