@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from real_observe import table
+from real_observe import MEASURES, table
 
 from ncscope import metrics
 from ncscope.comparison.correlation import Estimate, correlate
@@ -24,16 +24,13 @@ from ncscope.diagnosis.outcome import Outcome
 from ncscope.metrics import harmonic_mean
 
 TAUS = (1.0, 0.25, 0.06)
-BETWEEN = {  # its name in the table: its name in metrics.json, and whether images enter it
-    "Δ LCD, raw": ("delta_lcd/cosine/raw", False),
-    "Δ LCD, centred": ("delta_lcd/cosine/centred", False),
-    "ETF distance, text, centred": ("etf_distance/text/centred", False),
-    "effective rank, text": ("effective_rank/text/centred", False),
-    "Δ MID, raw": ("delta_mid/cosine/raw", True),
-    "Δ MID, centred": ("delta_mid/cosine/centred", True),
-    "modality gap": ("modality_gap", True),
-    "NC3": ("nc3/centred", True),
-}
+BETWEEN = {  # in the order of the table
+    name: MEASURES[name]
+    for name in (
+        "Δ LCD, raw", "Δ LCD, centred", "ETF distance, text, centred", "effective rank, text",
+        "Δ MID, raw", "Δ MID, centred", "modality gap", "NC3",
+    )
+}  # fmt: skip
 LOSSES = {"logit-adjusted": "logit adjustment", "balanced-softmax": "balanced softmax"}
 
 

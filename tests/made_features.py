@@ -1,5 +1,7 @@
 """Small feature sets whose measures are known."""
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -35,6 +37,17 @@ def noisy(
         logit_scale=torch.tensor(20.0),
         provenance={"source": "noisy", "data": "made here"},
     )
+
+
+def permuted(features: Features, order: list[int]) -> Features:
+    """The same classes listed in another order."""
+    assert features.text is not None
+    assert features.label is not None
+    places = torch.tensor([order.index(k) for k in range(len(order))])
+    return replace(
+        features, text=features.text[order], label=places[features.label],
+        classnames=tuple(features.classnames[k] for k in order),
+    )  # fmt: skip
 
 
 def collapsed(num_classes: int = 5, width: int = 8, *, each: int = 4) -> Features:

@@ -45,14 +45,13 @@ class FeatureSpace(Backbone):
                 f"{name}: no text features in it, which this method starts from; add `text` "
                 f"(C, D), or text=FILE; linear-probe needs none"
             )
-        keys = [folded(text) for text in texts]
-        if all(key in self.places for key in keys):
-            return self.rows[[self.places[key] for key in keys]]
-        found = [self._row(key) for key in keys]
-        missing = [text for text, row in zip(texts, found, strict=True) if row is None]
-        if missing:
-            raise DataError(f"{name}: no text features for {missing[0]!r}")
-        return torch.stack([row for row in found if row is not None])
+        found = []
+        for text in texts:
+            row = self._row(folded(text))
+            if row is None:
+                raise DataError(f"{name}: no text features for {text!r}")
+            found.append(row)
+        return torch.stack(found)
 
     def take_classes_of(self, source: str, stored: StoredParts) -> None:
         """Give the classes of another data set their rows, too.

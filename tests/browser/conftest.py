@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.browser.driving import CHROMIUM, OPTIONS
+from tests.browser.driving import CHROMIUM, OPTIONS, open_tab
 
 
 @pytest.fixture(scope="session")
@@ -14,3 +14,11 @@ def browser():
         found = driver.chromium.launch(executable_path=CHROMIUM, args=OPTIONS)
         yield found
         found.close()
+
+
+@pytest.fixture
+def tab(browser, address):
+    """A tab on the page at a file's own `address`."""
+    page = open_tab(browser, address)
+    yield page
+    page.context.close()

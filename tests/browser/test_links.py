@@ -7,24 +7,15 @@ import csv
 from dataclasses import replace
 
 import pytest
-import torch
 
 from ncscope.diagnosis.against import with_reference
 from ncscope.diagnosis.measure import measure
 from ncscope.page.page import write_page
-from tests.browser.driving import draw, open_tab
-from tests.made_features import noisy
+from tests.browser.driving import draw
+from tests.made_features import noisy, permuted
 
 NAMES = ("=1+1", "Zebra", "apple", "cat", "<i>cattle</i>", "dog")
 ORDER = [4, 2, 0, 5, 1, 3]  # in which the second run lists the classes
-
-
-def permuted(features, order):
-    places = torch.tensor([order.index(k) for k in range(len(order))])
-    return replace(
-        features, text=features.text[order], label=places[features.label],
-        classnames=tuple(features.classnames[k] for k in order),
-    )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -38,13 +29,6 @@ def address(tmp_path_factory):
     path = tmp_path_factory.mktemp("links") / "report.html"
     write_page(with_reference(runs, ["zero-shot", "coop"], measure), path)
     return path.as_uri()
-
-
-@pytest.fixture
-def tab(browser, address):
-    page = open_tab(browser, address)
-    yield page
-    page.context.close()
 
 
 CHOSEN = "() => [...document.querySelectorAll('tr.chosen')].map(row => row.cells[0].textContent)"

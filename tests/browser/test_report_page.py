@@ -10,7 +10,7 @@ from ncscope.diagnosis.measure import measure
 from ncscope.features.bundle import Features
 from ncscope.page.page import write_page
 from ncscope.page.report import Report
-from tests.browser.driving import draw, open_tab
+from tests.browser.driving import draw
 from tests.made_features import noisy
 
 NASTY = "<img src=x onerror=alert(1)>"
@@ -31,13 +31,6 @@ def address(tmp_path_factory):
     path = tmp_path_factory.mktemp("page") / "report.html"
     write_page(Report(tuple(runs)).runs, path)
     return path.as_uri()
-
-
-@pytest.fixture
-def tab(browser, address):
-    page = open_tab(browser, address)
-    yield page
-    page.context.close()
 
 
 def column(tab, place):

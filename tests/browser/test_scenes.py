@@ -10,7 +10,7 @@ from ncscope.diagnosis.measure import measure
 from ncscope.features.bundle import Features
 from ncscope.page.page import write_page
 from ncscope.page.report import Report
-from tests.browser.driving import draw, draw_one, open_tab
+from tests.browser.driving import draw, draw_one
 from tests.made_features import noisy
 
 NASTY = "<img src=x onerror=alert(1)>"
@@ -51,13 +51,6 @@ def address(tmp_path_factory):
     path = tmp_path_factory.mktemp("scenes") / "report.html"
     write_page(Report((run("coop"), run("maple"))).runs, path)
     return path.as_uri()
-
-
-@pytest.fixture
-def tab(browser, address):
-    page = open_tab(browser, address)
-    yield page
-    page.context.close()
 
 
 def scene(tab, place=0):

@@ -6,14 +6,13 @@
 from dataclasses import replace
 
 import pytest
-import torch
 
 from ncscope.errors import DataError
 from ncscope.figures.figures import class_changes
 from ncscope.figures.order import common_ranks, few_of_all, in_ranks, shades
 from ncscope.figures.points import points_of
 from ncscope.figures.style import class_colour
-from tests.made_features import noisy
+from tests.made_features import noisy, permuted
 
 
 def record(source, accuracies, **more):
@@ -63,18 +62,9 @@ def test_runs_without_a_class_in_common_are_refused():
         class_changes([BEFORE, record("coop", {"x": 1.0, "y": 0.0})])
 
 
-def renamed(features, order):
-    """The same classes listed in another order."""
-    places = torch.tensor([order.index(k) for k in range(len(order))])
-    return replace(
-        features, text=features.text[order], label=places[features.label],
-        classnames=tuple(features.classnames[k] for k in order),
-    )  # fmt: skip
-
-
 def test_order_and_colours_follow_the_names_whatever_the_list():
     features = noisy(6)
-    one, other = points_of(features), points_of(renamed(features, [3, 1, 5, 0, 2, 4]))
+    one, other = points_of(features), points_of(permuted(features, [3, 1, 5, 0, 2, 4]))
     ranks = common_ranks([one, other])
     ordered = [[p.names[k] for k in in_ranks(p, ranks)] for p in (one, other)]
     assert ordered[0] == ordered[1]

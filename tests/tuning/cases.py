@@ -9,6 +9,7 @@ from PIL import Image
 from ncscope.clip.backbone import Backbone
 from ncscope.clip.prompts import ZeroShot
 from ncscope.data.images import ImageSet
+from ncscope.errors import DataError
 from ncscope.tuning.forms import Objective
 from ncscope.tuning.initial import depth_limit
 from ncscope.tuning.inputs import feature_inputs
@@ -33,6 +34,15 @@ class Painted:
         draw = np.random.default_rng(row)
         pixels = draw.integers(0, 256, (self.height, self.width, 3), dtype=np.uint8)
         return Image.fromarray(pixels)
+
+
+class Unreadable(Painted):
+    """Image 2 is broken."""
+
+    def __call__(self, row: int) -> Image.Image:
+        if row == 2:
+            raise DataError("2.png: cannot be read")
+        return super().__call__(row)
 
 
 def painted(counts: tuple[int, ...] = (4, 3, 1), names: tuple[str, ...] = NAMES) -> ImageSet:

@@ -86,19 +86,10 @@ def test_a_number_of_views_is_within_reason_or_online(bad):
     assert (parsed_views("3"), parsed_views("online")) == (3, "online")
 
 
-class Unreadable(cases.Painted):
-    """Image 2 is broken."""
-
-    def __call__(self, row):
-        if row == 2:
-            raise DataError("2.png: cannot be read")
-        return super().__call__(row)
-
-
 @pytest.mark.parametrize("workers", [0, 1])
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # the loader forks beside threads
 def test_an_unreadable_training_image_is_named_in_one_line(backbone, workers):
-    broken: ImageSet = dataclasses.replace(IMAGES, load=Unreadable())
+    broken: ImageSet = dataclasses.replace(IMAGES, load=cases.Unreadable())
     with pytest.raises(DataError, match=r"^2\.png: cannot be read$"):
         feature_inputs(backbone, broken, views=2, seed=1, epochs=1, workers=workers)
     with pytest.raises(DataError, match=r"2\.png"):

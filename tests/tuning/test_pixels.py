@@ -90,19 +90,10 @@ def test_a_transform_that_is_none_of_clips_is_taken_as_it_is(backbone):
         torch.tensor([2, 0]), 0) + 1)  # fmt: skip
 
 
-class Unreadable(cases.Painted):
-    """Image 2 is broken."""
-
-    def __call__(self, row):
-        if row == 2:
-            raise DataError("2.png: cannot be read")
-        return super().__call__(row)
-
-
 @pytest.mark.parametrize("workers", [0, 1])
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_an_unreadable_image_is_named_in_the_batch_that_shows_it(backbone, workers):
-    broken = replace(IMAGES, load=Unreadable())
+    broken = replace(IMAGES, load=cases.Unreadable())
     inputs = pixel_inputs(backbone, broken, views="online", seed=1, workers=workers)
     inputs.expect(BATCHES, 0)
     inputs.batch(BATCHES[0], 0)
