@@ -1,6 +1,5 @@
 """`ncscope tune`: trains a prompt learner, with or without NPT's terms."""
 
-import os
 from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -12,6 +11,7 @@ from ncscope.tuning.recipe import ALL_METHODS, METHODS, ONLY_ON_FEATURES, taken
 from ncscope.tuning.recipe_table import help_table
 from ncscope_cli import options
 from ncscope_cli.help import BACKBONE, DATA, METHOD, OUTPUT, RUNNING, SOURCE, TERMS, TRAINING
+from ncscope_cli.processes import first, processes
 from ncscope_cli.terminal import answer, say
 from ncscope_cli.tune_progress import tune_progress
 from ncscope_cli.tune_table import accuracy_table
@@ -233,12 +233,14 @@ def tune(
     said |= {"shots": shots or None, "targets": target or ()}
     for names, why in _without_effect(said):
         say_unused(names, why)
-    if not quiet and method in ALL_METHODS and os.environ.get("RANK", "0") == "0":
+    if not quiet and method in ALL_METHODS and first():
         found = taken(method, recipe)
         say(f"recipe {found.name}: {found.source}")
-    with tune_progress(quiet=quiet) as listener:
-        tuned = ncscope.tune(method, **said, listener=listener)
-    if tuned.first:
+    with processes(device) as spread:
+        with tune_progress(quiet=quiet or not spread.first) as listener:
+            tuned = ncscope.tune(method, **said, listener=listener)
+        if not spread.first:
+            return
         for warning in tuned.warnings:
             say(warning)
         answer(accuracy_table(tuned.record, tuned.report.records))

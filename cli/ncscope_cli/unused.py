@@ -7,6 +7,7 @@ from typing import Any
 import typer
 from typer.core import TyperCommand
 
+from ncscope_cli.processes import first
 from ncscope_cli.terminal import say
 
 CHECKPOINTS = (
@@ -28,7 +29,7 @@ _RUNNING: ContextVar[Any] = ContextVar("the parser's context of the verb that ru
 def say_unused(names: Iterable[str], why: str) -> None:
     """A line for each of these options that was given: it has no effect, and why."""
     context = _RUNNING.get()
-    if context is None:  # the function is called from Python
+    if context is None or not first():  # None: the function is called from Python
         return
     spelt = {param.name: param.opts[0] for param in context.command.params}
     for name in names:

@@ -22,7 +22,7 @@ from ncscope.diagnosis.sweeps import in_steps
 from ncscope.diagnosis.training import Training
 from ncscope.errors import ShapeError, shown
 from ncscope.features.bundle import Features
-from ncscope.features.processes import ALONE, Spread
+from ncscope.features.processes import ALONE, Spread, of_first
 from ncscope.metrics.pairs import neighbours_of
 from ncscope.writing import __version__
 
@@ -63,8 +63,8 @@ def measure(
         seed: of the bootstrap.
         skip_bad: leave out images whose feature is a zero vector, with a warning; else there are
             no image measures where one is.
-        spread: the images are swept in shares, of the same features in every process; intervals
-            are the first one's.
+        spread: the images are swept in shares, of the same features in every process; the first
+            one does the rest, and all get its record (`draws` are its own).
 
     Raises:
         ShapeError: fewer than two classes, text with a row an image, or counts that do not fit.
@@ -72,11 +72,14 @@ def measure(
     prepared = prepare(features, normalise=normalise, skip_bad=skip_bad)
     counts = _train_counts(train_counts, prepared.classnames)
     side = image_side(prepared, spread)
+    means = None if side is None else side.moments.means
+    if not spread.first:
+        record = of_first(None, spread)
+        return Run(features, record, text=prepared.text, means=means)
     numbers = in_steps(prepared.image, numbers_of(prepared, side))
     flat = {name: float(value) for name, value in numbers.items()}
     summary, absences = summarise(flat, prepared)
-    replicates = bootstrap if spread.first else 0
-    resampled, left_out, draws = intervals(prepared, side, flat, replicates=replicates, seed=seed)
+    resampled, left_out, draws = intervals(prepared, side, flat, replicates=bootstrap, seed=seed)
     near = None if prepared.text is None else neighbours_of(prepared.text)
     grouped, grouped_by = groups(prepared, side, counts)
     size, width = len(prepared.classnames), features.width
@@ -108,7 +111,7 @@ def measure(
     if (check := self_check(record)) is not None:
         record["provenance"]["self_check"] = check
         record["warnings"] = [*warnings_of(check), *record["warnings"]]
-    means = None if side is None else side.moments.means
+    record = of_first(record, spread)
     return Run(features, record, draws=draws, text=prepared.text, means=means)
 
 

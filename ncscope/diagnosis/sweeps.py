@@ -91,8 +91,12 @@ def _lengths(rows: Tensor) -> Tensor:
 
 def _blocks(image: Tensor, label: Tensor, spread: Spread) -> Iterator[tuple[Tensor, Tensor]]:
     """This process's blocks of rows, half precision as float32, and their labels."""
-    for start in range(spread.rank * BLOCK_ROWS, len(label), spread.world * BLOCK_ROWS):
-        chosen = slice(start, start + BLOCK_ROWS)
+    size = BLOCK_ROWS
+    if spread.world > 1:  # as many blocks for each
+        rounds = -(-len(label) // (spread.world * size))
+        size = -(-len(label) // max(1, rounds * spread.world)) or 1
+    for start in range(spread.rank * size, len(label), spread.world * size):
+        chosen = slice(start, start + size)
         yield working(image[chosen]), label[chosen]
 
 

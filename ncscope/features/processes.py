@@ -5,11 +5,12 @@ Every exchange begins with whether somebody refused; a refusal in one process is
 them, whatever they were about to do.
 """
 
+import hashlib
 import itertools
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
@@ -54,7 +55,8 @@ def join(device: str) -> Spread:
     """Join the processes that torchrun started; alone otherwise.
 
     Raises:
-        DataError: torchrun's variables are incomplete.
+        DataError: torchrun's variables are incomplete, or the caller's group exchanges nothing on
+            the CPU.
     """
     world = int(os.environ.get("WORLD_SIZE", "1"))
     if world == 1:
@@ -68,6 +70,11 @@ def join(device: str) -> Spread:
             f"torchrun --nproc-per-node N --module ncscope_cli.main VERB ..."
         ) from None
     began = not dist.is_initialized()
+    if not began and "cpu" not in dist.get_backend_config():
+        raise DataError(
+            f"torch's process group is of {dist.get_backend_config()} only, and what processes "
+            f"tell each other is on the CPU; begin it as 'cpu:gloo,cuda:nccl'"
+        )
     if began:
         cuda = device.startswith("cuda") or (device == "auto" and torch.cuda.is_available())
         dist.init_process_group(
@@ -102,17 +109,24 @@ def own_device(device: str, spread: Spread) -> str:
 
 
 @contextmanager
-def joined(*, say: Callable[[NcscopeError], object] | None = None) -> Iterator[Spread]:
-    """Join for extracting and measuring, and refuse together.
+def joined(
+    device: str = "cpu", *, say: Callable[[NcscopeError], object] | None = None
+) -> Iterator[Spread]:
+    """Join for a job of several processes, and refuse together; within another, do as that does.
 
     Args:
+        device: where tensors are that are exchanged; features are on the CPU.
         say: called in the first process with the refusal, whoever it came from, while the others
             still wait: torchrun ends all as soon as one is gone.
 
     Raises:
         NcscopeError: the body's in any process.
     """
-    spread = join("cpu")  # features are exchanged on the CPU
+    if _JOINED:
+        yield _JOINED[-1]
+        return
+    spread = join(device)
+    _JOINED.append(spread)
     try:
         yield spread
         exchanged(None, spread)
@@ -121,20 +135,24 @@ def joined(*, say: Callable[[NcscopeError], object] | None = None) -> Iterator[S
             _refuse(error, spread, say)
         raise
     finally:
+        _JOINED.pop()
         leave(spread)
+
+
+_JOINED: list[Spread] = []  # at most one: whoever is outermost refuses for all within
 
 
 def _refuse(
     error: NcscopeError, spread: Spread, say: Callable[[NcscopeError], object] | None
 ) -> None:
-    try:
-        if not isinstance(error, _ToldError):
+    """Tell the others, unless they told; say it; wait until it is said. Some may be gone."""
+    if not isinstance(error, _ToldError):
+        with suppress(_ToldError):
             _told(None, error, spread)
-        if spread.first and say is not None:
-            say(error)
-        _told(None, None, spread)  # wait until it is said
-    except _ToldError:
-        pass  # somebody is gone already
+    if spread.first and say is not None:
+        say(error)
+    with suppress(_ToldError):
+        _told(None, None, spread)
 
 
 def exchanged(value: Any, spread: Spread) -> list[Any]:
@@ -152,13 +170,36 @@ def exchanged(value: Any, spread: Spread) -> list[Any]:
     return [said["value"] for said in found]
 
 
+def of_first(value: Any, spread: Spread) -> Any:
+    """The JSON value of the first process, in every one; the others' is not looked at.
+
+    Raises:
+        DataError: as `exchanged`.
+    """
+    if spread.world == 1:
+        return value
+    text = bytearray(json.dumps(value).encode() if spread.first else b"")
+    size = exchanged(len(text), spread)[0]
+    mine = torch.frombuffer(text, dtype=torch.uint8) if spread.first else None
+    found = sent(mine, (size,), 0, spread, dtype=torch.uint8)
+    return value if spread.first else json.loads(found.numpy().tobytes())
+
+
 def _told(value: Any, refusal: NcscopeError | None, spread: Spread) -> list[dict[str, Any]]:
+    """What each says; that nobody says anything takes one exchange of one number."""
     said = {"value": value, "refusal": None if refusal is None else str(refusal)}
-    mine = torch.frombuffer(bytearray(json.dumps(said).encode()), dtype=torch.uint8)
+    silent = value is None and refusal is None
+    mine = b"" if silent else json.dumps(said).encode()
     sizes = [int(size) for size in everyones(torch.tensor([len(mine)]), spread)]
-    padded = torch.cat([mine, mine.new_zeros(max(sizes) - len(mine))])
+    if not any(sizes):
+        return [said] * spread.world
+    padded = torch.frombuffer(bytearray(mine.ljust(max(sizes))), dtype=torch.uint8)
     texts = everyones(padded, spread)
-    return [json.loads(bytes(t[:n].tolist())) for t, n in zip(texts, sizes, strict=True)]
+    nothing = {"value": None, "refusal": None}
+    return [
+        json.loads(text.numpy().tobytes()) if size else nothing
+        for text, size in zip(texts, sizes, strict=True)
+    ]
 
 
 def everyones(tensor: Tensor, spread: Spread) -> list[Tensor]:
@@ -253,12 +294,17 @@ def from_one(
     rows: Tensor | None, places: Tensor | None, spread: Spread
 ) -> tuple[Tensor, Tensor] | None:
     """Rows and places of the first process that has any, in all; None where none has."""
-    mine = None if rows is None else [list(rows.shape), _name(rows.dtype)]
+    if spread.world == 1:
+        return None if rows is None or places is None else (rows, places)
+    mine = None
+    if rows is not None and places is not None:
+        which = hashlib.sha256(places.cpu().numpy().tobytes()).hexdigest()
+        mine = [list(rows.shape), _name(rows.dtype), which]
     kinds = exchanged(mine, spread)
     owners = [r for r, kind in enumerate(kinds) if kind is not None]
     if not owners:
         return None
-    if rows is not None and places is not None and len(owners) == spread.world:
+    if rows is not None and places is not None and all(kind == kinds[0] for kind in kinds):
         return rows, places
     owner = owners[0]
     if spread.rank != owner:

@@ -15,12 +15,13 @@ from ncscope.data.images import ImageSet
 from ncscope.features.forward import encode_images
 from ncscope.features.processes import ALONE, Spread, own_parts, put_together
 from ncscope.metrics.rows import unit_text
-from ncscope.tuning.losses import logits_of
+from ncscope.tuning.losses import decided, logits_of
 from ncscope.zoo.learners.learner import Learner
 
 ByFeature = Callable[[list[str], Tensor], Tensor]
 Pair = tuple[Tensor, Tensor]  # image and text features of a split, as of `split_features`
 _IMAGES_AT_ONCE = 64  # of learners with text features for every image
+_DECIDED_AT_ONCE = 4096
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +62,25 @@ def _text_by_image(
     parts = own_parts(len(image), _IMAGES_AT_ONCE, spread)
     found = [by_feature(names, image[part.to(image.device)]) for part in parts]
     return put_together(found, parts, spread, image.device)
+
+
+@torch.no_grad()
+def decisions(
+    learner: Learner, image: Tensor, text: Tensor, *, spread: Spread = ALONE
+) -> tuple[Tensor, Tensor]:
+    """The class (N,) that each image is decided for, and the confidence (N,) in it.
+
+    Of several processes each decides a share.
+    """
+    parts = own_parts(len(image), _DECIDED_AT_ONCE, spread)
+    found = []
+    for part in parts:
+        rows = slice(int(part[0]), int(part[-1]) + 1)
+        logits = decided(learner, image[rows], text[rows] if text.ndim == 3 else text)
+        sure = logits.softmax(dim=1).amax(dim=1)
+        found.append(torch.stack([logits.argmax(dim=1).double(), sure.double()], dim=1))
+    chosen, sure = put_together(found, parts, spread, image.device).unbind(dim=1)
+    return chosen.long(), sure
 
 
 @torch.no_grad()

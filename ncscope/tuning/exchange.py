@@ -11,7 +11,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from ncscope.features import processes
-from ncscope.features.processes import ALONE, Spread, everyones
+from ncscope.features.processes import ALONE, Spread, everyones, exchanged
 
 
 def processes_of_torch() -> Spread:
@@ -33,7 +33,7 @@ def gathered_for_mean(rows: Tensor, spread: Spread) -> Tensor:
     if rows.requires_grad:
         rows = rows.view_as(rows)
         rows.register_hook(lambda gradient: gradient * spread.world)
-    return gathered(rows, [int(size) for size in sizes], spread)
+    return _gathered(rows, [int(size) for size in sizes], spread)
 
 
 def gathered(rows: Tensor, sizes: Sequence[int], spread: Spread) -> Tensor:
@@ -41,7 +41,15 @@ def gathered(rows: Tensor, sizes: Sequence[int], spread: Spread) -> Tensor:
 
     Args:
         sizes: rows of each process.
+
+    Raises:
+        DataError: another process was refused meanwhile, or has ended.
     """
+    exchanged(None, spread)
+    return _gathered(rows, sizes, spread)
+
+
+def _gathered(rows: Tensor, sizes: Sequence[int], spread: Spread) -> Tensor:
     if spread.world == 1:
         return rows
     most = max(sizes)
@@ -61,9 +69,14 @@ def equally(rows: Tensor, spread: Spread) -> Tensor:
 
 
 def summed(gradients: list[Tensor], spread: Spread) -> list[Tensor]:
-    """Add up the processes' gradients."""
+    """Add up the processes' gradients.
+
+    Raises:
+        DataError: as `gathered`.
+    """
     if spread.world == 1:
         return gradients
+    exchanged(None, spread)
     flat = processes.added(torch.cat([gradient.flatten() for gradient in gradients]), spread)
     parts = flat.split([gradient.numel() for gradient in gradients])
     return [part.view_as(g) for part, g in zip(parts, gradients, strict=True)]

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
+from torch import Tensor
 
 import ncscope.metrics as metrics
 from ncscope.clip.prompts import ZeroShot
@@ -14,8 +15,7 @@ from ncscope.diagnosis.outcome import SETTINGS
 from ncscope.features.bundle import Features
 from ncscope.features.parts import stored_rows
 from ncscope.features.space import FeatureSpace
-from ncscope.tuning.evaluate import Pair, TestSplit, split_features
-from ncscope.tuning.losses import decided
+from ncscope.tuning.evaluate import Pair, TestSplit, decisions, split_features
 from ncscope.tuning.options import TuneOptions
 from ncscope.tuning.plan import Plan
 from ncscope.tuning.save import Right, right_by_class
@@ -100,18 +100,29 @@ def _measured(
     )
     trained_here = names == plan.setting.classnames
     counts = list(plan.draw.counts) if trained_here else None
-    run = measure(features, train_counts=counts, bootstrap=bootstrap)
+    spread = plan.setting.spread
+    run = measure(features, train_counts=counts, bootstrap=bootstrap, spread=spread)
     record = {**run.record, "split": split.name, "stage": stage}
-    with torch.no_grad():
-        logits = decided(learner, image, text)
-    correct = right_by_class(logits, split.labels, names)
+    chosen, sure = decisions(learner, image, text, spread=spread)
+    correct = right_by_class(chosen, split.labels, names)
+    ece = None
+    if learner.extra_logits is not None:
+        ece = _calibration(chosen, sure, split.labels, len(names))
     return Measured(
         split,
         replace(run, record=record),
         None if split.target or text.ndim == 3 else pair,
         correct,
-        None if learner.extra_logits is None else float(metrics.ece(logits, split.labels)),
+        ece,
     )
+
+
+def _calibration(chosen: Tensor, sure: Tensor, labels: Tensor, num_classes: int) -> float:
+    known = labels >= 0
+    labels = labels[known]
+    hits = chosen[known] == labels
+    bins = metrics.confidence_bins(sure[known], hits, labels, num_classes)
+    return float(metrics.binned_ece(bins))
 
 
 def tune_record(

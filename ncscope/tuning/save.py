@@ -173,13 +173,14 @@ def _class_line(label: int, name: str, right: int, total: int) -> str:
     return f"* class: {label} ({name})\ttotal: {total:,}\tcorrect: {right:,}\tacc: {share:.1f}%"
 
 
-def right_by_class(logits: Tensor, labels: Tensor, classnames: Sequence[str]) -> list[Right]:
+def right_by_class(chosen: Tensor, labels: Tensor, classnames: Sequence[str]) -> list[Right]:
     """Name, images that are right, and all images of each class; label -1 does not count.
 
+    `chosen` (N,) is the class that was decided for.
     A list, since two classes may have one name: ImageNet has two of `missile`.
     """
     known = labels >= 0
-    hit = (logits.argmax(dim=1) == labels)[known].cpu()
+    hit = (chosen == labels)[known].cpu()
     labels = labels[known].cpu()
     total = torch.bincount(labels, minlength=len(classnames)).tolist()
     right = torch.bincount(labels[hit], minlength=len(classnames)).tolist()

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from ncscope.errors import DataError, NcscopeError
+from ncscope.features.processes import exchanged
 from ncscope.tuning.evaluate import Pair, quick_measures, split_features
 from ncscope.tuning.inputs import epoch_batches
 from ncscope.tuning.log import Log
@@ -136,14 +137,18 @@ def _evaluate(training: Ongoing, known: Sequence[Pair] = ()) -> None:
         return
     learner, spread = training.setting.trainee.learner(), training.setting.spread
     training.features = known or [split_features(learner, split, spread=spread) for split in splits]
-    event: dict[str, Any] = {"event": "eval", "epoch": training.epoch, "step": training.step}
-    for split, (image, text) in zip(splits, training.features, strict=True):
-        event[split.name] = quick_measures(
+    found: list[dict[str, Any] | None] = []
+    for place, (split, (image, text)) in enumerate(zip(splits, training.features, strict=True)):
+        own = place % spread.world == spread.rank  # each process measures its splits
+        found.append(None if not own else quick_measures(
             image, split.labels, text, learner.logit_scale,
             0.0 if learner.extra_logits is None else learner.extra_logits(image),
-        )  # fmt: skip
+        ))  # fmt: skip
         if split.images.classnames == training.setting.classnames:
             training.trajectory.add(training.step, image, split.labels, text)
+    every = exchanged(found, spread)
+    event: dict[str, Any] = {"event": "eval", "epoch": training.epoch, "step": training.step}
+    event |= {split.name: every[i % spread.world][i] for i, split in enumerate(splits)}
     training.emit(event)
 
 

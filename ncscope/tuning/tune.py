@@ -8,7 +8,7 @@ from pathlib import Path
 from ncscope.clip.backbone import Backbone
 from ncscope.errors import DataError
 from ncscope.features.cache import cache_folder
-from ncscope.features.processes import Spread, exchanged, join, leave
+from ncscope.features.processes import Spread, exchanged, joined
 from ncscope.tuning.data import Data, Machine, named_data
 from ncscope.tuning.lock import sole_owner
 from ncscope.tuning.log import tensorboard, weights_and_biases
@@ -153,37 +153,33 @@ def tune(
     if extend and not resume:
         raise DataError("`extend` needs `resume`: it goes on with the run in `out`")
     _check_folder(folder, resume=resume)
-    spread = join(device)
-    try:
-        with _sole_owner(folder, spread):
-            _check_folder(folder, resume=resume)  # since then another may have done the run
-            learner = options or LearnerOptions()
-            plan = make_plan(chosen, machine, spread=spread, learner=learner, given=given)
-            started = start(
-                chosen,
-                plan,
-                machine,
-                targets=targets,
-                folder=folder,
-                bootstrap=bootstrap,
+    with joined(device) as spread, _sole_owner(folder, spread):
+        _check_folder(folder, resume=resume)  # since then another may have done the run
+        learner = options or LearnerOptions()
+        plan = make_plan(chosen, machine, spread=spread, learner=learner, given=given)
+        started = start(
+            chosen,
+            plan,
+            machine,
+            targets=targets,
+            folder=folder,
+            bootstrap=bootstrap,
+            resume=resume,
+            extend=extend,
+        )
+        project = wandb if spread.first else None
+        with (
+            tensorboard(folder, wanted=board and spread.first) as writer,
+            weights_and_biases(project, started.config) as sender,
+        ):
+            run = started.run(
+                eval_every=eval_every,
+                log_every=log_every,
+                listener=_all(writer, sender, listener),
                 resume=resume,
-                extend=extend,
             )
-            project = wandb if spread.first else None
-            with (
-                tensorboard(folder, wanted=board and spread.first) as writer,
-                weights_and_biases(project, started.config) as sender,
-            ):
-                run = started.run(
-                    eval_every=eval_every,
-                    log_every=log_every,
-                    listener=_all(writer, sender, listener),
-                    resume=resume,
-                )
-                trained = train(run)
-            return finish(started, trained)
-    finally:
-        leave(spread)
+            trained = train(run)
+        return finish(started, trained)
 
 
 @contextmanager
@@ -194,15 +190,9 @@ def _sole_owner(folder: Path | None, spread: Spread) -> Iterator[None]:
         DataError: another process, or set of them, has it.
     """
     with ExitStack() as held:
-        refusal: DataError | None = None
         if folder is not None and spread.first:
-            try:
-                held.enter_context(sole_owner(folder))
-            except DataError as error:
-                refusal = error
-        said = exchanged(refusal and str(refusal), spread)[0]
-        if said is not None:
-            raise refusal or DataError(said)
+            held.enter_context(sole_owner(folder))
+        exchanged(None, spread)  # the others wait for it
         yield
 
 

@@ -84,7 +84,7 @@ def test_two_processes_measure_what_one_does_to_1e_6(given, alone, tmp_path):
         for name in ("one", "two")
     )
     for run, other in zip(first, second, strict=True):
-        assert run["measures"] == pytest.approx(other["measures"], abs=1e-6)
+        assert run["measures"] == pytest.approx(other["measures"], rel=1e-6, abs=1e-6)
         assert run["intervals"]["values"].keys() == other["intervals"]["values"].keys()
 
 
@@ -101,10 +101,19 @@ def test_a_refusal_in_one_process_ends_all_with_one_line(given, tmp_path):
     assert not (tmp_path / "f.npz").exists()
 
 
+def test_tuning_that_is_refused_in_all_processes_says_so_once(tmp_path):
+    (tmp_path / "log.jsonl").write_text("")
+    words = ("tune", "coop", "--data", "toy:colours", "--lcd-form", "cosine")
+    done = together(*words, "--out", tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.count("holds a run") == 1, done.stderr
+    assert done.stderr.count("--lcd-form has no effect") == 1
+
+
 BODY = """
 import sys, torch
 from ncscope.errors import DataError, NcscopeError
-from ncscope.features.processes import from_one, in_order
+from ncscope.features.processes import from_one, in_order, of_first
 from ncscope.features.processes import exchanged, joined
 try:
     with joined(say=lambda error: print("said:", error, flush=True)) as spread:
@@ -154,6 +163,11 @@ def test_rows_come_in_order_of_their_places_also_where_one_process_has_none(tmp_
         rows, places = from_one(*late, spread)
         assert rows.tolist() == [[1, 1, 1]] * 2 and places.tolist() == [0, 5]
         assert from_one(None, None, spread) is None
+        other = (torch.full((2, 3), float(spread.rank)), torch.tensor([spread.rank, 5]))
+        rows, places = from_one(*other, spread)  # caches of two machines that are not the same
+        assert rows.tolist() == [[0, 0, 0]] * 2 and places.tolist() == [0, 5]
+        told = of_first({"a": [1, None, 0.1]} if spread.first else "other", spread)
+        assert told == {"a": [1, None, 0.1]}
         half = torch.ones(2, 3).bfloat16() if spread.first else torch.empty(0, 0)
         places = torch.tensor([1, 0])[: len(half)]
         rows, _ = in_order(half, places, spread)
@@ -206,6 +220,24 @@ def test_a_group_of_the_callers_own_is_used_and_left_alone(monkeypatch):
         assert dist.is_initialized()
     finally:
         dist.destroy_process_group()
+
+
+def test_a_group_of_the_callers_own_that_exchanges_nothing_on_the_cpu_is_refused(monkeypatch):
+    dist.init_process_group("cuda:gloo", store=HashStore(), rank=0, world_size=1)
+    try:
+        for name in ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"):
+            monkeypatch.setenv(name, "0")
+        monkeypatch.setenv("WORLD_SIZE", "2")
+        with pytest.raises(DataError, match=r"group is of cuda:gloo only, .*'cpu:gloo,cuda:nccl'"):
+            join("cpu")
+    finally:
+        dist.destroy_process_group()
+
+
+def test_joining_within_what_is_joined_is_the_same(monkeypatch):
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    with joined() as spread, joined("cuda") as within:
+        assert within is spread
 
 
 def test_incomplete_variables_of_torchrun_are_named(monkeypatch):

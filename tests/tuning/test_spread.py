@@ -1,6 +1,7 @@
 """Two processes under torchrun come to what one comes to alone."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,11 @@ import ncscope
 from ncscope.errors import DataError
 from ncscope.features.processes import join
 from ncscope.toy.model import load_toy_clip
+from ncscope.tuning import train as training
+from ncscope.tuning.evaluate import quick_measures
 from tests.pictures import save_pictures
 from tests.processes import run_script
+from tests.tuning.cases import Unreadable, painted
 from tests.zoo.learners.case import relative
 
 # Nine images in batches of four: the last batch has one, and one process none of it.
@@ -32,9 +36,11 @@ CLOSE = {"coop": 1e-5, "cocoop": 1e-5, "maple": 1e-4}
 SCRIPT = """
 import os, sys
 import torch
-from tests.tuning.test_spread import train_all
+from tests.tuning.test_spread import refused_once, train_all
 torch.set_num_threads(1)
-train_all(*sys.argv[1:], rank=os.environ["RANK"])
+rank = os.environ["RANK"]
+train_all(*sys.argv[1:], rank=rank)
+refused_once(sys.argv[2], rank)
 """
 
 
@@ -49,9 +55,14 @@ def data(tmp_path_factory):
 
 
 def train_all(data, folder, *, rank=""):
-    """Every run in a folder of its own, with how many images this process took."""
+    """Every run in a folder of its own, with how many images this process took, and which splits
+    it measured in evaluations."""
     clip = load_toy_clip()
-    seen = []
+    seen, measured = [], []
+
+    def measures(image, labels, text, *more):
+        measured.append(len(labels))
+        return quick_measures(image, labels, text, *more)
 
     def count(_patches, _given, found):
         if not torch.is_grad_enabled():  # of tests and frozen features, not of training
@@ -60,9 +71,35 @@ def train_all(data, folder, *, rank=""):
     hook = clip.model.visual.conv1.register_forward_hook(count)
     for method in RUNS:
         seen.clear()
-        ncscope.tune(method, data=data, backbone=clip, out=f"{folder}/{method}", **settings(method))
+        measured.clear()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(training, "quick_measures", measures)
+            ncscope.tune(
+                method, data=data, backbone=clip, out=f"{folder}/{method}", **settings(method)
+            )
         Path(f"{folder}/{method}-images{rank}").write_text(str(sum(seen)))
+        Path(f"{folder}/{method}-measured{rank}").write_text(str(measured))
     hook.remove()
+
+
+def refused_once(folder, rank):
+    """What each process raises where one of them is refused: in a step, and by its own images."""
+    said = []
+    images = {"train": replace(painted(), load=Unreadable()), "test": painted()}
+
+    def stop(event):
+        if event["event"] == "step" and event["step"] == 1:  # the first process has events
+            raise DataError("only here")
+
+    for method, listener in (("coop", stop), ("maple", None)):
+        parts = {**images, "train": painted()} if listener else images
+        common = {"recipe": "toy", "shots": 3, "batch_size": 2, "log_every": 1, "cache": "off"}
+        try:
+            ncscope.tune(method, data=parts, backbone="toy", split="all", listener=listener,
+                         epochs=2, **common)  # fmt: skip
+        except DataError as error:
+            said.append(str(error))
+    Path(f"{folder}/refused{rank}").write_text(json.dumps(said))
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +137,39 @@ def test_two_processes_train_the_weights_of_one(method, trained):
     shares = [int((shared.parent / f"{method}-images{rank}").read_text()) for rank in (0, 1)]
     assert sum(shares) == whole
     assert min(shares) > 0
+
+
+@pytest.mark.parametrize("method", RUNS)
+def test_two_processes_evaluate_the_untrained_as_one_does_each_its_splits(method, trained):
+    one, shared = trained
+    first, alone = (
+        json.loads((folder / method / "log.jsonl").read_text().splitlines()[0])
+        for folder in (shared, one)
+    )
+    assert first["event"] == "eval"
+    assert first == alone  # bit for bit: batches are the same
+    before, wanted = (
+        [run for run in runs if run["stage"] == "before"]
+        for folder in (shared, one)
+        for runs in [json.loads((folder / method / "metrics.json").read_text())["runs"]]
+    )
+    assert len(before) == 2
+    for run, other in zip(before, wanted, strict=True):
+        for name, value in other["measures"].items():
+            if value is None:
+                assert run["measures"][name] is None
+            else:
+                assert run["measures"][name] == pytest.approx(value, rel=1e-6, abs=1e-6), name
+        assert run["per_class"][0].keys() == other["per_class"][0].keys()
+    whole = json.loads((one / f"{method}-measured").read_text())
+    shares = [json.loads((shared / f"{method}-measured{rank}").read_text()) for rank in (0, 1)]
+    assert shares == [whole[::2], whole[1::2]]  # base and new, in turn
+
+
+def test_a_refusal_in_one_process_is_raised_in_all_and_leaves_them_able_to_go_on(trained):
+    for rank in (0, 1):
+        said = json.loads((trained[1] / f"refused{rank}").read_text())
+        assert said == ["only here", "2.png: cannot be read"]
 
 
 def test_a_missing_variable_of_torchrun_is_named(monkeypatch):
