@@ -219,8 +219,10 @@ def _over_classes(
 
 def _ends(now: Tensor | None, then: Tensor | None, value: float) -> list[float] | None:
     """The central 95 % of the replicates' differences, shifted by their bias from the value."""
-    if now is None or then is None or len(now) < _LEAST or len(then) not in (1, len(now)):
+    if now is None or then is None:
         return None
+    if len(then) > 1:  # the first draws are the same where one has more of them
+        now, then = now[: len(then)], then[: len(now)]
     steps = now - then
     steps = steps[steps.isfinite()]
     if len(steps) < _LEAST:

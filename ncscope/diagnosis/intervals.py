@@ -4,8 +4,9 @@ N samples, K classes, D embedding width.
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, replace
+from itertools import zip_longest
 from typing import Any
 
 import torch
@@ -13,42 +14,16 @@ from torch import Tensor
 
 import ncscope.metrics as metrics
 from ncscope.diagnosis.prepare import Prepared
-from ncscope.diagnosis.resampling import fixed_of, replicates_of
-from ncscope.diagnosis.sides import ImageSide, decision_numbers
-from ncscope.metrics import ClassMoments, SampleMeasures
+from ncscope.diagnosis.redecided import NAMES as REDECIDED
+from ncscope.diagnosis.redecided import clear_of, redecided
+from ncscope.diagnosis.redrawn import NAMES as REDRAWN
+from ncscope.diagnosis.redrawn import Redrawn
+from ncscope.diagnosis.resampling import Fixed, Replicate, fixed_of, replicates_of
+from ncscope.diagnosis.sides import ImageSide
+from ncscope.features.checked import is_large
 from ncscope.metrics.pairs import Block, products
 
-
-@dataclass(frozen=True, eq=False)
-class _Draw:
-    """One set of images swept: text (P, D) and means (P, D) of the classes with images."""
-
-    text: Tensor
-    means: Tensor
-    moments: ClassMoments
-    samples: SampleMeasures
-
-
-_IMAGE: dict[str, Callable[[_Draw], Tensor]] = {
-    "nc1/default": lambda d: d.samples.nc1,
-    "cdnv": lambda d: metrics.cdnv(d.moments),
-    "etf_distance/image/raw": lambda d: metrics.etf_distance(d.means),
-    "etf_distance/image/centred": lambda d: metrics.etf_distance(d.means, centred=True),
-}
-_PAIR: dict[str, Callable[[_Draw], Tensor]] = {
-    "delta_mid/cosine/raw": lambda d: metrics.delta_mid(d.means, d.text),
-    "delta_mid/cosine/centred": lambda d: metrics.delta_mid(d.means, d.text, centred=True),
-    "etf_distance/cross/raw": lambda d: metrics.cross_etf_distance(
-        image_means=d.means, text=d.text
-    ),
-    "etf_distance/cross/centred": lambda d: metrics.cross_etf_distance(
-        image_means=d.means, text=d.text, center="both"
-    ),
-    "nc3/centred": lambda d: metrics.self_duality(d.means, d.text, centred=True),
-    "modality_gap": lambda d: metrics.modality_gap(d.means, d.text),
-}
-_DECISIONS = ("accuracy/top1", "accuracy/class_mean", "accuracy/ece", "nc4")
-LARGEST_WORK = 5e11  # floating-point operations: ten seconds or so on one core
+LARGEST_WORK = 3e11  # operations in single precision: five seconds or so on one core
 LARGEST_TEXT_WORK = 2e12  # the same of text, for both forms: 37 000 classes of width 512
 _FEWEST = 50  # replicates that an interval by default is worth saying of
 
@@ -61,8 +36,9 @@ def intervals(
 
     Image measures: images drawn anew within their class. Text measures: classes drawn anew, over
     pairs of different classes. `numbers` are the run's own. `replicates=None` means 200 for text,
-    none above `LARGEST_TEXT_WORK`; for images as many of 200 as `LARGEST_WORK` allows, and none
-    where those would be under 50.
+    none above `LARGEST_TEXT_WORK`; for images as many of 200 as `LARGEST_WORK` allows, none where
+    those would be under 50, and none of images that are too many to copy. NC1 and NC4 are of the
+    first of the same draws, as many as their own work allows.
     """
     settled = 200 if replicates is None else replicates
     found: dict[str, Any] = {"level": 0.95, "replicates": settled, "seed": seed, "values": {}}
@@ -78,19 +54,17 @@ def intervals(
         else:
             values |= _over_classes(prepared.text, numbers, settled, seed, drawn)
     if side is not None:
-        count = settled
-        if replicates is None:
-            count = min(settled, int(LARGEST_WORK / _work(prepared)))
         why = None
         if "means" in prepared.absent:
             why = prepared.absent["means"]
         elif int(side.moments.counts.max()) < 2:
             why = "every class has one image"
-        elif count < min(settled, _FEWEST):
-            why = _too_long(settled, settled * _work(prepared))
+        if why is not None:
+            notes.append(f"intervals of image measures left out: {why}")
         else:
-            values |= _over_samples(prepared, side, numbers, count, seed, drawn)
-        notes += [f"intervals of image measures left out: {why}"] if why else []
+            of_images, left_out = _over_samples(prepared, side, numbers, replicates, seed, drawn)
+            values |= of_images
+            notes += left_out
     found["values"] = {name: asdict(value) for name, value in values.items()}
     tables = {name: torch.tensor(table, dtype=torch.float64) for name, table in drawn.items()}
     return found, notes, tables
@@ -130,13 +104,16 @@ def _kept(
         yield numbers
 
 
-def _work(prepared: Prepared) -> float:
-    """Operations of one replicate: the products with its whitened directions, and small algebra."""
+def _works(prepared: Prepared) -> tuple[float, float]:
+    """Operations of a replicate: of its means and what they tell, and of its whitened directions,
+    which all images are multiplied with. One in double precision counts as two."""
     assert prepared.image is not None
     samples, width = prepared.image.shape
     size = len(prepared.classnames)
     small = min(size, width)
-    return 2.0 * samples * small * (width + size) + 20.0 * small**3 + 24.0 * size**2 * width
+    pairs = 40.0 * size**2 * width if size <= 1.25 * width else 8.0 * size**2 * width
+    looked_at = 2.0 * samples * small * width + 40.0 * small**3
+    return 2.0 * samples * width + 100.0 * samples + pairs, looked_at
 
 
 def _text_work(text: Tensor, replicates: int) -> float:
@@ -148,30 +125,62 @@ def _over_samples(
     prepared: Prepared,
     side: ImageSide,
     numbers: Mapping[str, float],
-    replicates: int,
+    replicates: int | None,
     seed: int,
     kept: dict[str, list[float]],
-) -> dict[str, metrics.Interval]:
+) -> tuple[dict[str, metrics.Interval], list[str]]:
+    """Intervals of the image measures, and notes on what is left out of them."""
     assert prepared.label is not None
+    counts, notes = _affordable(prepared, replicates)
+    if not counts[0]:
+        return {}, notes[:1]
     # Decisions and duality of per-image text are not resampled.
     text = prepared.text if prepared.per_image is None else None
-    wanted = _IMAGE if text is None else _IMAGE | _PAIR
-
-    def numbers_in(moments: ClassMoments, samples: SampleMeasures) -> dict[str, float]:
-        means = moments.means[moments.present]
-        rows = means if text is None else text[moments.present]
-        draw = _Draw(rows, means, moments, samples)
-        found = {name: compute(draw) for name, compute in wanted.items()}
-        if text is not None:
-            found |= decision_numbers(samples)
-        return {name: float(value) for name, value in found.items()}
-
-    names = [*wanted, *_DECISIONS] if text is not None else list(wanted)
-    value = {name: numbers[name] for name in names if math.isfinite(numbers.get(name, math.nan))}
-    draws = metrics.resample_within_classes(prepared.label, replicates=replicates, seed=seed)
     fixed = fixed_of(prepared, side, text)
-    drawn = replicates_of(fixed, draws, size=len(prepared.label))
-    return metrics.intervals_of(_kept((numbers_in(*one) for one in drawn), kept), value)
+    draws = metrics.resample_within_classes(prepared.label, replicates=counts[0], seed=seed)
+    groups = replicates_of(fixed, draws, size=len(prepared.label))
+    redrawn = Redrawn(None if text is None else text[side.present])
+    table = _kept(_numbers_of(fixed, redrawn, groups, counts[1]), kept)
+    names = [name for name in (*REDRAWN, *REDECIDED) if math.isfinite(numbers.get(name, math.nan))]
+    return metrics.intervals_of(table, {name: numbers[name] for name in names}), notes
+
+
+def _numbers_of(
+    fixed: Fixed, redrawn: Redrawn, groups: Iterator[list[Replicate]], again: int
+) -> Iterator[dict[str, float]]:
+    """Each replicate's numbers; NC1 and NC4 of the first `again`, NaN of the others."""
+    clear = clear_of(fixed) if again else None
+    none = dict.fromkeys(REDECIDED, math.nan)
+    for group in groups:
+        looked = redecided(fixed, clear, group[: max(0, again)])
+        again -= len(looked)
+        for replicate, more in zip_longest(group, looked):
+            found = redrawn.numbers(replicate) | (more or {})
+            yield none | {name: float(value) for name, value in found.items()}
+
+
+def _affordable(prepared: Prepared, replicates: int | None) -> tuple[list[int], list[str]]:
+    """How many replicates of all measures, and of those of them that look at every image again
+    (`REDECIDED`): what is asked for, else as many of 200 as `LARGEST_WORK` allows."""
+    if replicates is not None:
+        return [replicates, replicates], []
+    image = prepared.image
+    assert image is not None
+    if is_large(image):
+        size = image.shape[0] * image.shape[1] * 4 / 1e9
+        return [0, 0], [
+            f"intervals of image measures left out: they take a copy of the images, {size:.1f} GB; "
+            f"ask for them by number"
+        ]
+    counts, notes = [], []
+    once = 2.0 * image.shape[0] * image.shape[1] * len(prepared.classnames)  # text's decisions
+    for named, work in zip(("image measures", "NC1 and NC4"), _works(prepared), strict=True):
+        count = max(0, min(200, int((LARGEST_WORK - once) / work)))
+        if count < _FEWEST:
+            why = _too_long(200, once + 200 * work)
+            notes.append(f"intervals of {named} left out: {why}")
+        counts.append(count if count >= _FEWEST else 0)
+    return [counts[0], min(counts)], notes
 
 
 def _gaps(rows: Tensor) -> Iterator[Block]:

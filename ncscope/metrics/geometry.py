@@ -19,7 +19,7 @@ from ncscope.metrics.frames import etf_gram
 from ncscope.metrics.pairs import (
     LogPowers,
     Spread,
-    is_many,
+    is_crowded,
     keep_nearest,
     mean_over_pairs,
     mean_product,
@@ -58,16 +58,27 @@ def gram_distance(gram: Tensor) -> Tensor:
 
 
 def product_distance(rows: Tensor, other: Tensor) -> Tensor:
-    """`gram_distance` of A B^T of (K, D) A and B, without the (K, K) matrix of many classes.
-
-    By || A B^T ||_F^2 = <A^T A, B^T B>. With more than 2 D classes the distance cannot fall below
-    0.7 (`etf_distance_floor`), so that the plain difference 2 - 2 <X, E> loses no digits.
-    """
-    if not is_many(rows):
+    """`gram_distance` of A B^T of (K, D) A and B, without the (K, K) matrix of many classes."""
+    if not is_crowded(rows):
         return gram_distance(rows @ other.T)
-    left, right = rows.to(accumulator_dtype(rows.device)), other.to(accumulator_dtype(rows.device))
-    norm = ((left.T @ left) * (right.T @ right)).sum().sqrt()
-    size = len(rows)
+    first = second_moment(rows)
+    second = first if other is rows else second_moment(other)
+    return moments_distance(first, second, rows, other)
+
+
+def second_moment(rows: Tensor) -> Tensor:
+    """A^T A (D, D) of (K, D) rows, in the accumulator's precision."""
+    rows = rows.to(accumulator_dtype(rows.device))
+    return rows.T @ rows
+
+
+def moments_distance(first: Tensor, second: Tensor, rows: Tensor, other: Tensor) -> Tensor:
+    """`product_distance` of crowded rows A and B (K, D) whose second moments are at hand.
+
+    By || A B^T ||_F^2 = <A^T A, B^T B>.
+    """
+    left, right = rows.to(first), other.to(first)
+    norm, size = (first * second).sum().sqrt(), len(rows)
     inner = (left * right).sum() - left.sum(dim=0) @ right.sum(dim=0) / size
     return (2 - 2 * inner / (math.sqrt(size - 1) * norm)).sqrt().to(rows.dtype)
 

@@ -43,6 +43,15 @@ def is_many(rows: Tensor) -> bool:
     return len(rows) > max(BLOCK, 2 * rows.shape[1])
 
 
+def is_crowded(rows: Tensor) -> bool:
+    """Whether (K, D) rows are too many for an ETF, and so many that (D, D) is the smaller product.
+
+    With more than 5/4 D classes the distance cannot fall below 0.45 (`etf_distance_floor`), so
+    that the plain difference 2 - 2 <X, E> loses no digits.
+    """
+    return len(rows) > max(BLOCK, rows.shape[1] + rows.shape[1] // 4)
+
+
 def pair_blocks(size: int) -> Iterator[tuple[slice, slice]]:
     """Ranges of rows and columns, on and above the diagonal, of nearly equal blocks."""
     count = -(-size // BLOCK)

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import save_file
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from ncscope.diagnosis import resampling, sides, sweeps
+from ncscope.diagnosis import redecided, resampling, sides, sweeps
 from ncscope.diagnosis.measure import measure
 from ncscope.features import checked as checks
 from ncscope.features.bundle import Features, read_features
@@ -85,7 +85,8 @@ def few_kept(monkeypatch):
     """Blocks so small that 400 classes are many."""
     for module, name, value in (
         (pairs, "BLOCK", 32), (pairs, "MOST_KEPT", 32), (margin, "_SCORES", 1 << 12),
-        (resampling, "_SCORES", 1 << 12), (sweep, "_CACHED_VALUES", 1 << 12),
+        (resampling, "_SCORES", 1 << 12), (redecided, "_SCORES", 1 << 12),
+        (redecided, "_VALUES", 1 << 12), (sweep, "_CACHED_VALUES", 1 << 12),
         (sides, "UNIFORMITY_SAMPLES", 100),
     ):  # fmt: skip
         monkeypatch.setattr(module, name, value)
