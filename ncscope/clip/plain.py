@@ -58,7 +58,9 @@ class QuickGELU(nn.Module):
     """The activation OpenAI's models were trained with."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return x * torch.sigmoid(1.702 * x)
+        if torch.is_grad_enabled():
+            return x * torch.sigmoid(1.702 * x)
+        return torch.mul(x, 1.702).sigmoid_().mul_(x)  # the same numbers, two tensors fewer
 
 
 class Block(nn.Module):
@@ -76,11 +78,14 @@ class Block(nn.Module):
         self.mlp.add_module("c_proj", nn.Linear(4 * width, width))
         self.ls_2 = nn.Identity()
 
-    def forward(self, x: Tensor, attn_mask: Tensor | None = None) -> Tensor:
-        """(B, L, W) to the same."""
+    def forward(
+        self, x: Tensor, attn_mask: Tensor | None = None, *, first: int | None = None
+    ) -> Tensor:
+        """(B, L, W) to the same, or to the (B, `first`, W) of the first tokens alone."""
         normed = self.ln_1(x)
+        asking, x = (normed, x) if first is None else (normed[:, :first], x[:, :first])
         x = x + self.ls_1(
-            self.attn(normed, normed, normed, need_weights=False, attn_mask=attn_mask)[0]
+            self.attn(asking, normed, normed, need_weights=False, attn_mask=attn_mask)[0]
         )
         return x + self.ls_2(self.mlp(self.ln_2(x)))
 
@@ -124,7 +129,10 @@ class VisionTransformer(nn.Module):
         first = self.class_embedding.to(tokens.dtype).expand(len(tokens), 1, -1)
         tokens = torch.cat([first, tokens], dim=1)
         tokens = self.ln_pre(tokens + self.positional_embedding.to(tokens.dtype))
-        return self.ln_post(self.transformer(tokens))[:, 0] @ self.proj
+        *before, last = self.transformer.resblocks
+        for block in before:
+            tokens = block(tokens)
+        return self.ln_post(last(tokens, first=1))[:, 0] @ self.proj  # no other token is read
 
 
 class PlainClip(nn.Module):
