@@ -1,5 +1,6 @@
 """Our own towers against open_clip's: the same names, the same numbers."""
 
+import copy
 import json
 
 import open_clip
@@ -22,8 +23,8 @@ WIDE = {
 
 
 def both(config, *, quick_gelu):
-    theirs = tiny_model(config, quick_gelu=quick_gelu)
-    ours = plain_clip({**config, "quick_gelu": quick_gelu}).eval()
+    theirs = copy.deepcopy(tiny_model(config, quick_gelu=quick_gelu)).double()
+    ours = plain_clip({**config, "quick_gelu": quick_gelu}).eval().double()
     ours.load_state_dict(theirs.state_dict())  # strict: the names are the same
     return ours, theirs
 
@@ -36,7 +37,7 @@ def test_features_and_gradients_are_open_clips(config, quick_gelu):
     ids = torch.zeros(2, length, dtype=torch.long)
     ids[:, :5] = torch.tensor([[1, 9, 7, 30, 599], [1, 8, 599, 0, 0]])
     found = []
-    for model in (ours.double(), theirs.double()):
+    for model in (ours, theirs):
         pixels = normal(2, 3, side, side).requires_grad_()
         image, text = model.encode_image(pixels), model.encode_text(ids)
         found.append([image, text, *torch.autograd.grad(image.square().sum(), pixels)])
@@ -44,7 +45,7 @@ def test_features_and_gradients_are_open_clips(config, quick_gelu):
         assert_close(mine, other, atol=1e-12, rtol=1e-10)
     with torch.no_grad():  # where values are changed in place
         assert_close([ours.encode_image(pixels), ours.encode_text(ids)], found[0][:2])
-    other = both(config, quick_gelu=not quick_gelu)[0].double().encode_text(ids)
+    other = both(config, quick_gelu=not quick_gelu)[0].encode_text(ids)
     assert (other - found[0][1]).abs().max() > 1e-4
 
 

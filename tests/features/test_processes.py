@@ -270,16 +270,23 @@ def test_moments_of_two_processes_are_merged_over_their_blocks(tmp_path):
 
 
 @pytest.mark.parametrize(("words", "code"), [(["--version"], 0), (["extract"], 2)])
-def test_one_of_several_processes_leaves_without_taking_torch_down(words, code):
+def test_a_command_leaves_without_taking_torch_down_and_alone_calls_who_waits_for_the_end(
+    words, code
+):
     program = (
-        "import atexit, sys; atexit.register(print, 'taken down'); "
-        f"sys.argv = ['ncscope', *{words}]; from ncscope_cli.main import main; main()"
+        "import atexit, sys, weakref; from ncscope_cli.main import entry\n"
+        "class Held: pass\n"
+        "held = Held(); weakref.finalize(held, print, 'finalised')\n"
+        "Held.__del__ = lambda self: print('taken down')\n"
+        "atexit.register(print, 'called')\n"
+        f"sys.argv = ['ncscope', *{words}]; entry()"
     )
-    for world, taken_down in (("2", False), ("1", True)):
+    for world in ("2", "1"):
         done = subprocess.run(
             [sys.executable, "-c", program], capture_output=True, text=True, timeout=60,
             env={**os.environ, "WORLD_SIZE": world}, check=False,
         )  # fmt: skip
         assert done.returncode == code, done.stderr
-        assert ("taken down" in done.stdout) == taken_down
+        assert ("called" in done.stdout) == ("finalised" in done.stdout) == (world == "1")
+        assert "taken down" not in done.stdout
         assert "ncscope" in done.stdout + done.stderr  # nothing said is lost
