@@ -6,6 +6,13 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+LAUNCH = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+
+
+def together(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """A run of the command line in two processes."""
+    command = [*LAUNCH, "-m", "ncscope_cli.main", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
 
 
 def run_script(folder: Path, script: str, *arguments: str, processes: int = 2) -> None:

@@ -9,7 +9,7 @@ from ncscope.text import clean
 from ncscope_cli import options
 from ncscope_cli.analyze_folder import measure_folder, runs_below, warnings
 from ncscope_cli.help import DATA, MEASURES, OUTPUT, SOURCE, Grouped
-from ncscope_cli.processes import processes
+from ncscope_cli.processes import first, processes
 from ncscope_cli.progress import progress_bar
 from ncscope_cli.terminal import answer, say
 from ncscope_cli.unused import EXTRACTION, say_unused
@@ -175,7 +175,8 @@ def analyze(
 ) -> None:
     """Measure neural collapse: the verdict on stdout, numbers and a report in a folder.
 
-    Under torchrun images are encoded and measured by its processes in shares.
+    Under torchrun images are encoded and measured by its processes in shares, runs below a folder
+    by a process each.
     """
     said = dict(locals())
     import ncscope
@@ -200,10 +201,14 @@ def analyze(
             return ncscope.extract(source, **given, progress=progress, spread=spread)
 
     sources, notes, several = runs_below(sources, data=data is not None)
-    for note in notes:
+    for note in notes if first() else ():
         say(note)
     if data_root is not None or several:
-        measure_folder({**said, "sources": sources}, moved=intervene, half=HALF)
+        with processes() as spread:
+            whole = {**said, "sources": sources}
+            status = measure_folder(whole, spread, moved=intervene, half=HALF)
+        if status:
+            raise typer.Exit(status)
         return
     split = split or "all"
     given = {} if data is None else options.extraction({**said, "split": split})

@@ -1,11 +1,8 @@
 """`ncscope analyze DIR`: every run below a folder, each on its own data set, a row each."""
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import typer
 
 from ncscope_cli import options
 from ncscope_cli.terminal import answer, say
@@ -14,6 +11,7 @@ from ncscope_cli.terminal import answer, say
 _ALONE = ("data", "pairs", "as_given", "images", "train_counts", "classnames", "learner")
 
 if TYPE_CHECKING:
+    from ncscope.features.processes import Spread
     from ncscope.page.folder import FolderReport
 
 
@@ -43,8 +41,10 @@ def runs_below(sources: Sequence[str], *, data: bool) -> tuple[list[str], list[s
     return found, notes, several
 
 
-def measure_folder(said: Mapping[str, Any], *, moved: str | None, half: str) -> None:
-    """Measure, print a row a run, write the files; exit status 1 where a run is left out.
+def measure_folder(
+    said: Mapping[str, Any], spread: "Spread", *, moved: str | None, half: str
+) -> int:
+    """Measure, print a row a run, write the files; the exit status, 1 where a run is left out.
 
     Args:
         said: the verb's options, by name.
@@ -60,17 +60,18 @@ def measure_folder(said: Mapping[str, Any], *, moved: str | None, half: str) -> 
             f"--{', --'.join(refused)}: not with many runs on data sets of their own; name single "
             f"runs and their --data"
         )
-    if os.environ.get("WORLD_SIZE", "1") != "1":
-        raise DataError("many runs are measured by one process; start it without torchrun")
     how = options.extraction(said)
     out, quiet = said["out"], said["quiet"]
     for name in ("data", "classnames", "learner"):
         del how[name]
     report = analyze_folder(
         *said["sources"], out=out, data_root=said["data_root"], bootstrap=said["bootstrap"],
-        intervene=moved is not None, strict=said["strict"], left_out=say,
-        progress=None if quiet else say, **how,
+        intervene=moved is not None, strict=said["strict"],
+        left_out=say if spread.first else None,
+        progress=None if quiet or not spread.first else say, spread=spread, **how,
     )  # fmt: skip
+    if not spread.first:
+        return int(bool(report.left_out))
     written = report.save(out, tables_as=said["tables"] or ())
     if said["html"]:
         written += _page(out)
@@ -80,7 +81,7 @@ def measure_folder(said: Mapping[str, Any], *, moved: str | None, half: str) -> 
         say(f"wrote {', '.join(map(str, written))}")
     if report.left_out:
         say(f"left out {len(report.left_out)} of {len(report.left_out) + len(report.records)} runs")
-        raise typer.Exit(1)
+    return int(bool(report.left_out))
 
 
 def _page(out: Path) -> list[Path]:

@@ -1,12 +1,13 @@
 """A folder of runs to records: each on the data set that its log names, one at a time, resumable.
 
 Features are let go as soon as a run is measured, so that memory does not grow with the runs; each
-record is on disk before the next run is taken up.
+record is on disk before the next run is taken up. Several processes take a run each, round by
+round: so none waits for another longer than a run takes, and the first keeps the records.
 """
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from ncscope.features.aligned import in_order_of
 from ncscope.features.bundle import Features
 from ncscope.features.cache import cache_folder
 from ncscope.features.extract import extract
+from ncscope.features.processes import ALONE, Spread, exchanged, of_first, own_device
 from ncscope.features.sources import open_backbone
 from ncscope.opening import read_text
 from ncscope.page.analyze import with_interventions
@@ -76,6 +78,7 @@ def analyze_folder(
     strict: bool = False,
     progress: Callable[[str], Any] | None = None,
     left_out: Callable[[str], Any] | None = None,
+    spread: Spread = ALONE,
     **extraction: Any,
 ) -> FolderReport:
     """Measure every run below folders, each on the data set and classes that its log names.
@@ -95,10 +98,13 @@ def analyze_folder(
         intervene: also move the features along each measure.
         strict: one bad run ends all.
         progress, left_out: called with a line of text as a run is taken up, or left out.
+        spread: from `joined`: the processes take different runs, and all get all records; the first
+            keeps them, so let that one save the report.
         extraction: further arguments of `extract`.
 
     Raises:
-        DataError: no run can be measured; a feature file, which has its data in it.
+        DataError: no run can be measured; a feature file, which has its data in it; processes that
+            do not see the same runs.
         CheckpointError: a folder without a checkpoint below it.
         BackboneError: the backbone named cannot be loaded.
     """
@@ -117,34 +123,76 @@ def analyze_folder(
         _tell(left_out, f"{one['source']} is left out: {one['reason']}")
     if (strict and bad) or not plan.tasks:
         raise DataError(_none(bad))
-    make_folder(Path(out))
-    kept, records = _records(Path(out)), dict[str, dict[str, Any]]()
+    tasks = _of_all(plan.tasks, spread)
+    if spread.first:
+        make_folder(Path(out))
+    kept = of_first(_records(Path(out)) if spread.first else None, spread)
+    records = dict[str, dict[str, Any]]()
+    extraction["device"] = own_device(extraction.get("device", "auto"), spread)
     measured = _Measuring(
-        _Extraction(backbone, options, seed, extraction), bootstrap, seed or 0, intervene,
-        extraction.get("skip_bad", False),
+        _Extraction(backbone, options, seed, extraction, replace(spread, rank=0, world=1)),
+        bootstrap, seed or 0, intervene, extraction.get("skip_bad", False),
     )  # fmt: skip
-    groups = {task.group for task in plan.tasks if task.facts is None}  # that have zero-shot
-    left = [task for task in plan.tasks if task.inputs not in kept]
-    for place, task in enumerate(left, 1):
-        _tell(progress, f"{place} of {len(left)}: {task.source} on {task.data}, {task.split}")
-        try:
-            record = measured(task, zero_shot=task.group in groups)
-        except NcscopeError as error:
-            if strict:
-                raise
-            if task.facts is None:
-                groups.discard(task.group)
-            bad.append({"source": task.source, "reason": str(error)})
-            _tell(left_out, f"{task.source} is left out: {error}")
-            continue
-        records[task.inputs] = _as_record(record, task)
-        _keep(records[task.inputs], Path(out) / _UNFINISHED)
-    held = {t.inputs: kept[t.inputs] for t in plan.tasks if t.inputs in kept}
+    groups = {task.group for task in tasks if task.facts is None}  # that have zero-shot
+    left = [task for task in tasks if task.inputs not in kept]
+    for start in range(0, len(left), spread.world):
+        taken = left[start : start + spread.world]
+        for place, task in enumerate(taken, start + 1):
+            _tell(progress, f"{place} of {len(left)}: {task.source} on {task.data}, {task.split}")
+        own = None
+        if spread.rank < len(taken):
+            own = _attempt(measured, taken[spread.rank], taken, groups, strict=strict)
+        for task, one in zip(taken, exchanged(own, spread), strict=False):
+            if "reason" in one:
+                if task.facts is None:
+                    groups.discard(task.group)
+                bad.append({"source": task.source, "reason": one["reason"]})
+                _tell(left_out, f"{task.source} is left out: {one['reason']}")
+                continue
+            records[task.inputs] = one["record"]
+            if spread.first:
+                _keep(one["record"], Path(out) / _UNFINISHED)
+    held = {t.inputs: kept[t.inputs] for t in tasks if t.inputs in kept}
     records |= held
     if not records:
         raise DataError(_none(bad))
-    found = [records[task.inputs] for task in plan.tasks if task.inputs in records]
+    found = [records[task.inputs] for task in tasks if task.inputs in records]
     return FolderReport(found, tuple(bad), len(held), (*plan.notes, *_gone(kept, records)))
+
+
+def _of_all(tasks: Sequence[Task], spread: Spread) -> list[Task]:
+    """The tasks as the first process has them.
+
+    Raises:
+        DataError: another process has others.
+    """
+    said = [[task.source, *task.group, task.inputs] for task in tasks]
+    told = of_first(said, spread)
+    if [one[:-1] for one in told] != [one[:-1] for one in said]:
+        raise DataError(
+            f"process {spread.rank} sees {len(said)} runs, the first {len(told)}, or their logs "
+            f"name other data; expected the same files on every machine"
+        )
+    return [replace(task, inputs=one[-1]) for task, one in zip(tasks, told, strict=True)]
+
+
+def _attempt(
+    measured: "_Measuring", task: Task, round_: Sequence[Task], groups: set[Any], *, strict: bool
+) -> dict[str, Any]:
+    """A task's record, or the reason why there is none, as one process tells it to the others."""
+    zero_shot = task.group in groups
+    try:
+        if zero_shot and task.facts is not None and any(_is_reference(t, task) for t in round_):
+            zero_shot = measured.has_reference(task)  # which another process finds out meanwhile
+        return {"record": _as_record(measured(task, zero_shot=zero_shot), task)}
+    except NcscopeError as error:
+        if strict:
+            raise
+        return {"reason": str(error)}
+
+
+def _is_reference(one: Task, task: Task) -> bool:
+    return one.facts is None and one.group == task.group
 
 
 def _tell(say: Callable[[str], Any] | None, line: str) -> None:
@@ -179,6 +227,14 @@ class _Measuring:
         names = run_names([run.record for run in runs])
         return with_reference(runs, names, self.measured)[-1].record
 
+    def has_reference(self, task: Task) -> bool:
+        """Whether zero-shot can be measured on the task's images."""
+        try:
+            self._reference(task)
+        except NcscopeError:
+            return False
+        return True
+
     def _reference(self, task: Task) -> Run:
         if self.zero_shot is None or self.zero_shot[0] != task.group:
             self.zero_shot = None  # let go before the next is made
@@ -191,10 +247,10 @@ class _Extraction:
 
     def __init__(
         self, backbone: str | Path, options: LearnerOptions, seed: int | None,
-        further: Mapping[str, Any],
+        further: Mapping[str, Any], alone: Spread,
     ) -> None:  # fmt: skip
         self.named, self.options, self.seed = backbone, options, seed
-        self.further = dict(further)
+        self.further = {**further, "spread": alone}
         self.loaded: Any = None
 
     def __call__(self, source: str, task: Task) -> Features:

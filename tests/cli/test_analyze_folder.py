@@ -2,13 +2,18 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
+from ncscope.page import folder
+from ncscope.page.folder_plan import Task
 from ncscope_cli.main import app
 from tests import dassl_tree
 from tests.dassl_files import save_dassl
+from tests.processes import together
 
 PAGE = Path(__file__).parents[2] / "docs" / "folders.md"
 RUNS = 2 * len(dassl_tree.DATA) * len(dassl_tree.SEEDS)
@@ -113,6 +118,32 @@ def test_a_run_measured_in_the_folder_has_the_numbers_of_one_measured_alone(work
     assert run["summary"] == there["summary"]
 
 
+def test_two_processes_measure_the_runs_that_one_does_and_tell_the_same(whole, tmp_path):
+    """Of a tree with a damaged file, one of whose runs was measured before."""
+    tree = "output/base2new/train_base/eurosat/shots_16/CoOp"
+    runs = json.loads((whole[1] / "metrics.json").read_text())["runs"]
+    runs = [run for run in runs if run["data"].startswith("EuroSAT:")]
+    wanted = [run for run in runs if run["source"] == "zero-shot" or tree in run["source"]]
+    (tmp_path / "unfinished.jsonl").write_text(json.dumps(wanted[1]))
+    done = together(
+        "analyze", "zero-shot", tree, "--data-root", "data", "--backbone", "clip",
+        "--out", tmp_path, "--cache", "cache", "--bootstrap", 0,
+    )  # fmt: skip
+    assert done.returncode == 1, done.stderr
+    assert done.stderr.count("1 runs were measured before") == 1
+    assert done.stderr.count("is left out") == done.stderr.count("left out 1 of 4 runs") == 1
+    assert done.stderr.count("2 of 2: ") == 1
+    found = json.loads((tmp_path / "metrics.json").read_text())
+    assert [one["source"][-5:] for one in found["left_out"]] == ["seed2"]
+    assert [run["source"] for run in found["runs"]] == [run["source"] for run in wanted]
+    for run, other in zip(found["runs"], wanted, strict=True):
+        assert run["measures"] == pytest.approx(other["measures"], rel=1e-6, abs=1e-6)
+        assert run["provenance"]["inputs"] == other["provenance"]["inputs"]
+        assert run.get("against", {}).keys() == other.get("against", {}).keys()
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {"metrics.json", "metrics.csv", "report.html"}
+
+
 def test_what_is_measured_already_is_not_measured_again(whole, monkeypatch):
     _, out = whole
     before = json.loads((out / "metrics.json").read_text())
@@ -133,8 +164,6 @@ def test_what_is_measured_already_is_not_measured_again(whole, monkeypatch):
 
 
 def test_what_was_cut_short_goes_on(tmp_path, monkeypatch):
-    from ncscope.page import folder
-
     calls = []
 
     def once(source, **how):
@@ -159,6 +188,25 @@ def test_what_was_cut_short_goes_on(tmp_path, monkeypatch):
     assert [path.rpartition("/")[2] for path in calls] == ["seed1", "seed2", "seed3"]
     assert "2 runs were measured before with the same inputs" in done.stderr
     assert {path.name for path in tmp_path.iterdir()} == {"metrics.json", "metrics.csv"}
+
+
+def test_a_run_beside_zero_shot_that_another_process_cannot_measure_is_measured_without_it():
+    class Measuring:
+        def has_reference(self, task):
+            return task.data != "broken:/d"
+
+        def __call__(self, task, *, zero_shot):
+            return {"provenance": {}, "source": task.source, "zero_shot": zero_shot}
+
+    measuring: Any = Measuring()
+    facts: Any = SimpleNamespace(to_json=dict)
+    for data, zero_shot in (("broken:/d", False), ("fine:/d", True)):
+        reference = Task("zero-shot", data, "base", None, "a")
+        run = Task("run", data, "base", None, "b", facts)
+        taken = folder._attempt(measuring, run, [reference, run], {run.group}, strict=False)
+        assert taken["record"]["zero_shot"] is zero_shot
+        alone = folder._attempt(measuring, run, [run], {run.group}, strict=False)
+        assert alone["record"]["zero_shot"] is True  # measured before, in a round of its own
 
 
 def test_an_epoch_is_chosen_and_the_best_beside_it_is_another_run(work, tmp_path):

@@ -18,15 +18,8 @@ from ncscope.errors import DataError
 from ncscope.features.bundle import Features, read_features, write_features
 from ncscope.features.processes import ALONE, exchanged, join, joined, leave
 from ncscope_cli.main import app
+from tests.processes import LAUNCH, together
 from tests.tiny_clip import save_folder
-
-LAUNCH = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-
-
-def together(*arguments):
-    """A run of the command line in two processes."""
-    command = [*LAUNCH, "-m", "ncscope_cli.main", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
 
 
 def by_itself(*arguments):
