@@ -94,8 +94,8 @@ def _leave(code: str | int | None) -> NoReturn:
     """End the process without taking Python and torch down piece by piece, which takes half a
     second; threads end first and those are called who asked to be, as multiprocessing does it.
 
-    Of several processes nobody is called: torch's threads, while those of the others still end, have been
-    seen to abort one whose work was done.
+    Of several processes nobody is called: torch's threads, while those of the others still end,
+    have been seen to abort one whose work was done.
     """
     if isinstance(code, str):
         say(code)
