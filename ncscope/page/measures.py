@@ -89,9 +89,11 @@ def _notes(records: Sequence[dict[str, Any]], *, comparable: bool) -> str:
     notes = []
     spans = [record["intervals"] for record in records if record["intervals"].get("values")]
     if spans:
+        drawn = {value["replicates"] for span in spans for value in span["values"].values()}
+        counts = " to ".join(number(count) for count in sorted({min(drawn), max(drawn)}))
         notes.append(
             f"Small figures: {number(100 * spans[0]['level'], 0)} % bootstrap intervals "
-            f"({number(spans[0]['replicates'])} replicates)."
+            f"({counts} replicates)."
         )
     if len(records) > 1 and comparable:
         notes.append("● best of the runs; ○ best, but its interval overlaps another's.")

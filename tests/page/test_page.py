@@ -185,6 +185,16 @@ def test_intervals_are_shown_where_there_are_some():
     assert "95 % bootstrap intervals (10 replicates)" in words
 
 
+def test_the_fewer_replicates_of_some_measures_are_said(monkeypatch):
+    monkeypatch.setattr("ncscope.diagnosis.intervals._works", lambda _: (1.0, 10.0))
+    monkeypatch.setattr("ncscope.diagnosis.intervals.LARGEST_WORK", 600.0 + 2 * 72 * 8 * 6)
+    features = noisy(6, 8, each=12)
+    assert features.image is not None
+    assert features.image.shape == (72, 8)
+    words = words_of(page(Report((measure(features),)).runs))
+    assert "95 % bootstrap intervals (60 to 200 replicates)" in words
+
+
 def test_runs_stand_side_by_side_with_the_best_marked(two_runs):
     words = words_of(two_runs)
     assert "2 runs on birds" in words
