@@ -56,7 +56,8 @@ def clear_of(fixed: Fixed) -> Clear | None:
         agrees.append(mine <= other)
         ends = [end.clamp_min(0).double().sqrt() for end in (mine, other)]
         least = torch.minimum(*ends).clamp_min(noise**0.5)
-        margin.append((ends[1] - ends[0]).abs() - noise / least)
+        # NaN where squares leave the dtype's range: never clear
+        margin.append(((ends[1] - ends[0]).abs() - noise / least).nan_to_num(nan=0.0))
     return Clear(torch.cat(agrees).squeeze(1).double(), torch.cat(margin).squeeze(1))
 
 
