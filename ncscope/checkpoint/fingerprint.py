@@ -6,13 +6,16 @@ from fnmatch import fnmatchcase
 
 from ncscope.checkpoint.key_table import IN_TOWER, TABLE, TOWERS, Row, Shapes
 
+_NEARLY = 0.8  # of two names' letters are the same: `ctxx` for `ctx`
+
 
 @dataclass(frozen=True)
 class Recognition:
     """The method found. `candidates` are all that the keys cannot tell apart, the first of them
     the usual one; `base` is the method that DePT was put on. `unexplained` keys belong to none.
     `method` is None for an unknown file; then `nearest`, `missing` and `unexplained` say what it
-    is closest to and where it differs.
+    is closest to and where it differs; without a key that is, or nearly is, one of a method's,
+    it is close to none.
     """
 
     method: str | None
@@ -88,11 +91,17 @@ def _nearest(shapes: Shapes) -> Recognition:
         ratios = (difflib.SequenceMatcher(None, pattern, name).ratio() for name in names)
         return 0.9 * max(ratios, default=0.0)
 
-    def likeness(row: Row) -> float:
-        present = sum(presence(row, pattern) for pattern in row.keys) / len(row.keys)
+    def likeness(row: Row) -> tuple[float, bool]:
+        """How like, and whether any key is or nearly is one of the row's."""
+        present = [presence(row, pattern) for pattern in row.keys]
         explained = len(shapes) - len(_unexplained(row, shapes))
-        return present + explained / max(len(shapes), 1)
+        total = sum(present) / len(row.keys) + explained / max(len(shapes), 1)
+        return total, explained > 0 or max(present) >= 0.9 * _NEARLY
 
-    row = max(TABLE, key=likeness)
+    likenesses = [likeness(row) for row in TABLE]
+    total, shares = max(likenesses)
+    if not shares:
+        return Recognition(None, unexplained=tuple(shapes))
+    row = TABLE[likenesses.index((total, shares))]
     missing, unexplained = _missing(row, shapes), _unexplained(row, shapes)
     return Recognition(None, nearest=row.methods[0], missing=missing, unexplained=unexplained)

@@ -195,10 +195,11 @@ def _method(seen: Inspection) -> str:
         raise CheckpointError(f"{where}: {seen.doubt}")
     if seen.method is None:
         near = seen.recognition.nearest
-        lacks = ", ".join(f"`{key}`" for key in seen.recognition.missing[:3])
+        lacks = ", ".join(f"`{key}`" for key in seen.recognition.missing[:3]) or "other shapes"
         raise CheckpointError(
-            f"{where}: its keys fit no known prompt learner; nearest is {near}, which has "
-            f"{lacks or 'other shapes'}; `ncscope inspect` shows what is in it"
+            f"{where}: its keys fit no known prompt learner; "
+            + ("none is one's" if near is None else f"nearest is {near}, which has {lacks}")
+            + "; `ncscope inspect` shows what is in it"
         )
     if (why := NOT_LEARNERS.get(plain_method(seen.method))) is not None:
         raise CheckpointError(f"{where}: {why}")

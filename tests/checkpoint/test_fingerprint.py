@@ -86,6 +86,7 @@ def test_keys_that_belong_to_no_known_method_are_named():
             ("text_feature_residuals",),
             ("text_feature_residual",),
         ),
+        ({"foo.weight": (3, 4), "bar": (2,)}, None, (), ("foo.weight", "bar")),
     ],
 )
 def test_an_unknown_file_is_compared_with_the_nearest(shapes, nearest, missing, unexplained):

@@ -170,8 +170,11 @@ def test_nothing_that_tells_the_backbone_is_an_error_that_names_the_option(tmp_p
 
 
 def test_unknown_files_and_what_is_no_learner_are_refused(tmp_path, backbone):
-    run = case.save(tmp_path / "a", {"context": torch.zeros(4, 64)}, log=None)
-    with pytest.raises(CheckpointError, match=r"fit no known prompt learner; nearest is"):
+    run = case.save(tmp_path / "a", {"ctxx": torch.zeros(4, 64)}, log=None)
+    with pytest.raises(CheckpointError, match=r"no known prompt learner; nearest is CoOp, which"):
+        load_learner(run, backbone=backbone)
+    run = case.save(tmp_path / "d", {"foo.weight": torch.zeros(4, 64)}, log=None)
+    with pytest.raises(CheckpointError, match=r"fit no known prompt learner; none is one's; `ncs"):
         load_learner(run, backbone=backbone)
     run = case.save(tmp_path / "b", learner_states.clip_backbone(case.SIZES), log=None)
     with pytest.raises(CheckpointError, match="give it as --backbone"):
