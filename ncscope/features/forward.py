@@ -161,14 +161,37 @@ def loaded(
     Raises:
         DataError: a process was killed.
     """
-    loader = DataLoader(
+    loader = new_loader(decoded, batches, workers=workers, device=device, collate=collate)
+    yield from one_pass(loader, where=where)
+
+
+def new_loader(
+    decoded: Dataset[Any],
+    batches: Iterable[Any],
+    *,
+    workers: int,
+    device: torch.device,
+    collate: Callable[[list[Any]], Any],
+    stay: bool = False,
+) -> DataLoader[Any]:
+    """A loader as `loaded` has it, which starts its processes when it is first passed over.
+
+    Args:
+        stay: they wait for the next pass, of what `batches` gives then, until it is let go of.
+    """
+    return DataLoader(
         decoded,
         batch_sampler=batches,  # pyright: ignore[reportArgumentType]
         num_workers=workers,
         collate_fn=collate,
         pin_memory=device.type == "cuda",
         prefetch_factor=4 if workers else None,
+        persistent_workers=stay and workers > 0,
     )
+
+
+def one_pass(loader: DataLoader[Any], *, where: str) -> Iterator[Any]:
+    """What a loader gives, once over; raises as `loaded`."""
     with warnings.catch_warnings():  # of more workers than cores, and of forking beside threads
         warnings.simplefilter("ignore")
         found = iter(loader)

@@ -10,23 +10,36 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader
 
 from ncscope.clip.backbone import Backbone
 from ncscope.data.images import ImageSet
 from ncscope.errors import DataError
-from ncscope.features.forward import chosen_workers, loaded
+from ncscope.features.forward import chosen_workers, new_loader, one_pass
 from ncscope.tuning.augment import PixelSource, Views, stacked
 from ncscope.tuning.inputs import chosen_views
 
 Key = tuple[int, int]  # image, view
+Loader = DataLoader[Tensor | DataError]
 _KEPT = 4 * 2**30  # bytes of pixels that are held in memory; more are decoded every time
+
+
+@dataclass(eq=False)
+class _Wanted:
+    """The batches of the next pass over a loader, which asks for them as it begins."""
+
+    batches: list[list[Key]] = field(default_factory=list)
+
+    def __iter__(self) -> Iterator[list[Key]]:
+        return iter(list(self.batches))
 
 
 @dataclass(eq=False)
 class PixelInputs:
     """Pixels, kept where they fit into memory, else decoded before they are asked for.
 
-    What nobody said would come is decoded when it is asked for: the result is the same.
+    What nobody said would come is decoded when it is asked for: the result is the same. The
+    processes that decode stay from epoch to epoch, as long as there is something to decode.
     """
 
     labels: Tensor  # (N,) on the device
@@ -37,6 +50,8 @@ class PixelInputs:
     at_hand: dict[Key, Tensor] = field(default_factory=dict)  # of the last batch, for its parts
     coming: Iterator[Any] = field(default_factory=lambda: iter(()))
     order: list[list[Key]] = field(default_factory=list)  # of `coming`, the next batch first
+    wanted: _Wanted = field(default_factory=_Wanted)
+    loader: Loader | None = None
 
     def expect(self, batches: Sequence[Tensor], epoch: int) -> None:
         """Begin to decode what is not kept, in the order of the batches, a few of them ahead."""
@@ -44,14 +59,20 @@ class PixelInputs:
         keys = [[(row, int(view[row])) for row in rows.tolist()] for rows in batches]
         wanted = [[key for key in dict.fromkeys(own) if key not in self.kept] for own in keys]
         self.order = [own for own in wanted if own]
-        self.coming = loaded(
-            Views(self.source),
-            list(self.order),
-            workers=self.workers,
-            device=self.labels.device,
-            where=self.source.images.name,
-            collate=stacked,
-        )
+        self.wanted.batches = list(self.order)
+        if not self.order:  # the processes end
+            self.loader, self.coming = None, iter(())
+            return
+        if self.loader is None:
+            self.loader = new_loader(
+                Views(self.source),
+                self.wanted,
+                workers=self.workers,
+                device=self.labels.device,
+                collate=stacked,
+                stay=True,
+            )
+        self.coming = one_pass(self.loader, where=self.source.images.name)
 
     def batch(self, rows: Tensor, epoch: int) -> Tensor:
         view, device = self._views(epoch), self.labels.device

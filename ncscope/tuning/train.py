@@ -63,6 +63,7 @@ def train(run: Run) -> Trained:
                 for mean, leaf in zip(training.average, training.leaves, strict=True):
                     mean += weight * leaf.detach()
             training.save()
+    expect(run.setting, [], run.recipe.epochs)  # nothing: who decodes may end
     if training.weights is not None:
         _take_average(training)
     if training.setting.validation is not None:

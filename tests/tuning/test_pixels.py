@@ -1,5 +1,7 @@
 """Training pixels decoded ahead by processes, kept as bytes: the same as decoded one by one."""
 
+import multiprocessing
+import os
 from dataclasses import replace
 from typing import ClassVar
 
@@ -48,6 +50,35 @@ def test_pixels_that_are_expected_are_those_decoded_one_by_one(backbone, views, 
         for rows in BATCHES:
             assert torch.equal(inputs.batch(rows, epoch), directly(inputs, rows, epoch))
         assert not inputs.order
+
+
+class Signing:
+    """Loads images, and leaves the process that did in a file."""
+
+    def __init__(self, load, path):
+        self.load, self.path = load, path
+
+    def __call__(self, index):
+        with self.path.open("a") as file:
+            file.write(f"{os.getpid()}\n")
+        return self.load(index)
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_processes_that_decode_start_once_and_end_with_what_there_is_to_decode(backbone, tmp_path):
+    signed = replace(IMAGES, load=Signing(IMAGES.load, tmp_path / "by"))
+    inputs = pixel_inputs(backbone, signed, views="online", seed=4, workers=2)
+    plain = pixel_inputs(backbone, IMAGES, views="online", seed=4, workers=0)
+    for epoch in range(4):
+        for one in (inputs, plain):
+            one.expect(BATCHES, epoch)
+        for rows in BATCHES[: 2 if epoch == 1 else None]:  # a pass that is left in the middle
+            assert torch.equal(inputs.batch(rows, epoch), plain.batch(rows, epoch))
+    processes = {int(line) for line in (tmp_path / "by").read_text().split()}
+    assert len(processes) == 2
+    assert os.getpid() not in processes
+    inputs.expect([], 4)
+    assert not {one.pid for one in multiprocessing.active_children()} & processes
 
 
 def test_a_batch_in_parts_that_is_asked_for_twice_is_decoded_once(backbone):
