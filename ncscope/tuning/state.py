@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import torch
@@ -38,6 +39,7 @@ from ncscope.writing import replacing
 Listener = Callable[[dict[str, Any]], object]
 _FORMAT = "ncscope tuning state 2"
 _BEFORE = ("ncscope tuning state 1",)  # whose centred terms and parts of a batch were others
+_SHARE = 0.05  # of a run's time that its states may take
 _MAY_CHANGE = ("data", "processes", KEY)  # of a configuration, in a run that goes on
 
 
@@ -77,6 +79,8 @@ class Ongoing:
         self.weights = epoch_weights(run.recipe.epochs, *run.recipe.gpa) if averaged else None
         self.average = [torch.zeros_like(leaf) for leaf in self.leaves] if averaged else []
         self.epoch = self.step = 0
+        self.kept = 0  # epochs that are done in the state on disk
+        self._written, self._cost = monotonic(), 0.0  # when that was, and the seconds it took
         self.features: Sequence[Pair] = ()  # of the splits, where evaluated since the last step
         self.trajectory = Trajectory(self.setting.classnames)
         self.log = self._opened()
@@ -118,11 +122,15 @@ class Ongoing:
                 for i, leaf in enumerate(self.leaves)
             ]
         self.epoch, self.step = state.epoch, state.step
+        self.kept = state.epoch
 
-    def save(self) -> None:
-        """Write the state, from the first process only."""
-        folder = self.run.folder
+    def save(self, *, last: bool) -> None:
+        """Write the state, from the first process only; nothing where that took the last time more
+        than its share of the time since, unless it is the `last` one."""
+        folder, now = self.run.folder, monotonic()
         if folder is None or not self.setting.spread.first:
+            return
+        if not last and self._cost > _SHARE * (now - self._written):
             return
         trained = {f"trained.{k}": v for k, v in self.setting.trainee.trained.items()}
         average = {f"average.{i}": value for i, value in enumerate(self.average)}
@@ -135,6 +143,8 @@ class Ongoing:
         }
         state = State(self.epoch, tensors, self.run.config, self.log.size, self.step)
         write_state(state, folder / LAST)
+        self.kept, self._written = self.epoch, monotonic()
+        self._cost = self._written - now
 
     def emit(self, event: dict[str, Any]) -> None:
         """Log an event and tell the listener."""

@@ -1,4 +1,4 @@
-"""The training loop: epochs of steps, evaluations on the way, a state after every epoch.
+"""The training loop: epochs of steps, evaluations on the way, a state after epochs.
 
 A run follows from its configuration and seed alone: batches and views are drawn anew for every
 epoch, so that one that is killed and goes on from its last state ends in the same weights.
@@ -62,7 +62,7 @@ def train(run: Run) -> Trained:
                 weight = training.weights[training.epoch - 1]
                 for mean, leaf in zip(training.average, training.leaves, strict=True):
                     mean += weight * leaf.detach()
-            training.save()
+            training.save(last=training.epoch == run.recipe.epochs)
     expect(run.setting, [], run.recipe.epochs)  # nothing: who decodes may end
     if training.weights is not None:
         _take_average(training)
@@ -154,10 +154,10 @@ def _evaluate(training: Ongoing, known: Sequence[Pair] = ()) -> None:
 
 
 def _check_finite(training: Ongoing) -> None:
-    """The state of the epoch before is on disk."""
-    folder, done = training.run.folder, training.epoch
+    """A state of an epoch before is on disk."""
+    folder, done = training.run.folder, training.kept
     kept = f"; {folder / LAST} holds the state after epoch {done}" if folder and done else ""
-    check_finite(training.leaves, done + 1, kept=kept)
+    check_finite(training.leaves, training.epoch + 1, kept=kept)
 
 
 def check_finite(leaves: Sequence[Tensor], epoch: int, *, kept: str = "") -> None:

@@ -74,9 +74,9 @@ def test_promptsrcs_average_of_an_extended_run_weighs_all_epochs_for_the_new_len
 
     states, save = [], state.Ongoing.save
 
-    def keep(training):
+    def keep(training, **how):
         states.append([leaf.detach().clone() for leaf in training.leaves])
-        save(training)
+        save(training, **how)
 
     monkeypatch.setattr(state.Ongoing, "save", keep)
     gpa = {"gpa_mean": 2.0, "gpa_std": 1.5}

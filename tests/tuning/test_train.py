@@ -10,7 +10,7 @@ from ncscope.errors import DataError, NcscopeError
 from ncscope.tuning import evaluate, train
 from ncscope.tuning import state as ongoing
 from ncscope.tuning.forms import Objective
-from ncscope.tuning.state import read_state
+from ncscope.tuning.state import read_state, write_state
 from tests.tuning import cases
 
 
@@ -78,6 +78,77 @@ def test_divergence_is_one_line_and_keeps_the_last_good_state(backbone, tmp_path
     assert all(float(v.double().abs().max()) < 1e6 for v in state.tensors.values())
 
 
+class Clock:
+    """A second an epoch, and `writing` seconds a state."""
+
+    def __init__(self, monkeypatch, *, writing):
+        self.now, self.epochs, self.states = 0.0, 0, []
+
+        def write(state, path):
+            self.states.append(state.epoch)
+            self.now += writing
+            write_state(state, path)
+
+        def epoch(training):
+            self.now += 1
+            one_epoch(training)
+
+        one_epoch = train._one_epoch
+        monkeypatch.setattr(ongoing, "monotonic", lambda: self.now)
+        monkeypatch.setattr(ongoing, "write_state", write)
+        monkeypatch.setattr(train, "_one_epoch", epoch)
+
+
+@pytest.mark.parametrize(
+    ("writing", "states"),
+    [
+        (0.04, [1, 2, 3, 4, 5, 6, 7, 8, 9]),
+        (0.14, [1, 4, 7, 9]),  # twenty times what it takes, and then the end of an epoch
+        (100, [1, 9]),
+    ],
+)
+def test_states_take_a_twentieth_of_the_time_and_the_first_and_last_are_always_there(
+    backbone, tmp_path, monkeypatch, writing, states
+):
+    clock = Clock(monkeypatch, writing=writing)
+    train.train(run(backbone, epochs=9, folder=tmp_path))
+    assert clock.states == states
+    assert read_state(tmp_path / "state.safetensors").epoch == 9
+
+
+def test_a_run_goes_on_from_a_state_of_epochs_ago_to_the_same_numbers(
+    backbone, tmp_path, monkeypatch
+):
+    whole = train.train(run(backbone, epochs=5, folder=tmp_path / "whole"))
+    Clock(monkeypatch, writing=0.08)  # states after epochs 1, 3 and 5
+    plan = run(backbone, epochs=5, folder=tmp_path / "cut")
+
+    def cut(event):
+        if event["event"] == "step" and event["epoch"] == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train.train(replace(plan, listener=cut))
+    assert read_state(tmp_path / "cut" / "state.safetensors").epoch == 1
+    again = replace(run(backbone, epochs=5, folder=tmp_path / "cut"), resume=True)
+    ended = train.train(again)
+    texts = [(tmp_path / name / "log.jsonl").read_text() for name in ("whole", "cut")]
+    assert texts[0] == texts[1]
+    assert ended.steps == whole.steps
+
+
+def test_a_run_that_diverged_names_the_state_that_is_there(backbone, tmp_path, monkeypatch):
+    Clock(monkeypatch, writing=100)
+    plan = run(backbone, epochs=5, folder=tmp_path)
+
+    def spoil(event):
+        if event["event"] == "step" and event["epoch"] == 3:
+            plan.setting.leaves[0].detach().fill_(torch.nan)
+
+    with pytest.raises(NcscopeError, match=r"in epoch 4: .* holds the state after epoch 1;"):
+        train.train(replace(plan, listener=spoil))
+
+
 @pytest.mark.parametrize(
     "error",
     [
@@ -110,9 +181,9 @@ def test_promptsrc_ends_in_the_gaussian_average_of_its_epochs(backbone, monkeypa
     states = []
     save = ongoing.Ongoing.save
 
-    def keep(training):
+    def keep(training, **how):
         states.append([leaf.detach().clone() for leaf in training.leaves])
-        save(training)
+        save(training, **how)
 
     monkeypatch.setattr(ongoing.Ongoing, "save", keep)
     train.train(plan)
