@@ -1,5 +1,6 @@
 """Figures as files: HTML that opens offline, or PNG, SVG and PDF for papers and slides."""
 
+import base64
 import copy
 import io
 import re
@@ -17,6 +18,7 @@ from ncscope.text import clean
 from ncscope.writing import replacing
 
 _KINDS = ("png", "svg", "pdf")
+_PIXELS = re.compile(rb"data:image/png;base64,[A-Za-z0-9+/=]+")
 _PAPER, _INK = "#ffffff", "#1d2126"
 # Width and height by the kind of a plot
 _SIZES = {"scene": (900, 760), "square": (760, 720), "curves": (900, 1150), "wide": (960, 520)}
@@ -29,7 +31,7 @@ def save_figure(
 
     HTML holds plotly's script, stays interactive and opens offline. Images need the extra `images`
     (kaleido) and a Chrome or Chromium; what is drawn in three dimensions is pixels in all of them,
-    and of several scenes side by side only PNG is free of plotly's holes in the later ones.
+    and of several scenes side by side PDF has plotly's holes in the later ones.
 
     Args:
         width, height: of an image, in pixels before `scale`, which multiplies a PNG's.
@@ -97,9 +99,8 @@ def _on_white(figure: Figure, *, still: bool) -> Figure:
 
 def _image(figure: Figure, kind: str, *, width: int, height: int, scale: float) -> bytes:
     scenes = sorted({_scene(trace) for trace in _traces(figure) if "scene" in trace})
-    alone = (
-        [_alone(figure, scene) for scene in scenes] if kind == "png" and scenes[1:] else [figure]
-    )
+    several = kind in _TOGETHER and scenes[1:]
+    alone = [_alone(figure, scene) for scene in scenes] if several else [figure]
     try:
         images = [
             content.to_image(format=kind, width=width, height=height, scale=scale)
@@ -107,7 +108,7 @@ def _image(figure: Figure, kind: str, *, width: int, height: int, scale: float) 
         ]
     except Exception as error:  # of plotly, kaleido and its browser: no common base
         raise DataError(_reason(error)) from None
-    return _darkest(images) if images[1:] else images[0]
+    return _TOGETHER[kind](images) if images[1:] else images[0]
 
 
 def _alone(figure: Figure, scene: str) -> Figure:
@@ -135,6 +136,22 @@ def _darkest(images: Sequence[bytes]) -> bytes:
     target = io.BytesIO()
     pixels.save(target, format="png")
     return target.getvalue()
+
+
+def _fullest(images: Sequence[bytes]) -> bytes:
+    """SVGs of one figure in one, with the fullest of the pixels that each has in a place."""
+    pixels = zip(*(_PIXELS.findall(image) for image in images), strict=True)
+    fullest = (max(same, key=_filled) for same in pixels)
+    return _PIXELS.sub(lambda _: next(fullest), images[0])
+
+
+def _filled(pixels: bytes) -> int:
+    """How many of a PNG's pixels are not wholly transparent."""
+    with Image.open(io.BytesIO(base64.b64decode(pixels.rpartition(b",")[2]))) as image:
+        return sum(image.convert("RGBA").getchannel("A").histogram()[1:])
+
+
+_TOGETHER = {"png": _darkest, "svg": _fullest}  # a figure's images of one scene each, in one
 
 
 def _reason(error: Exception) -> str:

@@ -4,9 +4,11 @@
 # pyright: reportAttributeAccessIssue=false, reportArgumentType=false
 # pyright: reportOptionalMemberAccess=false, reportOptionalOperand=false
 
+import base64
 import csv
 import io
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -50,29 +52,38 @@ def test_a_figure_becomes_an_image(tmp_path, figure, kind):
 
 @pytest.mark.slow
 @needs_browser
-def test_a_picture_has_every_scene_as_a_whole(tmp_path):
+@pytest.mark.parametrize("kind", ["png", "svg"])
+def test_a_picture_has_every_scene_as_a_whole(tmp_path, kind):
     """Two scenes of which plotly draws the second with holes: here as where it is the only one."""
     book = json.loads((ROOT / "notebooks" / "1_diagnose_a_checkpoint.ipynb").read_text())
-    kind = "application/vnd.plotly.v1+json"
+    mime = "application/vnd.plotly.v1+json"
     outputs = [out for cell in book["cells"] for out in cell.get("outputs", [])]
-    kept = next(out["data"][kind] for out in outputs if kind in out.get("data", {}))
+    kept = next(out["data"][mime] for out in outputs if mime in out.get("data", {}))
     figure = go.Figure({part: kept[part] for part in ("data", "layout")})
     assert {trace.scene for trace in figure.data} == {"scene", "scene2"}
-    ink = [drawn(figure, tmp_path)]
+    ink = [drawn(figure, tmp_path / f"drawn.{kind}")]
     for trace in figure.data:
         if trace.scene == "scene":
             trace.update(x=[None], y=[None], z=[None])
-    ink.append(drawn(figure, tmp_path))
-    assert ink[0][430:].sum() == ink[1][430:].sum() > 2000
-    assert ink[0][:430].sum() > 2000
+    ink.append(drawn(figure, tmp_path / f"drawn.{kind}"))
+    assert ink[0][1] == ink[1][1] > 2000
+    assert ink[0][0] > 2000 > ink[1][0]
 
 
-def drawn(figure, folder):
-    """Coloured pixels by column."""
-    path = save_figure(figure, folder / "drawn.png", width=860, height=560, scale=1)
-    with Image.open(path) as image:
-        pixels = np.asarray(image.convert("RGB")).astype(int)
-    return (np.ptp(pixels[150:520], axis=2) > 40).sum(axis=0)
+def drawn(figure, path):
+    """Coloured pixels of the left scene and of the right one."""
+    save_figure(figure, path, width=860, height=560, scale=1)
+    if path.suffix == ".svg":
+        found = re.findall("data:image/png;base64,([A-Za-z0-9+/=]+)", path.read_text())
+        return [coloured(base64.b64decode(pixels)).sum() for pixels in found]
+    columns = coloured(path.read_bytes())[150:520].sum(axis=0)
+    return columns[:430].sum(), columns[430:].sum()
+
+
+def coloured(png):
+    with Image.open(io.BytesIO(png)) as image:
+        pixels = np.asarray(image.convert("RGBA")).astype(int)
+    return (np.ptp(pixels[:, :, :3], axis=2) > 40) & (pixels[:, :, 3] > 128)
 
 
 def test_html_is_whole_interactive_and_fetches_nothing(tmp_path):
