@@ -248,6 +248,16 @@ def tune(
             say(f"wrote {out}")
 
 
+def prepare() -> None:
+    """Import all that a run may need, and compute nothing: runs are forked from this process."""
+    import ncscope.toy.images
+    import ncscope.toy.model
+    import ncscope.tuning.tune  # noqa: F401
+    from ncscope.clip.installed import clip_tokenizer
+
+    clip_tokenizer(77)  # of CLIP itself, which is kept
+
+
 def _without_effect(said: Mapping[str, Any]) -> Iterator[tuple[list[str], str]]:
     """Options that nothing reads beside the others, and why; those of methods are refused."""
     npt, cpt = said["regulariser"] == "npt", said["regulariser"] == "cpt"

@@ -16,11 +16,12 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol
 
 from ncscope.tuning.lock import began, is_alive
 
+TUNE = (sys.executable, "-m", "ncscope.grids.children", "tune")
 _VARIABLE = "NCSCOPE_SWEEP"
 _EVERY = 1.0  # seconds
 _PATIENCE = 40.0  # seconds to end in: torchrun gives its processes 30
@@ -57,16 +58,30 @@ class StoppedError(Exception):
     """The sweep is to end: nothing new begins. It stays between the threads of a sweep."""
 
 
-class Children:
-    """Those that run now; for several threads."""
+class Child(Protocol):
+    """As much of a `subprocess.Popen` as a sweep wants."""
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._running: set[subprocess.Popen[Any]] = set()
+    def wait(self, timeout: float | None = None) -> int: ...
+    def terminate(self) -> None: ...
+    def kill(self) -> None: ...
+
+
+class Children:
+    """Those that run now; for several threads.
+
+    Args:
+        fork: what makes a child of the words and arguments of `Popen`, or None where it cannot.
+    """
+
+    def __init__(
+        self, fork: Callable[[Sequence[str], dict[str, Any]], Child | None] | None = None
+    ) -> None:
+        self._lock, self._fork = threading.Lock(), fork
+        self._running: set[Child] = set()
         self._stopped = False
 
-    def start(self, words: Sequence[str], **how: Any) -> subprocess.Popen[Any]:
-        """As `subprocess.Popen`.
+    def start(self, words: Sequence[str], **how: Any) -> Any:
+        """As `subprocess.Popen`, which it is unless it was forked.
 
         Raises:
             StoppedError: the sweep is to end.
@@ -74,11 +89,12 @@ class Children:
         """
         with self._lock:
             self.check()
-            child = subprocess.Popen(words, **how)
+            forked = self._fork(words, how) if self._fork else None
+            child = forked or subprocess.Popen(words, **how)
             self._running.add(child)
         return child
 
-    def wait(self, child: subprocess.Popen[Any]) -> int:
+    def wait(self, child: Child) -> int:
         """Its exit status, once it has ended.
 
         Raises:

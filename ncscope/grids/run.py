@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import BinaryIO, Literal
 
 from ncscope.errors import DataError
-from ncscope.grids.children import Children, of_this_sweep
+from ncscope.grids.children import TUNE, Children, of_this_sweep
 from ncscope.grids.spec import Planned
 from ncscope.opening import read_bytes
 from ncscope.tuning.lock import RunLock, acquire, is_held, is_open, open_alone
@@ -22,10 +22,9 @@ from ncscope.tuning.state_file import is_whole, kept_states
 
 State = Literal["done", "was done", "elsewhere", "failed"]
 _VISIBLE = "CUDA_VISIBLE_DEVICES"
-_TUNE = ("-m", "ncscope.grids.children", "tune")
 _PER_NODE = "--nproc-per-node"
 _TORCHRUN = ("-m", "ncscope.grids.children", "torchrun", "--standalone", _PER_NODE)
-COMMAND = (sys.executable, *_TUNE)
+COMMAND = TUNE
 
 
 def is_done(run: Planned, folder: Path) -> bool:
@@ -143,7 +142,7 @@ def how_it_ended(status: int) -> str:
 
 def command_on(gpus: int) -> tuple[str, ...]:
     """What does one run: a process, or where there are several GPUs, one for each."""
-    return COMMAND if gpus < 2 else (sys.executable, *_TORCHRUN, str(gpus), *_TUNE)
+    return COMMAND if gpus < 2 else (sys.executable, *_TORCHRUN, str(gpus), *TUNE[1:])
 
 
 def processes_of(command: Sequence[str]) -> int:

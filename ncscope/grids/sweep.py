@@ -20,6 +20,7 @@ from typing import Any
 from ncscope.errors import DataError, NcscopeError
 from ncscope.grids.batch import tasks_of
 from ncscope.grids.children import Children, StoppedError
+from ncscope.grids.forking import Parent
 from ncscope.grids.run import (
     COMMAND,
     State,
@@ -147,7 +148,8 @@ def _unless_told(swept: Swept, tell: Callable[[Swept], object]) -> None:
 
 def _work(tasks: Sequence[Task], how: _How, tell: Callable[[Swept], object]) -> dict[str, Swept]:
     """What became of each run. Tasks of many runs come first."""
-    children, free = Children(), SimpleQueue[_Seat]()
+    parent = Parent(environment(how.jobs)) if sum(len(task) == 1 for task in tasks) > 1 else None
+    children, free = Children(parent and parent.fork), SimpleQueue[_Seat]()
     seats = [
         _Seat(
             Worker(how.folder, jobs=how.jobs, stale=how.stale, children=children, gpus=gpus), gpus
@@ -184,6 +186,8 @@ def _work(tasks: Sequence[Task], how: _How, tell: Callable[[Swept], object]) -> 
     finally:
         for seat in seats:
             seat.worker.close()
+        if parent is not None:
+            parent.close()
     return {one.run.name: one for one in ended}
 
 
