@@ -17,19 +17,21 @@ import ncscope.metrics as metrics
 from ncscope.diagnosis.measure import Run
 from ncscope.diagnosis.prepare import prepare
 from ncscope.diagnosis.sweeps import sweep
-from ncscope.errors import NcscopeError, shown
+from ncscope.errors import ShapeError, shown
+from ncscope.features.processes import ALONE, Spread
 from ncscope.text import run_names
 
 _FEWEST = 2  # images of a class whose spread is defined
 
 
 def side_by_side(
-    runs: Sequence[Run], *, normalise: bool = True, skip_bad: bool = False
+    runs: Sequence[Run], *, normalise: bool = True, skip_bad: bool = False, spread: Spread = ALONE
 ) -> list[Run]:
     """The runs with `nc1/equal_n` and `cdnv/equal_n`, and with warnings of what differs.
 
     Each class is measured on its first n images in the order of the file, n being the smallest
-    count, at least 2, of any class of any run; classes with fewer are left out.
+    count, at least 2, of any class of any run; classes with fewer are left out. Several processes
+    sweep the images in shares.
     """
     counts = [_counts(run) for run in runs]
     some = [int(own[own >= _FEWEST].min()) for own in counts if bool((own >= _FEWEST).any())]
@@ -38,7 +40,7 @@ def side_by_side(
     for run, own in zip(runs, counts, strict=True):
         record = {**run.record, "warnings": [*run.record["warnings"], *notes]}
         if some and bool((own >= _FEWEST).any()):
-            numbers = _at(run, min(some), own, normalise=normalise, skip_bad=skip_bad)
+            numbers = _at(run, min(some), own, spread, normalise=normalise, skip_bad=skip_bad)
             how = f"the first {min(some)} images of each class that has as many, in file order"
             record["measures"] = dict(sorted((record["measures"] | numbers).items()))
             record["conventions"] = {**record["conventions"], "equal_n": how}
@@ -69,7 +71,9 @@ def first_of_each(label: Tensor, count: int) -> Tensor:
     return found
 
 
-def _at(run: Run, count: int, own: Tensor, *, normalise: bool, skip_bad: bool) -> dict[str, Any]:
+def _at(
+    run: Run, count: int, own: Tensor, spread: Spread, *, normalise: bool, skip_bad: bool
+) -> dict[str, Any]:
     """NC1 and CDNV on `count` images a class; the run's own where no class has more."""
     measures = run.record["measures"]
     if bool(((own == count) | (own == 0)).all()):
@@ -85,9 +89,10 @@ def _at(run: Run, count: int, own: Tensor, *, normalise: bool, skip_bad: bool) -
         return nothing
     try:
         moments, samples = sweep(
-            prepared.image, label, len(own), text=None, logit_scale=None, normalise=normalise
-        )
-    except NcscopeError:  # class means that are one: the run's own warnings say so
+            prepared.image, label, len(own), text=None, logit_scale=None, normalise=normalise,
+            spread=spread,
+        )  # fmt: skip
+    except ShapeError:  # class means that are one: the run's own warnings say so
         return nothing
     values = {"nc1/equal_n": float(samples.nc1), "cdnv/equal_n": float(metrics.cdnv(moments))}
     return {name: value if math.isfinite(value) else None for name, value in values.items()}

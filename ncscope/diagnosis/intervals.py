@@ -18,9 +18,10 @@ from ncscope.diagnosis.redecided import NAMES as REDECIDED
 from ncscope.diagnosis.redecided import clear_of, redecided
 from ncscope.diagnosis.redrawn import NAMES as REDRAWN
 from ncscope.diagnosis.redrawn import Redrawn
-from ncscope.diagnosis.resampling import Fixed, Replicate, fixed_of, replicates_of
+from ncscope.diagnosis.resampling import Fixed, Replicate, fixed_of, group_size, replicates_of
 from ncscope.diagnosis.sides import ImageSide
 from ncscope.features.checked import is_large
+from ncscope.features.processes import ALONE, Spread, exchanged
 from ncscope.metrics.pairs import Block, products
 
 LARGEST_WORK = 3e11  # operations in single precision: five seconds or so on one core
@@ -30,7 +31,7 @@ _FEWEST = 50  # replicates that an interval by default is worth saying of
 
 def intervals(
     prepared: Prepared, side: ImageSide | None, numbers: Mapping[str, float], *,
-    replicates: int | None, seed: int,
+    replicates: int | None, seed: int, spread: Spread = ALONE,
 ) -> tuple[dict[str, Any], list[str], dict[str, Tensor]]:  # fmt: skip
     """95 % intervals by flat name, notes on what was left out, and every replicate's values.
 
@@ -38,7 +39,8 @@ def intervals(
     pairs of different classes. `numbers` are the run's own. `replicates=None` means 200 for text,
     none above `LARGEST_TEXT_WORK`; for images as many of 200 as `LARGEST_WORK` allows, none where
     those would be under 50, and none of images that are too many to copy. NC1 and NC4 are of the
-    first of the same draws, as many as their own work allows.
+    first of the same draws, as many as their own work allows. Of several processes each makes a
+    share of the images' replicates, and all have all of those; text is the first one's.
     """
     settled = 200 if replicates is None else replicates
     found: dict[str, Any] = {"level": 0.95, "replicates": settled, "seed": seed, "values": {}}
@@ -47,7 +49,7 @@ def intervals(
     drawn: dict[str, list[float]] = {}
     values: dict[str, metrics.Interval] = {}
     notes = []
-    if prepared.text is not None:
+    if prepared.text is not None and spread.first:
         work = _text_work(prepared.text, settled)
         if replicates is None and work > LARGEST_TEXT_WORK:
             notes.append(f"intervals of text measures left out: {_too_long(settled, work)}")
@@ -62,7 +64,9 @@ def intervals(
         if why is not None:
             notes.append(f"intervals of image measures left out: {why}")
         else:
-            of_images, left_out = _over_samples(prepared, side, numbers, replicates, seed, drawn)
+            of_images, left_out = _over_samples(
+                prepared, side, numbers, replicates, seed, drawn, spread
+            )
             values |= of_images
             notes += left_out
     found["values"] = {name: asdict(value) for name, value in values.items()}
@@ -128,6 +132,7 @@ def _over_samples(
     replicates: int | None,
     seed: int,
     kept: dict[str, list[float]],
+    spread: Spread,
 ) -> tuple[dict[str, metrics.Interval], list[str]]:
     """Intervals of the image measures, and notes on what is left out of them."""
     assert prepared.label is not None
@@ -136,11 +141,22 @@ def _over_samples(
         return {}, notes[:1]
     # Decisions and duality of per-image text are not resampled.
     text = prepared.text if prepared.per_image is None else None
-    fixed = fixed_of(prepared, side, text)
-    draws = metrics.resample_within_classes(prepared.label, replicates=counts[0], seed=seed)
-    groups = replicates_of(fixed, draws, size=len(prepared.label))
+    fixed = fixed_of(prepared, side, text, spread)
+    group = group_size(fixed, counts[0])
+    shares = [
+        [i for i in range(counts[0]) if i // group % spread.world == rank]
+        for rank in range(spread.world)
+    ]
+    own = shares[spread.rank]
+    draws = metrics.resample_within_classes(
+        prepared.label, replicates=counts[0], seed=seed, only=frozenset(own)
+    )
+    groups = replicates_of(fixed, draws, size=len(prepared.label), group=group)
     redrawn = Redrawn(None if text is None else text[side.present])
-    table = _kept(_numbers_of(fixed, redrawn, groups, counts[1]), kept)
+    again = sum(i < counts[1] for i in own)
+    made = exchanged(list(_numbers_of(fixed, redrawn, groups, again)), spread)
+    places = sorted((i, rank, j) for rank, share in enumerate(shares) for j, i in enumerate(share))
+    table = _kept((made[rank][j] for _, rank, j in places), kept)
     names = [name for name in (*REDRAWN, *REDECIDED) if math.isfinite(numbers.get(name, math.nan))]
     return metrics.intervals_of(table, {name: numbers[name] for name in names}), notes
 

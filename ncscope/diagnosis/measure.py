@@ -6,6 +6,7 @@ N samples, K classes, D embedding width.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -63,8 +64,8 @@ def measure(
         seed: of the bootstrap.
         skip_bad: leave out images whose feature is a zero vector, with a warning; else there are
             no image measures where one is.
-        spread: the images are swept in shares, of the same features in every process; the first
-            one does the rest, and all get its record (`draws` are its own).
+        spread: images are swept and resampled in shares, of the same features in every process;
+            the first one does the rest, and all get its record (`draws` are its own).
 
     Raises:
         ShapeError: fewer than two classes, text with a row an image, or counts that do not fit.
@@ -73,13 +74,14 @@ def measure(
     counts = _train_counts(train_counts, prepared.classnames)
     side = image_side(prepared, spread)
     means = None if side is None else side.moments.means
+    share = partial(intervals, prepared, side, replicates=bootstrap, seed=seed, spread=spread)
     if not spread.first:
-        record = of_first(None, spread)
-        return Run(features, record, text=prepared.text, means=means)
+        share({})
+        return Run(features, of_first(None, spread), text=prepared.text, means=means)
     numbers = in_steps(prepared.image, numbers_of(prepared, side))
     flat = {name: float(value) for name, value in numbers.items()}
     summary, absences = summarise(flat, prepared)
-    resampled, left_out, draws = intervals(prepared, side, flat, replicates=bootstrap, seed=seed)
+    resampled, left_out, draws = share(flat)
     near = None if prepared.text is None else neighbours_of(prepared.text)
     grouped, grouped_by = groups(prepared, side, counts)
     size, width = len(prepared.classnames), features.width

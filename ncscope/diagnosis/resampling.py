@@ -16,10 +16,12 @@ from torch import Tensor
 from ncscope._checks import working
 from ncscope.diagnosis.prepare import Prepared
 from ncscope.diagnosis.sides import ImageSide
+from ncscope.features.processes import ALONE, Spread, own_parts, put_together
 from ncscope.metrics import ClassMoments, normalise_rows
 from ncscope.metrics.accuracy import BINS
 
 _BYTES = 64 << 20  # of what the replicates that are made together hold
+_GROUPS = 8  # at least, of as many replicates
 _SCORES = 1 << 22  # images x classes whose scores are held at a time
 
 
@@ -63,8 +65,13 @@ class Replicate:
     bins: Tensor | None
 
 
-def fixed_of(prepared: Prepared, side: ImageSide, text: Tensor | None) -> Fixed:
-    """Residuals and decisions of the run's labelled images; `text` (K, D) as in its sweeps."""
+def fixed_of(
+    prepared: Prepared, side: ImageSide, text: Tensor | None, spread: Spread = ALONE
+) -> Fixed:
+    """Residuals and decisions of the run's labelled images; `text` (K, D) as in its sweeps.
+
+    Of several processes each decides a share, and has all.
+    """
     image, label = prepared.image, prepared.label
     assert image is not None
     assert label is not None
@@ -80,10 +87,14 @@ def fixed_of(prepared: Prepared, side: ImageSide, text: Tensor | None) -> Fixed:
     if text is not None:
         weights = (normalise_rows(text) if prepared.normalise else text).to(rows)
         step = max(64, min(8192, _SCORES // len(weights)))
-        found = [_decided(part, weights, prepared, present) for part in rows.split(step)]
-        best, chosen, values = (torch.cat(part) for part in zip(*found, strict=True))
-        hits = (best == label[order]).double()
-        confidence = values.double() if prepared.logit_scale is not None else None
+        parts = own_parts(len(rows), step, spread)
+        found = [
+            _decided(rows[int(part[0]) : int(part[-1]) + 1], weights, prepared, present)
+            for part in parts
+        ]
+        best, among, values = put_together(found, parts, spread, rows.device).unbind(dim=1)
+        hits, chosen = (best == label[order]).double(), among.long()
+        confidence = values.contiguous() if prepared.logit_scale is not None else None
     means = moments.means[present].to(rows)
     bounds = [0, *moments.counts[present].cumsum(0).tolist()]
     for mean, start, stop in zip(means, bounds, bounds[1:], strict=False):
@@ -92,9 +103,7 @@ def fixed_of(prepared: Prepared, side: ImageSide, text: Tensor | None) -> Fixed:
     return Fixed(moments, order, own, bounds, rows, squares, hits, chosen, confidence)
 
 
-def _decided(
-    rows: Tensor, weights: Tensor, prepared: Prepared, present: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
+def _decided(rows: Tensor, weights: Tensor, prepared: Prepared, present: Tensor) -> Tensor:
     """Of rows (B, D): the class chosen, the place chosen among those present, the confidence."""
     logits = rows @ weights.T
     if prepared.logit_scale is not None:
@@ -104,14 +113,22 @@ def _decided(
     if len(present) < len(weights):
         among = logits[:, present].argmax(dim=1)
     confidence = 1 / logits.sub_(best.unsqueeze(1)).exp_().sum(dim=1)
-    return chosen, among, confidence
+    return torch.stack([chosen.double(), among.double(), confidence.double()], dim=1)
 
 
-def replicates_of(fixed: Fixed, draws: Iterator[Tensor], *, size: int) -> Iterator[list[Replicate]]:
-    """What each draw of `size` images has, by groups whose means are one product a class."""
+def group_size(fixed: Fixed, replicates: int) -> int:
+    """How many draws are made together: what memory allows, and groups enough for processes to
+    share. Numbers depend on it by rounding, so one process makes the same groups."""
     rows, width = fixed.residuals.shape
-    classes = len(fixed.bounds) - 1
-    group = max(1, min(_BYTES // (8 * rows), _BYTES // (16 * width * classes)))
+    most = min(_BYTES // (8 * rows), _BYTES // (16 * width * (len(fixed.bounds) - 1)))
+    return max(1, min(most, -(-replicates // _GROUPS)))
+
+
+def replicates_of(
+    fixed: Fixed, draws: Iterator[Tensor], *, size: int, group: int
+) -> Iterator[list[Replicate]]:
+    """What each draw of `size` images has, by groups whose means are one product a class."""
+    width, classes = fixed.residuals.shape[1], len(fixed.bounds) - 1
     columns = torch.stack([fixed.squares, *([] if fixed.hits is None else [fixed.hits])], dim=1)
     while weights := [w for _, w in zip(range(group), _weights(fixed, draws, size), strict=False)]:
         table = torch.stack(weights)  # (R, N)

@@ -3,7 +3,7 @@
 N samples, K classes.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -27,10 +27,13 @@ class Interval:
     replicates: int
 
 
-def resample_within_classes(labels: Tensor, *, replicates: int, seed: int) -> Iterator[Tensor]:
+def resample_within_classes(
+    labels: Tensor, *, replicates: int, seed: int, only: Container[int] | None = None
+) -> Iterator[Tensor]:
     """Yield index tensors (N',): each class's samples drawn anew with replacement.
 
-    Class sizes stay what they are; label -1 is left out.
+    Class sizes stay what they are; label -1 is left out. `only` yields those replicates, as they
+    are among all.
     """
     generator = torch.Generator().manual_seed(seed)
     host = labels.cpu()
@@ -39,8 +42,10 @@ def resample_within_classes(labels: Tensor, *, replicates: int, seed: int) -> It
     sizes = torch.bincount(host[order])
     starts = (sizes.cumsum(0) - sizes)[host[order]]
     spans = sizes[host[order]]
-    for _ in range(replicates):
+    for place in range(replicates):
         draws = torch.rand(len(order), dtype=torch.float64, generator=generator)
+        if only is not None and place not in only:
+            continue
         yield order[starts + (draws * spans).long()].to(labels.device)
 
 

@@ -132,8 +132,8 @@ def analyze(
     if not runs:
         raise _all_bad(bad)
     reasons = ({"source": name, "reason": str(error)} for name, error in bad.items())
+    runs = side_by_side(runs, normalise=normalise, skip_bad=skip_bad, spread=spread)
     if spread.first:  # the others' part is done
-        runs = side_by_side(runs, normalise=normalise, skip_bad=skip_bad)
         runs = with_reference(runs, run_names([run.record for run in runs]), measured_as)
     return Report(tuple(runs), tuple(reasons))
 

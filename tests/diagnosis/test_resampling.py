@@ -12,7 +12,7 @@ from ncscope.diagnosis.measure import measure
 from ncscope.diagnosis.prepare import prepare
 from ncscope.diagnosis.redecided import clear_of, redecided
 from ncscope.diagnosis.redrawn import NAMES
-from ncscope.diagnosis.resampling import fixed_of, replicates_of
+from ncscope.diagnosis.resampling import fixed_of, group_size, replicates_of
 from ncscope.diagnosis.sides import image_side, numbers_of
 from ncscope.diagnosis.sweeps import in_steps
 from ncscope.features.bundle import Features
@@ -108,7 +108,8 @@ def drawn(features: Features, replicates: int):
     assert prepared.label is not None
     fixed = fixed_of(prepared, side, prepared.text)
     draws = metrics.resample_within_classes(prepared.label, replicates=replicates, seed=0)
-    return fixed, list(replicates_of(fixed, draws, size=len(prepared.label)))
+    group = group_size(fixed, 8 * replicates)  # all at once where memory allows
+    return fixed, list(replicates_of(fixed, draws, size=len(prepared.label), group=group))
 
 
 @pytest.mark.parametrize("crowded", [False, True])

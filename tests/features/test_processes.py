@@ -79,6 +79,9 @@ def test_two_processes_measure_what_one_does_to_1e_6(given, alone, tmp_path):
     for run, other in zip(first, second, strict=True):
         assert run["measures"] == pytest.approx(other["measures"], rel=1e-6, abs=1e-6)
         assert run["intervals"]["values"].keys() == other["intervals"]["values"].keys()
+        for name, interval in other["intervals"]["values"].items():
+            found = run["intervals"]["values"][name]
+            assert found == pytest.approx(interval, rel=1e-5, abs=1e-6), name
 
 
 def test_a_refusal_in_one_process_ends_all_with_one_line(given, tmp_path):
@@ -104,34 +107,112 @@ def test_tuning_that_is_refused_in_all_processes_says_so_once(tmp_path):
 
 
 BODY = """
-import sys, torch
+import os, sys, torch
 from ncscope.errors import DataError, NcscopeError
-from ncscope.features.processes import from_one, in_order, of_first
-from ncscope.features.processes import exchanged, joined
-try:
-    with joined(say=lambda error: print("said:", error, flush=True)) as spread:
-        {body}
-except NcscopeError as error:
-    print(f"refused: {{error}}", flush=True)
+from ncscope.features.processes import exchanged, from_one, in_order, joined, of_first
+torch.set_num_threads(1)
+rank = os.environ["RANK"]
+for {body}:
+    try:
+        with joined(say=lambda error: print("said:", error, flush=True)) as spread:
+            body(spread)
+        print("fine", body.__name__, rank, flush=True)
+    except NcscopeError as error:
+        print("refused:", error, rank, flush=True)
 """
 
 
-def script(tmp_path, body):
+def script(tmp_path, body, arguments=()):
     path = tmp_path / "body.py"
-    path.write_text(BODY.format(body=body))
-    done = subprocess.run([*LAUNCH, path], capture_output=True, text=True, timeout=120, check=False)
-    return done
+    path.write_text(body)
+    command = [*LAUNCH, path, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
 
-def test_a_refusal_between_exchanges_reaches_those_who_wait_in_one(tmp_path):
-    body = """
-        if spread.rank == 1:
-            raise DataError("only here")
-        exchanged("waiting", spread)
-    """
-    done = script(tmp_path, body)
-    assert done.stdout.count("said: only here") == 1
+SEVERAL = """
+def refusing(spread):
+    if spread.rank == 1:
+        raise DataError("only here")
+    exchanged("waiting", spread)
+
+def ordering(spread):
+    mine = torch.tensor([[0.0, 1], [2, 3], [5, 6]]) if spread.first else torch.empty(0, 0)
+    rows, places = in_order(mine, torch.tensor([7, 1, 4])[: len(mine)], spread)
+    assert places.tolist() == [1, 4, 7] and rows.tolist() == [[2, 3], [5, 6], [0, 1]]
+    every = torch.arange(3) * 2 + spread.rank
+    rows, places = in_order(every[:, None].float(), every, spread)
+    assert places.tolist() == rows[:, 0].tolist() == list(range(6))
+    late = (None, None) if spread.first else (torch.ones(2, 3), torch.tensor([0, 5]))
+    rows, places = from_one(*late, spread)
+    assert rows.tolist() == [[1, 1, 1]] * 2 and places.tolist() == [0, 5]
+    assert from_one(None, None, spread) is None
+    other = (torch.full((2, 3), float(spread.rank)), torch.tensor([spread.rank, 5]))
+    rows, places = from_one(*other, spread)  # caches of two machines that are not the same
+    assert rows.tolist() == [[0, 0, 0]] * 2 and places.tolist() == [0, 5]
+    told = of_first({"a": [1, None, 0.1]} if spread.first else "other", spread)
+    assert told == {"a": [1, None, 0.1]}
+    half = torch.ones(2, 3).bfloat16() if spread.first else torch.empty(0, 0)
+    places = torch.tensor([1, 0])[: len(half)]
+    rows, _ = in_order(half, places, spread)
+    assert rows.dtype == torch.bfloat16 and rows.tolist() == [[1, 1, 1]] * 2
+    kept = from_one(*((half, places) if spread.first else (None, None)), spread)
+    assert kept[0].dtype == torch.bfloat16 and kept[0].tolist() == [[1, 1, 1]] * 2
+
+def resampling(spread):
+    from ncscope.diagnosis.intervals import intervals
+    from ncscope.diagnosis.prepare import prepare
+    from ncscope.diagnosis.sides import image_side, numbers_of
+    from ncscope.features.bundle import read_features
+    prepared = prepare(read_features(sys.argv[1]), normalise=True)
+    side = image_side(prepared)
+    numbers = {n: float(v) for part in numbers_of(prepared, side) for n, v in part.items()}
+    for count in (1, 2, 21):  # fewer than processes, one each, a share that is not full
+        alone = intervals(prepared, side, numbers, replicates=count, seed=3)
+        shared = intervals(prepared, side, numbers, replicates=count, seed=3, spread=spread)
+        of_text = [name for name in alone[2] if name.startswith("delta_lcd") and spread.rank]
+        for name in of_text:  # which is the first process's
+            del alone[2][name], alone[0]["values"][name]
+        assert alone[:2] == shared[:2], (alone, shared)
+        assert alone[2].keys() == shared[2].keys()
+        for name, values in alone[2].items():
+            assert str(values.tolist()) == str(shared[2][name].tolist()), name  # NaN, too
+        wanted = 0 if count == 1 else 16 - 2 * spread.rank
+        assert len(alone[0]["values"]) == wanted, alone[0]["values"].keys()
+
+def analysing(spread):
+    from ncscope_cli.main import app
+    words = ["analyze", sys.argv[1], "--out", sys.argv[2], "--bootstrap", "9", "--intervene"]
+    app([*words, "--quiet"], standalone_mode=False)
+    heavy = ("plotly", "sklearn", "ncscope.page.page", "ncscope.figures.figures")
+    assert (rank == "0") == any(name in sys.modules for name in heavy[:1]), sys.modules.keys()
+    assert rank == "0" or not any(name in sys.modules for name in heavy)
+"""
+
+
+def test_several_things_one_after_the_other_in_one_program(tmp_path):
+    """Refusing, rows in order of their places (where one has none, too), intervals that are those
+    of one process, and a page that only the first process makes."""
+    generator = torch.Generator().manual_seed(0)
+    label = torch.randint(4, (300,), generator=generator)
+    label[::7] = -1
+    centres = torch.randn(4, 8, generator=generator)
+    image = centres[label] + torch.randn(300, 8, generator=generator)
+    path = tmp_path / "f.safetensors"
+    write_features(Features(image, label, centres, tuple("abcd"), torch.tensor(50.0)), path)
+    names = ("refusing", "ordering", "resampling", "analysing")
+    body = SEVERAL + BODY.format(body=f"body in ({', '.join(names)})")
+    done = script(tmp_path, body, (path, tmp_path / "out"))
+    assert done.stdout.count("said: only here") == 1, done.stderr
     assert done.stdout.count("refused: only here") == 2
+    for name in names[1:]:
+        for rank in (0, 1):
+            assert f"fine {name} {rank}" in done.stdout, done.stderr
+    assert (tmp_path / "out" / "report.html").exists()
+
+
+def one(body):
+    """A program of one thing."""
+    return f"def once(spread):{body}\n" + BODY.format(body="body in (once,)")
 
 
 def test_a_process_that_dies_leaves_nobody_waiting(tmp_path):
@@ -141,36 +222,7 @@ def test_a_process_that_dies_leaves_nobody_waiting(tmp_path):
             os._exit(3)
         exchanged("waiting", spread)
     """
-    assert script(tmp_path, body).returncode == 1
-
-
-def test_rows_come_in_order_of_their_places_also_where_one_process_has_none(tmp_path):
-    body = """
-        mine = torch.tensor([[0.0, 1], [2, 3], [5, 6]]) if spread.first else torch.empty(0, 0)
-        rows, places = in_order(mine, torch.tensor([7, 1, 4])[: len(mine)], spread)
-        assert places.tolist() == [1, 4, 7] and rows.tolist() == [[2, 3], [5, 6], [0, 1]]
-        every = torch.arange(3) * 2 + spread.rank
-        rows, places = in_order(every[:, None].float(), every, spread)
-        assert places.tolist() == rows[:, 0].tolist() == list(range(6))
-        late = (None, None) if spread.first else (torch.ones(2, 3), torch.tensor([0, 5]))
-        rows, places = from_one(*late, spread)
-        assert rows.tolist() == [[1, 1, 1]] * 2 and places.tolist() == [0, 5]
-        assert from_one(None, None, spread) is None
-        other = (torch.full((2, 3), float(spread.rank)), torch.tensor([spread.rank, 5]))
-        rows, places = from_one(*other, spread)  # caches of two machines that are not the same
-        assert rows.tolist() == [[0, 0, 0]] * 2 and places.tolist() == [0, 5]
-        told = of_first({"a": [1, None, 0.1]} if spread.first else "other", spread)
-        assert told == {"a": [1, None, 0.1]}
-        half = torch.ones(2, 3).bfloat16() if spread.first else torch.empty(0, 0)
-        places = torch.tensor([1, 0])[: len(half)]
-        rows, _ = in_order(half, places, spread)
-        assert rows.dtype == torch.bfloat16 and rows.tolist() == [[1, 1, 1]] * 2
-        kept = from_one(*((half, places) if spread.first else (None, None)), spread)
-        assert kept[0].dtype == torch.bfloat16 and kept[0].tolist() == [[1, 1, 1]] * 2
-        print("fine", flush=True)
-    """
-    done = script(tmp_path, body)
-    assert done.stdout.count("fine") == 2, done.stderr
+    assert script(tmp_path, one(body)).returncode == 1
 
 
 def test_a_training_step_whose_other_process_is_gone_is_refused_in_one_line(tmp_path):
@@ -188,7 +240,7 @@ def test_a_training_step_whose_other_process_is_gone_is_refused_in_one_line(tmp_
             except NcscopeError as error:
                 print(f"step refused: {error}", flush=True)
     """
-    done = script(tmp_path, body)
+    done = script(tmp_path, one(body))
     assert done.stdout.count("step refused: another of the processes has ended") == 2, done.stderr
 
 
