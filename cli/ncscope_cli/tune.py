@@ -250,9 +250,9 @@ def tune(
 
 def prepare() -> None:
     """Import all that a run may need, and compute nothing: runs are forked from this process."""
-    import ncscope.toy.images
-    import ncscope.toy.model
-    import ncscope.tuning.tune  # noqa: F401
+    needed = ("ncscope.tuning.tune", "ncscope.toy.images", "ncscope.toy.model", "sklearn.cluster")
+    for name in needed:
+        importlib.import_module(name)
     from ncscope.clip.installed import clip_tokenizer
 
     clip_tokenizer(77)  # of CLIP itself, which is kept

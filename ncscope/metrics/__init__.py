@@ -33,7 +33,6 @@ from ncscope.metrics.bootstrap import (
     resample_classes,
     resample_within_classes,
 )
-from ncscope.metrics.clusters import cluster_agreement
 from ncscope.metrics.conventions import CONVENTIONS, under_convention
 from ncscope.metrics.decision import decisions, nc4, ncc_mismatch, ncc_predictions
 from ncscope.metrics.drift import (
@@ -84,6 +83,7 @@ from ncscope.metrics.geometry import (
 )
 from ncscope.metrics.margin import (
     boundary_distances,
+    cluster_agreement,
     margins,
     recall_at,
     within_ranks,

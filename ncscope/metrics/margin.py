@@ -1,7 +1,9 @@
-"""How surely images are told apart by text: margins, distances to the boundary, ranks.
+"""How surely images are told apart by text: margins, distances to the boundary, ranks, clusters.
 
 N images, K classes, D embedding width. Rows are used as given: of unit rows, products are cosines.
 """
+
+import warnings
 
 import torch
 from torch import Tensor
@@ -77,6 +79,28 @@ def recall_at(features: Tensor, text: Tensor, depth: int) -> Tensor:
         own = scores.diagonal(offset=start).unsqueeze(1)
         ranks.append((scores >= own - noise).sum(dim=1))  # its own counts as one
     return (torch.cat(ranks) <= depth).to(features.dtype).mean()
+
+
+def cluster_agreement(features: Tensor, labels: Tensor, *, seed: int = 0) -> tuple[float, float]:
+    """V-measure and adjusted Rand index of k-means of the images, as many clusters as labels.
+
+    Both 1 where the clusters are the classes; about 0 by chance (V-measure in [0, 1], which many
+    small clusters raise; ARI in [-0.5, 1]). Higher is more collapsed images (Rosenberg & Hirschberg
+    2007; Hubert & Arabie 1985). scikit-learn's `KMeans`, one start from `seed`; label -1 ignored.
+    """
+    from sklearn.cluster import KMeans  # slow to import
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.metrics import adjusted_rand_score, v_measure_score
+
+    kept = labels >= 0
+    own = labels[kept].cpu().numpy()
+    rows = rescaled(working(features[kept])).detach().cpu().numpy()
+    count = len(set(own.tolist()))
+    clusters = KMeans(count, n_init="auto", random_state=seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # fewer distinct rows than clusters
+        found = clusters.fit_predict(rows)
+    return float(v_measure_score(own, found)), float(adjusted_rand_score(own, found))
 
 
 def within_ranks(features: Tensor, labels: Tensor, num_classes: int, *, most: int = 100) -> Tensor:

@@ -23,7 +23,6 @@ from torch import Tensor
 
 from ncscope._checks import check_finite, check_paired_rows
 from ncscope.errors import ShapeError
-from ncscope.metrics.clusters import kmeans
 from ncscope.metrics.duality import class_balanced_mean, delta_mid_batch, labelled_rows
 from ncscope.metrics.frames import nearest_etf
 from ncscope.metrics.pairs import mean_over_pairs, products
@@ -161,13 +160,17 @@ def cpt_clusters(frozen: Tensor, num_clusters: int, *, seed: int = 0) -> Tensor:
 
     Once before training; the map stays fixed. Clusters are numbered by their first class.
     """
+    from sklearn.cluster import KMeans  # slow to import, and only this option needs it
+
     rows = normalise_rows(class_rows("frozen", frozen, centred=False))
     if not 1 <= num_clusters <= len(rows):
         raise ShapeError(f"`num_clusters` must lie in 1..K = {len(rows)}; got {num_clusters}")
     check_finite("frozen", rows)  # a row of length 0 is NaN by now
-    found = kmeans(rows.double(), num_clusters, seed=seed).tolist()
+    found = KMeans(num_clusters, random_state=seed, n_init="auto").fit_predict(
+        rows.detach().double().cpu().numpy()
+    )
     order: dict[int, int] = {}
-    renumbered = [order.setdefault(cluster, len(order)) for cluster in found]
+    renumbered = [order.setdefault(int(cluster), len(order)) for cluster in found]
     return torch.tensor(renumbered, device=frozen.device)
 
 

@@ -9,6 +9,7 @@ from torch.testing import assert_close
 from ncscope.errors import ShapeError
 from ncscope.metrics import (
     boundary_distances,
+    cluster_agreement,
     effective_rank,
     margins,
     recall_at,
@@ -91,6 +92,21 @@ def test_texts_all_alike_recall_nothing_and_own_texts_everything():
     assert float(recall_at(rows, rows, 1)) == 1
     with pytest.raises(ShapeError, match="pairs of one shape"):
         recall_at(rows, rows[:5], 1)
+
+
+def test_clusters_are_the_classes_where_those_are_far_apart_and_not_where_labels_are_chance():
+    label = torch.arange(60) % 4
+    rows = 20 * simplex_etf(4, 6)[label] + normal(60, 6)
+    assert cluster_agreement(rows, label) == (pytest.approx(1), pytest.approx(1))
+    permuted = torch.tensor([2, 0, 3, 1])[label]
+    assert cluster_agreement(rows, permuted) == (pytest.approx(1), pytest.approx(1))
+    _, chance = cluster_agreement(normal(400, 6), torch.arange(400) % 4)
+    assert abs(chance) < 0.05
+    assert cluster_agreement(rows, label.masked_fill(label == 3, -1))[1] == pytest.approx(1)
+
+
+def test_clusters_of_equal_images_have_a_number_without_a_warning():
+    assert cluster_agreement(torch.ones(6, 3), torch.arange(6) % 2)[1] == 0
 
 
 def test_ranks_within_are_those_of_each_class_alone():
