@@ -1,5 +1,6 @@
 """`ncscope tune`: trains a prompt learner, with or without NPT's terms."""
 
+import importlib
 from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
