@@ -3,6 +3,7 @@
 N samples, K classes, D embedding width.
 """
 
+import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,7 +24,7 @@ from ncscope.diagnosis.sweeps import in_steps
 from ncscope.diagnosis.training import Training
 from ncscope.errors import ShapeError, shown
 from ncscope.features.bundle import Features
-from ncscope.features.processes import ALONE, Spread, of_first
+from ncscope.features.processes import ALONE, Spread, of_first, require_same
 from ncscope.metrics.pairs import neighbours_of
 from ncscope.writing import __version__
 
@@ -71,6 +72,7 @@ def measure(
         ShapeError: fewer than two classes, text with a row an image, or counts that do not fit.
     """
     prepared = prepare(features, normalise=normalise, skip_bad=skip_bad)
+    require_same(_identity(features), spread)
     counts = _train_counts(train_counts, prepared.classnames)
     side = image_side(prepared, spread)
     means = None if side is None else side.moments.means
@@ -115,6 +117,17 @@ def measure(
         record["warnings"] = [*warnings_of(check), *record["warnings"]]
     record = of_first(record, spread)
     return Run(features, record, draws=draws, text=prepared.text, means=means)
+
+
+def _identity(features: Features) -> dict[str, Any]:
+    """What features of several processes must have in common; rows may differ by rounding."""
+    label = None if features.label is None else features.label.cpu().contiguous().numpy()
+    image = None if features.image is None else [*features.image.shape, str(features.image.dtype)]
+    return {
+        "images": [image, features.provenance.get("content")],
+        "labels": None if label is None else hashlib.sha256(label.tobytes()).hexdigest(),
+        "classes": list(features.classnames),
+    }
 
 
 def _train_counts(

@@ -22,7 +22,7 @@ from ncscope.clip.whole_texts import LongPromptError
 from ncscope.data.images import ImageSet
 from ncscope.errors import DataError, shown
 from ncscope.features.forward import ImageFeatures, check_bad, encode_images
-from ncscope.features.processes import ALONE, Spread, from_one
+from ncscope.features.processes import ALONE, Spread, from_one, require_same
 from ncscope.opening import require_regular
 from ncscope.writing import replacing
 
@@ -49,6 +49,7 @@ def kept_or_encoded(
     Raises:
         DataError: unreadable images without `skip_bad`, or nothing else.
     """
+    require_same({"images": images.digest, "image tower": learner.image_digest}, spread)
     path = folder and cache_path(folder, model=learner.image_digest, images=images.digest)
     found = read_cached(path, num_images=len(images)) if path else None
     found = from_one(found and found.rows, found and found.kept, spread)

@@ -18,7 +18,7 @@ from ncscope.clip.pixels import InferenceTransform
 from ncscope.clip.prompts import PromptedClip
 from ncscope.data.images import ImageSet, refusal_of_bad
 from ncscope.errors import DataError, ShapeError, shown
-from ncscope.features.processes import ALONE, Spread, exchanged, in_order
+from ncscope.features.processes import ALONE, Spread, exchanged, in_order, require_same
 
 Batch = tuple[Tensor | None, list[int], list[int]]  # pixels (B, 3, H, W), images in it, bad ones
 
@@ -58,6 +58,7 @@ def encode_images(
     """
     if batch_size < 1:
         raise DataError(f"`batch_size` is {batch_size}; expected 1 or more")
+    require_same({"images": images.digest}, spread)
     workers = chosen_workers(workers, learner.device, len(images), spread.beside)
     found: list[Tensor] = []
     kept: list[int] = []

@@ -115,11 +115,11 @@ def _of_a_stranger(
         return text, []
     if asked != "per-image" or per_image is None:
         return text, [f"condition {asked!r} has no effect on this learner"]
+    few = len(encoded.rows) < spread.world  # then each does all, since it may not take none
+    mine = slice(None) if few else slice(spread.rank, None, spread.world)
     with torch.no_grad():
-        rows = per_image(
-            images.classnames, encoded.rows[spread.rank :: spread.world].to(learner.device)
-        )
-    rows = _of_all(rows, encoded, spread)
+        rows = per_image(images.classnames, encoded.rows[mine].to(learner.device))
+    rows = rows if few else _of_all(rows, encoded, spread)
     return rows, ["prompts depend on the image: text features under condition 'per-image'"]
 
 

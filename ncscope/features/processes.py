@@ -9,7 +9,7 @@ import hashlib
 import itertools
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -168,6 +168,25 @@ def exchanged(value: Any, spread: Spread) -> list[Any]:
     if refused:
         raise _ToldError(str(refused[0]))
     return [said["value"] for said in found]
+
+
+def require_same(said: Mapping[str, Any], spread: Spread) -> None:
+    """Refuse processes, maybe of several machines, that do not work on the same.
+
+    Args:
+        said: JSON values by what they are, as `images` with their digest.
+
+    Raises:
+        DataError: names the first process that has another, and what.
+    """
+    first, *others = exchanged(dict(said), spread)
+    for rank, other in enumerate(others, 1):
+        names = [name for name in first if other.get(name) != first[name]]
+        if names:
+            raise DataError(
+                f"process {rank} has other {' and '.join(names)} than the first; expected the same "
+                f"files and options on every machine"
+            )
 
 
 def of_first(value: Any, spread: Spread) -> Any:

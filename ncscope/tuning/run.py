@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ncscope.features.bundle import Features, write_features
+from ncscope.features.processes import require_same
 from ncscope.features.sources import name_of_data
 from ncscope.features.space import FeatureSpace
 from ncscope.page.report import Report
@@ -124,6 +125,8 @@ def start(
         past = history(state.config, plan.recipe.epochs, state.epoch)
         config |= {KEY: past} if past else {}
         notes = (*notes, *said(past, plan.recipe), *((state.note,) if state.note else ()))
+    begun = {"state to go on from": None if state is None else [state.epoch, state.step]}
+    require_same(config | begun, plan.setting.spread)
     trainee = plan.setting.trainee
     others = target_splits(
         chosen, targets, plan.backbone, machine, trainee, spread=plan.setting.spread

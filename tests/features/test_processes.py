@@ -109,16 +109,19 @@ def test_tuning_that_is_refused_in_all_processes_says_so_once(tmp_path):
 BODY = """
 import os, sys, torch
 from ncscope.errors import DataError, NcscopeError
-from ncscope.features.processes import exchanged, from_one, in_order, joined, of_first
+from ncscope.features.processes import exchanged, from_one, in_order, joined
+from ncscope.features.processes import of_first, require_same
 torch.set_num_threads(1)
 rank = os.environ["RANK"]
+def say(line):  # in one piece, since two processes write
+    os.write(1, (line + "\\n").encode())
 for {body}:
     try:
-        with joined(say=lambda error: print("said:", error, flush=True)) as spread:
+        with joined(say=lambda error: say(f"said: {{error}}")) as spread:
             body(spread)
-        print("fine", body.__name__, rank, flush=True)
+        say(f"fine {{body.__name__}} {{rank}}")
     except NcscopeError as error:
-        print("refused:", error, rank, flush=True)
+        say(f"refused: {{error}} {{rank}}")
 """
 
 
@@ -157,6 +160,24 @@ def ordering(spread):
     assert rows.dtype == torch.bfloat16 and rows.tolist() == [[1, 1, 1]] * 2
     kept = from_one(*((half, places) if spread.first else (None, None)), spread)
     assert kept[0].dtype == torch.bfloat16 and kept[0].tolist() == [[1, 1, 1]] * 2
+
+def differing(spread):
+    require_same({"images": "a", "classes": ["b"]}, spread)
+    same = {"images": "a", "labels": None, "classes": [str(spread.rank)]}
+    require_same(same | {"logits": spread.rank}, spread)
+
+def of_few(spread):
+    from types import SimpleNamespace
+    from ncscope.features.learned_text import text_after_images
+    encoded = SimpleNamespace(rows=torch.tensor([[2.0, 3.0]]))
+    def per_image(names, rows):
+        return torch.stack([row.repeat(len(names), 1) for row in rows])
+    stranger = SimpleNamespace(text_features_per_image=per_image, device="cpu")
+    images = SimpleNamespace(classnames=("a", "b"))
+    text, _ = text_after_images(
+        stranger, torch.zeros(2, 2), images, encoded, asked="per-image", spread=spread
+    )
+    assert text.tolist() == [[[2, 3], [2, 3]]]
 
 def resampling(spread):
     from ncscope.diagnosis.intervals import intervals
@@ -199,12 +220,15 @@ def test_several_things_one_after_the_other_in_one_program(tmp_path):
     image = centres[label] + torch.randn(300, 8, generator=generator)
     path = tmp_path / "f.safetensors"
     write_features(Features(image, label, centres, tuple("abcd"), torch.tensor(50.0)), path)
-    names = ("refusing", "ordering", "resampling", "analysing")
+    names = ("refusing", "differing", "ordering", "of_few", "analysing", "resampling")
     body = SEVERAL + BODY.format(body=f"body in ({', '.join(names)})")
     done = script(tmp_path, body, (path, tmp_path / "out"))
     assert done.stdout.count("said: only here") == 1, done.stderr
     assert done.stdout.count("refused: only here") == 2
-    for name in names[1:]:
+    said = "process 1 has other classes and logits than the first; expected the same files"
+    assert done.stdout.count(f"said: {said}") == 1
+    assert done.stdout.count(f"refused: {said}") == 2
+    for name in names[2:]:
         for rank in (0, 1):
             assert f"fine {name} {rank}" in done.stdout, done.stderr
     assert (tmp_path / "out" / "report.html").exists()
@@ -238,7 +262,7 @@ def test_a_training_step_whose_other_process_is_gone_is_refused_in_one_line(tmp_
             try:
                 take()
             except NcscopeError as error:
-                print(f"step refused: {error}", flush=True)
+                say(f"step refused: {error}")
     """
     done = script(tmp_path, one(body))
     assert done.stdout.count("step refused: another of the processes has ended") == 2, done.stderr
