@@ -15,7 +15,7 @@ from ncscope.diagnosis.neighbours import within_ranks
 from ncscope.diagnosis.prepare import Prepared
 from ncscope.diagnosis.sides import ImageSide
 from ncscope.metrics.accuracy import cut_tie
-from ncscope.metrics.pairs import Neighbours, mean_over_others, mean_over_pairs, products
+from ncscope.metrics.pairs import Neighbours, mean_over_pairs, products
 from ncscope.metrics.variability import spread_classes
 
 # of head, medium and tail: title, and whether it is a share
@@ -94,8 +94,8 @@ def class_rows(
         columns["effective_rank"] = listed(within_ranks(prepared))
     if near is not None:
         columns |= _nearest(near, prepared.classnames)
-    if prepared.text is not None and size > 1:
-        columns["delta_lcd"] = listed(_own_lcd(prepared.text))
+    if prepared.text_pairs is not None and size > 1:
+        columns["delta_lcd"] = listed(prepared.text_pairs.gaps[True])
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
@@ -120,13 +120,6 @@ def _image_columns(prepared: Prepared, side: ImageSide) -> dict[str, list[float 
             ).to(spread)
             columns[name] = spread
     return {name: listed(values) for name, values in columns.items() if values is not None}
-
-
-def _own_lcd(text: Tensor) -> Tensor:
-    """(K,) parts of the centred ΔLCD, which is their mean."""
-    target = 1 / (len(text) - 1)
-    rows = metrics.normalise_rows(metrics.centre_rows(text))
-    return mean_over_others(products(rows), len(rows), lambda c: (c + target).abs())
 
 
 def _nearest(near: Neighbours, names: tuple[str, ...]) -> dict[str, list[Any]]:

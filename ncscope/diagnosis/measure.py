@@ -25,7 +25,7 @@ from ncscope.diagnosis.training import Training
 from ncscope.errors import ShapeError, shown
 from ncscope.features.bundle import Features
 from ncscope.features.processes import ALONE, Spread, of_first, require_same
-from ncscope.metrics.pairs import neighbours_of
+from ncscope.metrics.second import kept
 from ncscope.writing import __version__
 
 
@@ -80,11 +80,12 @@ def measure(
     if not spread.first:
         share({})
         return Run(features, of_first(None, spread), text=prepared.text, means=means)
-    numbers = in_steps(prepared.image, numbers_of(prepared, side))
+    with kept():
+        numbers = in_steps(prepared.image, numbers_of(prepared, side))
     flat = {name: float(value) for name, value in numbers.items()}
     summary, absences = summarise(flat, prepared)
     resampled, left_out, draws = share(flat)
-    near = None if prepared.text is None else neighbours_of(prepared.text)
+    near = None if prepared.text_pairs is None else prepared.text_pairs.neighbours
     grouped, grouped_by = groups(prepared, side, counts)
     size, width = len(prepared.classnames), features.width
     present = size if side is None else max(2, len(side.present))

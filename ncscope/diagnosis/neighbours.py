@@ -10,13 +10,15 @@ from torch import Tensor
 import ncscope.metrics as metrics
 from ncscope._checks import working
 from ncscope.diagnosis.prepare import Prepared
+from ncscope.metrics import SampleMeasures
+from ncscope.metrics.margin import margins_and_boundaries
 
 MOST = 20_000
 MOST_WORK = 1e9  # N x K x D
 DEPTHS = (1, 5, 10)
 
 
-def neighbour_numbers(prepared: Prepared) -> dict[str, Tensor]:
+def neighbour_numbers(prepared: Prepared, samples: SampleMeasures) -> dict[str, Tensor]:
     """Margins and recall where text is one row a class; clusters and ranks where images are."""
     image, label = _drawn(prepared)
     size = len(prepared.classnames)
@@ -24,14 +26,10 @@ def neighbour_numbers(prepared: Prepared) -> dict[str, Tensor]:
     found: dict[str, Tensor] = {}
     if prepared.text is not None and prepared.per_image is None:
         text = prepared.text.to(image)
-        ahead = metrics.margins(image, label, text).double()
-        mean = metrics.class_balanced_mean(ahead, label, size)
-        square = metrics.class_balanced_mean(ahead.square(), label, size)
+        mean, square, boundary = _ahead(samples, image, label, text)
         found["margin/mean"] = mean
         found["margin/variance"] = (square - mean.square()).clamp_min(0)
-        found["robustness/boundary"] = metrics.class_balanced_mean(
-            metrics.boundary_distances(image, label, text).double(), label, size
-        )
+        found["robustness/boundary"] = boundary
         if len(present) == len(label) > 1:  # pairs: an image a text
             own = text[label]
             for depth in DEPTHS:
@@ -47,6 +45,26 @@ def neighbour_numbers(prepared: Prepared) -> dict[str, Tensor]:
         if bool((known := ranks[ranks.isfinite()]).numel()):
             found["effective_rank/within"] = known.mean()
     return found
+
+
+def _ahead(
+    samples: SampleMeasures, image: Tensor, label: Tensor, text: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Class-balanced means of margins, their squares and distances to the boundary.
+
+    From the sweep, where it looked at these same images, else of the (N, D) given.
+    """
+    swept = (samples.margins, samples.margin_squares, samples.boundaries)
+    if all(column is not None for column in swept):
+        present = samples.counts > 0
+        mean, square, boundary = (c[present].mean() for c in swept if c is not None)
+        return mean, square, boundary
+    ahead, boundary = (each.double() for each in margins_and_boundaries(image, label, text))
+    mean, square, boundary = (
+        metrics.class_balanced_mean(values, label, len(text))
+        for values in (ahead, ahead.square(), boundary)
+    )
+    return mean, square, boundary
 
 
 def within_ranks(prepared: Prepared) -> Tensor:

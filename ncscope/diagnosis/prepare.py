@@ -4,6 +4,7 @@ N samples, K classes, P classes with images, D embedding width.
 """
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -12,6 +13,7 @@ from ncscope.diagnosis.sweeps import row_norms
 from ncscope.errors import ShapeError, shown
 from ncscope.features.bundle import Features, check_features
 from ncscope.metrics import normalise_rows
+from ncscope.metrics.one_pass import Pairs, pairs_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +39,11 @@ class Prepared:
     absent: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     normalised: dict[str, bool] = field(default_factory=dict)
+
+    @cached_property
+    def text_pairs(self) -> Pairs | None:
+        """What the pairs of text rows say, looked at once."""
+        return None if self.text is None else pairs_of(self.text)
 
 
 def prepare(features: Features, *, normalise: bool = True, skip_bad: bool = False) -> Prepared:

@@ -5,18 +5,21 @@ N samples, K classes, P classes with images, D embedding width.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
 import ncscope.metrics as metrics
-from ncscope.diagnosis.neighbours import neighbour_numbers
+from ncscope.diagnosis.neighbours import MOST, neighbour_numbers
 from ncscope.diagnosis.prepare import Prepared
 from ncscope.diagnosis.sweeps import sweep
 from ncscope.features.processes import ALONE, Spread
 from ncscope.metrics import ClassMoments, SampleMeasures
+from ncscope.metrics.one_pass import Pairs, pairs_of
+from ncscope.metrics.pairs import Block, squared_distances
 from ncscope.metrics.spectrum import MOST_RANKED
-from ncscope.metrics.variability import whitening_if_any
+from ncscope.metrics.variability import VarianceRatio, spread_classes, whitening_if_any
 
 Numbers = dict[str, Tensor]
 FORMS = (("raw", False), ("centred", True))
@@ -40,9 +43,9 @@ class ImageSide:
     def present(self) -> Tensor:
         return self.moments.present
 
-    @property
+    @cached_property
     def means(self) -> Tensor:
-        """(P, D) class means of the classes with images."""
+        """(P, D) class means of the classes with images; one tensor, see `second.kept`."""
         return self.moments.means[self.present]
 
 
@@ -56,6 +59,7 @@ def image_side(prepared: Prepared, spread: Spread = ALONE) -> ImageSide | None:
         label,
         len(prepared.classnames),
         text=prepared.text if prepared.per_image is None else None,
+        margins=prepared.normalise and prepared.samples <= MOST,
         logit_scale=prepared.logit_scale,
         normalise=prepared.normalise,
         spread=spread,
@@ -78,23 +82,24 @@ def _levelled(moments: ClassMoments, rank: int) -> ClassMoments:
 def numbers_of(prepared: Prepared, side: ImageSide | None) -> Iterator[Numbers]:
     """All numbers of a run, part by part, so that memory can be given back between any two."""
     if prepared.text is not None:
-        yield text_numbers(prepared.text, prepared.frozen)
+        yield text_numbers(prepared.text, prepared.frozen, prepared.text_pairs)
     if side is None:
         return
     several = len(side.present) > 1  # one class mean has no geometry
     if several:
-        yield _vector_numbers("image", side.means)[0]
-        yield _spread_numbers(side.moments, side.samples)
+        yield _image_numbers(side)
     if prepared.text is not None:
         if several:
-            yield pair_numbers(prepared.text[side.present], side.moments)
+            whole = len(side.present) == len(prepared.text)
+            text = prepared.text if whole else prepared.text[side.present]
+            yield pair_numbers(text, side.moments, side.means)
         yield decision_numbers(side.samples)
     if prepared.samples < 2:
         return
     assert prepared.image is not None
     assert prepared.label is not None
     yield {"uniformity/samples": sample_uniformity(prepared.image, prepared.label)}
-    yield neighbour_numbers(prepared)
+    yield neighbour_numbers(prepared, side.samples)
 
 
 def numbers_of_moments(text: Tensor | None, moments: ClassMoments) -> Numbers:
@@ -106,18 +111,23 @@ def numbers_of_moments(text: Tensor | None, moments: ClassMoments) -> Numbers:
     found = {} if text is None else text_numbers(text, None)
     if len(moments.present) < 2:
         return found
-    found |= _vector_numbers("image", moments.means[moments.present])[0]
+    found |= _vector_numbers("image", moments.means[moments.present])
     found["cdnv"] = metrics.cdnv(moments)
-    return found if text is None else found | pair_numbers(text[moments.present], moments)
+    return (
+        found
+        if text is None
+        else found | pair_numbers(text[moments.present], moments, moments.means[moments.present])
+    )
 
 
-def text_numbers(text: Tensor, frozen: Tensor | None) -> Numbers:
-    """Measures of (K, D) unit text rows alone."""
-    found, pairs = _vector_numbers("text", text)
+def text_numbers(text: Tensor, frozen: Tensor | None, seen: Pairs | None = None) -> Numbers:
+    """Measures of (K, D) unit text rows alone; `seen` is what their pairs say, if known."""
+    seen = pairs_of(text) if seen is None else seen
+    found = _vector_numbers("text", text, seen)
     for form, centred in FORMS:
-        found[f"delta_lcd/cosine/{form}"] = pairs[form]["max_angle"]
-        found[f"delta_lcd/cosine_p2/{form}"] = pairs[form]["cosine_p2"]
-        found[f"delta_lcd/cosine_rms/{form}"] = pairs[form]["cosine_rms"]
+        found[f"delta_lcd/cosine/{form}"] = seen.numbers[centred]["max_angle"]
+        found[f"delta_lcd/cosine_p2/{form}"] = seen.numbers[centred]["cosine_p2"]
+        found[f"delta_lcd/cosine_rms/{form}"] = seen.numbers[centred]["cosine_rms"]
         found[f"delta_lcd/frobenius/{form}"] = found[f"etf_distance/text/{form}"]
         if frozen is not None and len(text) > 2:
             keep = metrics.hierarchy_retention
@@ -129,7 +139,7 @@ def text_numbers(text: Tensor, frozen: Tensor | None) -> Numbers:
     if frozen is not None:
         found |= drift_numbers(text, frozen)
     found["dispersion/text"] = metrics.dispersion(text)
-    found["orthogonality/text"] = pairs["raw"]["orthogonality"]
+    found["orthogonality/text"] = seen.numbers[False]["orthogonality"]
     return found
 
 
@@ -151,16 +161,15 @@ def drift_numbers(text: Tensor, frozen: Tensor, side: str = "text") -> Numbers:
     }
 
 
-def _vector_numbers(side: str, rows: Tensor) -> tuple[Numbers, dict[str, Numbers]]:
-    """Geometry of one side's class vectors, raw and centred, and what it is made of, by form."""
+def _vector_numbers(side: str, rows: Tensor, seen: Pairs | None = None) -> Numbers:
+    """Geometry of one side's class vectors, raw and centred; `seen` is what their pairs say."""
     found: Numbers = {}
-    pairs = {form: metrics.pair_geometry(rows, centred=centred) for form, centred in FORMS}
+    seen = pairs_of(rows) if seen is None else seen
     for form, centred in FORMS:
+        pairs = seen.numbers[centred]
         found[f"etf_distance/{side}/{form}"] = metrics.etf_distance(rows, centred=centred)
         found[f"equinorm/{side}/{form}"] = metrics.equinorm(rows, centred=centred)
-        found |= {
-            f"{name}/{side}/{form}": pairs[form][name] for name in _PAIRS if name in pairs[form]
-        }
+        found |= {f"{name}/{side}/{form}": pairs[name] for name in _PAIRS if name in pairs}
         found[f"participation_ratio/{side}/{form}"] = metrics.participation_ratio(
             rows, centred=centred
         )
@@ -171,20 +180,40 @@ def _vector_numbers(side: str, rows: Tensor) -> tuple[Numbers, dict[str, Numbers
         own.std(correction=0),
     )
     found[f"centre/{side}"], found[f"spread/{side}"] = metrics.centre_and_spread(rows)
-    found[f"uniformity/{side}"] = pairs["raw"]["uniformity"]
-    return found, pairs
+    found[f"uniformity/{side}"] = seen.numbers[False]["uniformity"]
+    return found
+
+
+def _image_numbers(side: ImageSide) -> Numbers:
+    """Geometry of the class means, and NC1 and CDNV, by one pass over the pairs of means."""
+    moments, rows = side.moments, side.means
+    several = spread_classes(moments.counts)
+    ratios = {
+        name: VarianceRatio(moments, several, corrected=corrected)
+        for name, corrected in (("cdnv", False), ("cdnv/corrected", True))
+    }
+
+    def add(block: Block) -> None:
+        for ratio in ratios.values():
+            ratio.add(block)
+
+    shared = torch.equal(several, moments.counts > 0)
+    found = _vector_numbers("image", rows, pairs_of(rows, plain=add if shared else None))
+    if not shared:
+        for block in squared_distances(moments.means[several]) if int(several.sum()) > 1 else ():
+            add(block)
+    found |= {name: ratio.mean() for name, ratio in ratios.items()}
+    return found | _spread_numbers(moments, side.samples)
 
 
 def _spread_numbers(moments: ClassMoments, samples: SampleMeasures) -> Numbers:
-    """NC1 in its variants, and CDNV."""
+    """NC1 in its variants."""
     present = len(moments.present)
     found = {
         "nc1/default": samples.nc1,
         "nc1/quotient": metrics.spread_ratio(moments),
         "nc1/weak": metrics.spread_ratio(moments, weak=True),
         "nc1/corrected": metrics.spread_ratio(moments, corrected=True),
-        "cdnv": metrics.cdnv(moments),
-        "cdnv/corrected": metrics.cdnv(moments, corrected=True),
         "ncc_accuracy": samples.over_samples(samples.ncc_correct),
     }
     if samples.white.rank == present - 1:  # the variants that force this rank agree with ours
@@ -193,9 +222,8 @@ def _spread_numbers(moments: ClassMoments, samples: SampleMeasures) -> Numbers:
     return found
 
 
-def pair_numbers(text: Tensor, moments: ClassMoments) -> Numbers:
-    """Duality and gap between (P, D) text rows and class means."""
-    means = moments.means[moments.present]
+def pair_numbers(text: Tensor, moments: ClassMoments, means: Tensor) -> Numbers:
+    """Duality and gap between (P, D) text rows and class means, which are those of the moments."""
     found: Numbers = {}
     for form, centred in FORMS:
         for mid in ("cosine", "frobenius", "self_duality", "cka"):

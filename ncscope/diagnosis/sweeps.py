@@ -52,6 +52,7 @@ def sweep(
     text: Tensor | None,
     logit_scale: Tensor | None,
     normalise: bool = True,
+    margins: bool = False,
     spread: Spread = ALONE,
 ) -> tuple[ClassMoments, SampleMeasures]:
     """Both sweeps over (N, D) images; the moments carry the second sweep's exact spreads.
@@ -59,6 +60,7 @@ def sweep(
     Args:
         label: (N,), -1 ignored.
         text: (K, D), None leaves decisions by text out.
+        margins: gather margins to other texts, too; of few images.
         spread: every process gets the measures of all; images must be the same in each.
     """
     first = MomentsAccumulator(
@@ -67,7 +69,13 @@ def sweep(
     for rows, labels in _blocks(image, label, spread):
         first.update(rows, labels)
     moments = _merged(first, spread).compute(least=1)
-    second = SampleAccumulator(moments, text=text, logit_scale=logit_scale, normalise=normalise)
+    second = SampleAccumulator(
+        moments, text=text, logit_scale=logit_scale, normalise=normalise, margins=margins
+    )
+    if margins and spread.world == 1:  # class by class: distances from its text are made once
+        order = torch.argsort(label, stable=True)
+        order = order[label[order] >= 0]
+        image, label = image[order], label[order]
     for rows, labels in _blocks(image, label, spread):
         second.update(rows, labels)
     exchanged(None, spread)

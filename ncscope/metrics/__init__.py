@@ -79,7 +79,6 @@ from ncscope.metrics.geometry import (
     max_angle,
     nearest_cosine,
     one_vs_rest_distance,
-    pair_geometry,
 )
 from ncscope.metrics.margin import (
     boundary_distances,
@@ -103,6 +102,7 @@ from ncscope.metrics.objective import (
     pull_push,
     push_pull,
 )
+from ncscope.metrics.one_pass import pair_geometry
 from ncscope.metrics.rows import centre_rows, normalise_rows, off_diagonal, pairwise_cosines
 from ncscope.metrics.spectrum import effective_rank, hierarchy_retention, participation_ratio
 from ncscope.metrics.sweep import SampleAccumulator, SampleMeasures

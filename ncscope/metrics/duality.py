@@ -30,6 +30,7 @@ from ncscope.metrics.rows import (
     normalise_rows,
     off_diagonal,
 )
+from ncscope.metrics.second import kept, second_moment
 
 MidForm = Literal["cosine", "frobenius", "self_duality", "cka"]
 _NEAR = 1e-2  # squared CKA distance below which 2 - 2 CKA would lose digits
@@ -51,9 +52,7 @@ def cross_etf_distance(
     if center not in ("none", "image", "both"):
         raise ShapeError(f"unknown center {center!r}; known: none, image, both")
     check_paired_rows("image_means", image_means, "text", text)
-    rows = class_rows("text", text, centred=center == "both")
-    means = class_rows("image_means", image_means, centred=center != "none")
-    return product_distance(rows, means.to(rows.dtype))
+    return product_distance(text, image_means, centred=(center == "both", center != "none"))
 
 
 def self_duality(image_means: Tensor, text: Tensor, *, centred: bool = False) -> Tensor:
@@ -77,9 +76,15 @@ def cka_distance(image_means: Tensor, text: Tensor, *, centred: bool = True) -> 
         left, right = rows @ rows.T, means @ means.T
         return frobenius_norm(left / frobenius_norm(left) - right / frobenius_norm(right))
     wide = accumulator_dtype(rows.device)
+    sides = [
+        class_rows(name, side, centred=False).to(wide)
+        for name, side in (("text", text), ("image_means", image_means))
+    ]
+    # || G G^T ||, || H H^T || and || G^T H ||
+    scales = [second_moment(side, centred=centred).square().sum().sqrt() for side in sides]
+    both = second_moment(*sides, centred=centred).square().sum()
+    square = 2 - 2 * both / (scales[0] * scales[1])
     left, right = rows.to(wide), means.to(wide)
-    scales = [(side.T @ side).square().sum().sqrt() for side in (left, right)]  # || G G^T ||
-    square = 2 - 2 * (left.T @ right).square().sum() / (scales[0] * scales[1])
     if float(square.detach()) < _NEAR:  # digits are lost: the difference itself
         left, right = left / scales[0].sqrt(), right / scales[1].sqrt()
         gaps = zip(products(left), products(right), strict=True)
@@ -148,32 +153,43 @@ def cosine_table(
     """
     means, rows = _pair(image_means, text, centred=centred)
     rows, means = normalise_rows(rows), normalise_rows(means)
-    table = {
-        "text_text": _off_diagonal(rows, rows),
-        "image_image": _off_diagonal(means, means),
-        "image_text": _off_diagonal(means, rows),
-    }
+    with kept():
+        text_side, image_side = _Offsets(rows), _Offsets(means)
+        table = {
+            "text_text": _off_diagonal(text_side, text_side),
+            "image_image": _off_diagonal(image_side, image_side),
+            "image_text": _off_diagonal(image_side, text_side),
+        }
     own = (rows * means).sum(dim=1)
     table["image_text"] |= {"diagonal_mean": own.mean(), "diagonal_std": own.std(correction=0)}
     return table
 
 
-def _off_diagonal(left: Tensor, right: Tensor) -> dict[str, Tensor]:
+class _Offsets:
+    """(K, D) rows, their mean, and of many what is left of them about it."""
+
+    def __init__(self, rows: Tensor) -> None:
+        self.rows, self.mean = rows, rows.mean(dim=0)
+        self.offsets = rows - self.mean if is_many(rows) else rows
+
+
+def _off_diagonal(left: _Offsets, right: _Offsets) -> dict[str, Tensor]:
     """Mean and standard deviation of <x_i, y_j> over i != j of (K, D) rows.
 
     Of many rows without their (K, K) products: with x_i = x + a_i and y_j = y + b_j about their
     means, the sum over all i, j of (<x_i, y_j> - <x, y>)^2 is
     K sum <a_i, y>^2 + K sum <x, b_j>^2 + <A^T A, B^T B>, none of which is negative.
     """
-    if not is_many(left):
-        off = off_diagonal(left @ right.T)
+    if not is_many(left.rows):
+        off = off_diagonal(left.rows @ right.rows.T)
         return {"off_diagonal_mean": off.mean(), "off_diagonal_std": off.std(correction=0)}
-    size, x, y = len(left), left.mean(dim=0), right.mean(dim=0)
-    a, b, own = left - x, right - y, (left * right).sum(dim=1)
+    size, x, y = len(left.rows), left.mean, right.mean
+    a, b, own = left.offsets, right.offsets, (left.rows * right.rows).sum(dim=1)
     pairs = size * (size - 1)
     mean = (size * size * (x @ y) - own.sum()) / pairs
     total = size * ((a @ y).square().sum() + (b @ x).square().sum())
-    total = total + ((a.T @ a) * (b.T @ b)).sum() + size * size * (x @ y - mean).square()
+    total = total + (second_moment(a) * second_moment(b)).sum()
+    total = total + size * size * (x @ y - mean).square()
     square = (total - (own - mean).square().sum()) / pairs
     return {"off_diagonal_mean": mean, "off_diagonal_std": square.clamp_min(0).sqrt()}
 

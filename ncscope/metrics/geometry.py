@@ -16,11 +16,11 @@ from torch import Tensor
 from ncscope._checks import working
 from ncscope.errors import ShapeError
 from ncscope.metrics.frames import etf_gram
+from ncscope.metrics.one_pass import cosine_summary_of, minus_half_log
 from ncscope.metrics.pairs import (
     LogPowers,
     Spread,
     is_crowded,
-    keep_nearest,
     mean_over_pairs,
     mean_product,
     neighbours_of,
@@ -29,10 +29,12 @@ from ncscope.metrics.pairs import (
 )
 from ncscope.metrics.rows import (
     accumulator_dtype,
+    centre_rows,
     class_rows,
     frobenius_norm,
     normalise_rows,
 )
+from ncscope.metrics.second import second_moment
 
 LcdForm = Literal["cosine", "cosine_rms", "frobenius"]
 
@@ -47,8 +49,7 @@ def etf_distance(rows: Tensor, *, centred: bool = False) -> Tensor:
         [0, sqrt(2 - 2 / sqrt(K - 1))]. It depends on K at fixed geometry: never compare it
         across data sets. Differentiable. NaN where all rows, centred if asked for, are zero.
     """
-    rows = class_rows("rows", rows, centred=centred)
-    return product_distance(rows, rows)
+    return product_distance(rows, rows, centred=(centred, centred))
 
 
 def gram_distance(gram: Tensor) -> Tensor:
@@ -57,25 +58,29 @@ def gram_distance(gram: Tensor) -> Tensor:
     return frobenius_norm(gram / frobenius_norm(gram) - etf_gram(len(gram), like=gram))
 
 
-def product_distance(rows: Tensor, other: Tensor) -> Tensor:
-    """`gram_distance` of A B^T of (K, D) A and B, without the (K, K) matrix of many classes."""
+def product_distance(rows: Tensor, other: Tensor, *, centred: tuple[bool, bool]) -> Tensor:
+    """`gram_distance` of A B^T of (K, D) A and B, each centred if asked for.
+
+    Without the (K, K) matrix of many classes.
+    """
+    given = class_rows("rows", rows, centred=False), class_rows("other", other, centred=False)
     if not is_crowded(rows):
-        return gram_distance(rows @ other.T)
-    first = second_moment(rows)
-    second = first if other is rows else second_moment(other)
-    return moments_distance(first, second, rows, other)
-
-
-def second_moment(rows: Tensor) -> Tensor:
-    """A^T A (D, D) of (K, D) rows, in the accumulator's precision."""
-    rows = rows.to(accumulator_dtype(rows.device))
-    return rows.T @ rows
+        left, right = (
+            centre_rows(side) if own else side for side, own in zip(given, centred, strict=True)
+        )
+        return gram_distance(left @ right.to(left.dtype).T)
+    left, right = (side.to(accumulator_dtype(rows.device)) for side in given)
+    first, second = (
+        second_moment(left, centred=centred[0]),
+        second_moment(right, centred=centred[1]),
+    )
+    return moments_distance(first, second, left, right).to(given[0].dtype)
 
 
 def moments_distance(first: Tensor, second: Tensor, rows: Tensor, other: Tensor) -> Tensor:
     """`product_distance` of crowded rows A and B (K, D) whose second moments are at hand.
 
-    By || A B^T ||_F^2 = <A^T A, B^T B>.
+    By || A B^T ||_F^2 = <A^T A, B^T B>; the rows may be centred or not.
     """
     left, right = rows.to(first), other.to(first)
     norm, size = (first * second).sum().sqrt(), len(rows)
@@ -179,14 +184,7 @@ def cosine_summary(rows: Tensor, *, centred: bool = False) -> dict[str, Tensor]:
         spread.add(cosines - spread.level, block.times)
         ends.append(torch.stack([cosines.min(), cosines.max()]))
     low, high = torch.stack(ends)[:, 0].min(), torch.stack(ends)[:, 1].max()
-    return _cosine_summary(spread, low, high)
-
-
-def _cosine_summary(spread: Spread, low: Tensor, high: Tensor) -> dict[str, Tensor]:
-    return {
-        "mean": spread.mean, "std": spread.variance.sqrt(), "min": low, "max": high,
-        "min_angle": torch.acos(high.clamp(-1, 1)),
-    }  # fmt: skip
+    return cosine_summary_of(spread, low, high)
 
 
 def gnc2(
@@ -212,70 +210,17 @@ def gnc2(
         for block in squared_distances(directions):
             powers.add(0.5 * block.different.to(accumulator_dtype(rows.device)).log(), block.times)
         return powers.log_mean, powers.log_variance
-    value = _minus_half_log if kernel == "log" else torch.sqrt
+    value = minus_half_log if kernel == "log" else torch.sqrt
     spread = Spread(value(level))
     for block in squared_distances(directions):
         spread.add(value(block.different) - spread.level, block.times)
     return spread.mean, spread.variance
 
 
-def _minus_half_log(squared: Tensor) -> Tensor:
-    return -0.5 * squared.log()
-
-
 def _mean_squared_distance(rows: Tensor) -> Tensor:
     """Over pairs of different rows, detached: a level that their distances lie around."""
     rows = rows.detach()
     return 2 * (rows.square().sum(dim=1).mean() - mean_product(rows))
-
-
-def pair_geometry(rows: Tensor, *, centred: bool = False) -> dict[str, Tensor]:
-    """Every measure over pairs of (K, D) class vectors by one pass over their distances, detached.
-
-    `cosine_mean`, `cosine_std`, `cosine_min`, `cosine_max`, `min_angle` (`cosine_summary`),
-    `equiangular`, `max_angle`, `cosine_p2` and `cosine_rms` (`delta_lcd`), `orthogonality`,
-    `nearest_cosine`, `gnc2/log`, `gnc2/dist`, `gnc2/riesz_log` each with `_variance`, and
-    `uniformity` at t = 2, of the directions of the rows, centred if asked for. Range and direction
-    of each are in the functions named. In float64; memory O(K D + block^2).
-    """
-    directions = _directions(rows.detach(), centred=centred)
-    directions = directions.to(accumulator_dtype(rows.device))
-    level = _mean_squared_distance(directions)
-    cosines = Spread(mean_product(directions))
-    target = -1 / (len(rows) - 1)
-    logs, lengths = Spread(_minus_half_log(level)), Spread(level.sqrt())
-    powers = LogPowers(2 - rows.shape[1])
-    nearest = torch.full_like(directions[:, 0], torch.inf)
-    farthest = torch.zeros_like(level)
-    gap = uniform = torch.zeros((), dtype=directions.dtype, device=directions.device)
-    for block in squared_distances(directions):
-        squared, times = block.different, block.times
-        keep_nearest(nearest, block)
-        farthest = torch.maximum(farthest, squared.max())
-        held = torch.mul(squared, -0.5).add_(1 - cosines.level)
-        cosines.add(held, times)
-        gap = gap + times * held.add_(cosines.level - target).abs_().sum()
-        uniform = uniform + times * torch.mul(squared, -2, out=held).exp_().sum()
-        lengths.add(torch.sqrt(squared, out=held).sub_(lengths.level), times)
-        torch.log(squared, out=held).mul_(-0.5)
-        powers.add(-held, times)
-        logs.add(held.sub_(logs.level), times)
-    count = cosines.count
-    summary = _cosine_summary(cosines, 1 - farthest / 2, 1 - nearest.min() / 2)
-    square = (cosines.mean - target).square() + cosines.variance
-    found = {n if n == "min_angle" else f"cosine_{n}": value for n, value in summary.items()}
-    found |= {
-        "equiangular": summary["std"], "max_angle": gap / count, "cosine_p2": square,
-        "cosine_rms": square.sqrt(), "uniformity": (uniform / count).log(),
-        "orthogonality": cosines.mean.square() + cosines.variance,
-        "nearest_cosine": 1 - nearest.mean() / 2,
-    }  # fmt: skip
-    for name, spread in (("log", logs), ("dist", lengths)):
-        found |= {f"gnc2/{name}": spread.mean, f"gnc2/{name}_variance": spread.variance}
-    if rows.shape[1] > 2:
-        found["gnc2/riesz_log"] = powers.log_mean
-        found["gnc2/riesz_log_variance"] = powers.log_variance
-    return found
 
 
 def one_vs_rest_distance(rows: Tensor, *, centred: bool = False) -> Tensor:

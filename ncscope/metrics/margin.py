@@ -11,7 +11,7 @@ from torch import Tensor
 from ncscope._checks import check_class_rows, check_samples, working
 from ncscope.errors import ShapeError
 from ncscope.metrics.pairs import Distances
-from ncscope.metrics.rows import accumulator_dtype, rescaled
+from ncscope.metrics.rows import rescaled
 
 _SCORES = 1 << 22  # images x classes whose scores are held at a time
 
@@ -22,7 +22,7 @@ def margins(features: Tensor, labels: Tensor, text: Tensor) -> Tensor:
     In [-2, 2] for unit rows; above 0 the image is classified rightly. Higher is better; 1 + 1/(K-1)
     for images on the text of a simplex ETF (Bartlett et al. 1998: the margin of a classifier).
     """
-    return _least(features, labels, text, scaled=False)
+    return _of_blocks(features, labels, text, scaled=False)[0]
 
 
 def boundary_distances(features: Tensor, labels: Tensor, text: Tensor) -> Tensor:
@@ -33,26 +33,59 @@ def boundary_distances(features: Tensor, labels: Tensor, text: Tensor) -> Tensor
     sqrt(K / (2 (K-1))). 0 where another class has the own class's text. NaN for label -1. The
     distance to the boundary of a linear classifier (Moosavi-Dezfooli et al. 2016).
     """
-    return _least(features, labels, text, scaled=True)
+    return _of_blocks(features, labels, text, scaled=True)[1]
 
 
-def _least(features: Tensor, labels: Tensor, text: Tensor, *, scaled: bool) -> Tensor:
+def margins_and_boundaries(features: Tensor, labels: Tensor, text: Tensor) -> tuple[Tensor, Tensor]:
+    """`margins` and `boundary_distances` by one product of images and text, each (N,)."""
+    return _of_blocks(features, labels, text, scaled=True)
+
+
+def _of_blocks(
+    features: Tensor, labels: Tensor, text: Tensor, *, scaled: bool
+) -> tuple[Tensor, Tensor]:
     check_class_rows("text", text)
     check_samples(features, labels, len(text))
     text = working(text)
-    spans = Distances(text.to(accumulator_dtype(text.device))) if scaled else None
-    found = []
-    step = max(1, _SCORES // len(text))
-    for rows, own in zip(features.split(step), labels.split(step), strict=True):
-        places = own.clamp_min(0).unsqueeze(1)
-        scores = working(rows).to(text) @ text.T
+    rivals = Rivals(text, scaled=scaled)
+    order = torch.argsort(
+        labels, stable=True
+    )  # a class's distances are made for its images at once
+    found = torch.empty(2, len(labels), dtype=text.dtype, device=text.device)
+    for places in order.split(max(1, _SCORES // len(text))):
+        own = labels[places]
+        scores = working(features[places]).to(text) @ text.T
+        both = rivals.of(scores, own.clamp_min(0))
+        found[:, places] = torch.stack(both).masked_fill_(own < 0, torch.nan)
+    margin, boundary = found
+    return margin, boundary
+
+
+class Rivals:
+    """How far images are ahead of the class that comes nearest to theirs: (K, D) text's.
+
+    Distances between texts are made in the text's own precision to find the nearest boundary, and
+    the one found anew from the difference of the two texts.
+    """
+
+    def __init__(self, text: Tensor, *, scaled: bool = True) -> None:
+        self._text = text
+        self._spans = Distances(text) if scaled else None
+
+    def of(self, scores: Tensor, own: Tensor) -> tuple[Tensor, Tensor]:
+        """`margins` and `boundary_distances` (B,) of scores (B, K) and labels (B,)."""
+        places = own.unsqueeze(1)
         ahead = scores.gather(1, places) - scores
-        if spans is not None:
-            between = spans.of(places.squeeze(1), text.dtype).sqrt()
-            ahead = torch.where(between > 0, ahead / between, torch.zeros_like(ahead))
         ahead.scatter_(1, places, torch.inf)
-        found.append(ahead.amin(dim=1).masked_fill(own < 0, torch.nan))
-    return torch.cat(found)
+        margin = ahead.amin(dim=1)
+        if self._spans is None:
+            return margin, margin
+        between = self._spans.of(own, ahead.dtype)
+        ratios = ahead.mul_(torch.where(between > 0, between.rsqrt(), 0.0))
+        least, which = ratios.scatter_(1, places, torch.inf).min(dim=1)
+        gap = (self._text[own] - self._text[which]).norm(dim=1)
+        own_ahead = (scores.gather(1, places) - scores.gather(1, which.unsqueeze(1))).squeeze(1)
+        return margin, torch.where(least == 0, least, own_ahead / gap)
 
 
 def recall_at(features: Tensor, text: Tensor, depth: int) -> Tensor:
@@ -112,18 +145,23 @@ def within_ranks(features: Tensor, labels: Tensor, num_classes: int, *, most: in
     """
     check_samples(features, labels, num_classes)
     order = torch.argsort(labels, stable=True)
-    counts = torch.bincount(labels[labels >= 0], minlength=num_classes).tolist()
+    counts = torch.bincount(labels[labels >= 0], minlength=num_classes)
+    starts = counts.cumsum(0) - counts + int((labels < 0).sum())
     features = rescaled(working(features))
-    found = torch.full((num_classes,), torch.nan, dtype=torch.float64)
-    start = int((labels < 0).sum())
-    for place, count in enumerate(counts):
-        rows = features[order[start : start + min(count, most)]].double()
-        start += count
-        if count > 1:
-            rest = rows - rows.mean(dim=0)
-            values = torch.linalg.eigvalsh(rest @ rest.T).clamp_min(0)
-            level = torch.finfo(features.dtype).eps ** 2 * rows.square().sum()
-            if float(values[-1]) > float(level):
-                shares = values / values.sum()
-                found[place] = torch.special.entr(shares).sum().exp()
-    return found.to(features.device)
+    level = torch.finfo(features.dtype).eps ** 2
+    found = torch.full((num_classes,), torch.nan, dtype=torch.float64, device=features.device)
+    taken = counts.clamp_max(most)
+    for count in taken.unique().tolist():
+        classes = (taken == count).nonzero().squeeze(1)
+        if count < 2:
+            continue
+        places = torch.arange(count, device=features.device)
+        for some in classes.split(max(1, _SCORES // (count * features.shape[1]))):
+            rows = features[order[starts[some].unsqueeze(1) + places]].double()  # (C, n, D)
+            rest = rows - rows.mean(dim=1, keepdim=True)
+            values = torch.linalg.eigvalsh(rest @ rest.mT).clamp_min(0)
+            shares = values / values.sum(dim=1, keepdim=True)
+            ranks = torch.special.entr(shares).sum(dim=1).exp()
+            spread = values[:, -1] > level * rows.square().sum(dim=(1, 2))
+            found[some] = torch.where(spread, ranks, torch.nan)
+    return found

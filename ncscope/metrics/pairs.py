@@ -73,7 +73,7 @@ def squared_distances(rows: Tensor) -> Iterator[Block]:
     From inner products; where rows are so near that these would lose digits, by the exact, slower
     way.
     """
-    between = _Between(rows)
+    between = Between(rows)
     for here, there in pair_blocks(len(rows)):
         yield Block(here, there, between.squared(here, there))
 
@@ -82,7 +82,7 @@ class Distances:
     """||x_i - x_j||^2 from any rows of (K, D) to all: kept of few rows, made anew of many."""
 
     def __init__(self, rows: Tensor) -> None:
-        self._between, self._rows, whole = _Between(rows), rows, slice(0, len(rows))
+        self._between, self._rows, whole = Between(rows), rows, slice(0, len(rows))
         self._kept: dict[torch.dtype, Tensor] = {}
         if len(rows) <= MOST_KEPT:
             self._kept[rows.dtype] = self._between.squared(whole, whole)
@@ -105,8 +105,8 @@ class Distances:
         return nearest
 
 
-class _Between:
-    """Squared distances between some rows of (K, D) and others."""
+class Between:
+    """Squared distances between some rows of (K, D) and others; `norms` (K,) about their mean."""
 
     def __init__(self, rows: Tensor) -> None:
         self.rows = rows - rows.mean(dim=0)
@@ -118,6 +118,14 @@ class _Between:
     def squared(self, here: slice | Tensor, there: slice) -> Tensor:
         left, right = self.rows[here], self.rows[there]
         squared = (self.norms[here].unsqueeze(1) + self.norms[there]).sub(left @ right.T, alpha=2)
+        return self.mended(squared, here, there)
+
+    def mended(self, squared: Tensor, here: slice | Tensor, there: slice) -> Tensor:
+        """The squared distances of these rows, made anew where they are so small that products
+        lose their digits; 0 where two rows coincide up to rounding."""
+        if squared.numel() and squared.detach().min() >= max(self.near, self.noise):
+            return squared
+        left, right = self.rows[here], self.rows[there]
         near = squared.detach() < self.near
         if isinstance(here, slice) and here == there:
             near.fill_diagonal_(fill_value=False)
@@ -248,13 +256,18 @@ class Neighbours:
     first_twins: list[tuple[int, int]]
 
 
-def neighbours_of(rows: Tensor) -> Neighbours:
-    """The nearest other row, by cosine, of each of (K, D) rows; of equally near ones the first."""
-    best = torch.full((len(rows),), -2.0, dtype=rows.dtype, device=rows.device)
-    which = torch.zeros(len(rows), dtype=torch.int64, device=rows.device)
-    twins, first = 0, []
-    for block in products(normalise_rows(rows)):
+class MostAlike:
+    """Finds `Neighbours` block by block of cosines; of equally near ones the first."""
+
+    def __init__(self, size: int, like: Tensor) -> None:
+        self.best = torch.full((size,), -2.0, dtype=like.dtype, device=like.device)
+        self.which = torch.zeros(size, dtype=torch.int64, device=like.device)
+        self.twins, self.first = 0, []
+
+    def add(self, block: Block) -> None:
+        """A block's cosines, which are overwritten."""
         here, there, cosines = block.rows, block.columns, block.values.nan_to_num_(-2.0)
+        best, which = self.best, self.which
         if here == there:
             cosines.fill_diagonal_(-2.0)
         _take_nearer(best[here], which[here], *cosines.max(dim=1), there.start)
@@ -263,10 +276,20 @@ def neighbours_of(rows: Tensor) -> Neighbours:
         alike = cosines > 1 - 1e-6
         if bool(alike.any()):
             alike = alike.triu(diagonal=1) if here == there else alike
-            twins += int(alike.sum())
+            self.twins += int(alike.sum())
             some = alike.nonzero()[:3] + torch.tensor([here.start, there.start])
-            first = sorted([*first, *((a, b) for a, b in some.tolist())])[:3]
-    return Neighbours(best, which, twins, first)
+            self.first = sorted([*self.first, *((a, b) for a, b in some.tolist())])[:3]
+
+    def found(self) -> Neighbours:
+        return Neighbours(self.best, self.which, self.twins, self.first)
+
+
+def neighbours_of(rows: Tensor) -> Neighbours:
+    """The nearest other row, by cosine, of each of (K, D) rows; of equally near ones the first."""
+    alike = MostAlike(len(rows), rows)
+    for block in products(normalise_rows(rows)):
+        alike.add(block)
+    return alike.found()
 
 
 def _take_nearer(best: Tensor, which: Tensor, values: Tensor, places: Tensor, start: int) -> None:

@@ -12,6 +12,7 @@ from ncscope._checks import check_paired_rows
 from ncscope.errors import ShapeError
 from ncscope.metrics.pairs import mean_product, products
 from ncscope.metrics.rows import class_rows
+from ncscope.metrics.second import second_moment
 
 MOST_RANKED = 5000  # classes: a GB of ranks and pairs
 
@@ -22,14 +23,16 @@ def participation_ratio(rows: Tensor, *, centred: bool = True) -> Tensor:
     In [1, min(K-1, D)] centred; higher is more collapsed: K - 1 at a simplex ETF. Centred
     `etf_distance` is sqrt(2 - 2 sqrt(PR / (K-1))). Differentiable. NaN where all rows are zero.
     """
-    rows = class_rows("rows", rows, centred=centred)
-    gram = _smaller_gram(rows)
+    gram = _smaller_gram(rows, centred=centred)
     return gram.trace().square() / gram.square().sum()
 
 
-def _smaller_gram(rows: Tensor) -> Tensor:
+def _smaller_gram(rows: Tensor, *, centred: bool) -> Tensor:
     """(K, K) or (D, D), which have the same eigenvalues but for zeros."""
-    return rows @ rows.T if rows.shape[0] <= rows.shape[1] else rows.T @ rows
+    if rows.shape[0] > rows.shape[1]:
+        return second_moment(class_rows("rows", rows, centred=False), centred=centred)
+    rows = class_rows("rows", rows, centred=centred)
+    return rows @ rows.T
 
 
 def effective_rank(rows: Tensor, *, centred: bool = True) -> Tensor:
@@ -38,8 +41,7 @@ def effective_rank(rows: Tensor, *, centred: bool = True) -> Tensor:
     In [1, min(K-1, D)] centred; K - 1 at a simplex ETF (Roy & Vetterli 2007). Differentiable.
     NaN where all rows are zero.
     """
-    rows = class_rows("rows", rows, centred=centred)
-    small = _smaller_gram(rows)
+    small = _smaller_gram(rows, centred=centred)
     if not bool(torch.isfinite(small).all()):  # on which the solver fails
         return small.new_full((), torch.nan)
     values = torch.linalg.eigvalsh(small).clamp_min(0)

@@ -14,14 +14,16 @@ from torch import Tensor
 from ncscope._checks import check_finite, check_samples, working
 from ncscope.errors import ShapeError
 from ncscope.metrics.accuracy import BINS, confidence_bins
+from ncscope.metrics.margin import Rivals
 from ncscope.metrics.moments import ClassMoments
-from ncscope.metrics.pairs import Distances
+from ncscope.metrics.nearest import Centres
 from ncscope.metrics.rows import accumulator_dtype, centre_rows, is_extreme, normalise_rows, widened
 from ncscope.metrics.variability import Whitening, spread_classes, whitening_if_any
 
 _CACHED_VALUES = 1 << 20  # rows x max(K, D) a block on the CPU
-# columns of the sums; the last three only with text
-_SUMS = ("seen", "shares", "spreads", "ncc_correct", "agree", "correct", "cosines")
+_LEAST_ROWS = 384  # a block, for the sake of the products
+_BY_TEXT, _MARGINS = ("agree", "correct", "cosines"), ("margins", "margin_squares", "boundaries")
+_SUMS = ("seen", "shares", "spreads", "ncc_correct", *_BY_TEXT, *_MARGINS)  # columns of the sums
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +36,8 @@ class SampleMeasures:
     nc4: share of samples on which text and nearest class centre agree (over classes present).
     correct / ncc_correct / agree: top-1 by text, by nearest centre, and agreement, per class.
     cosines: mean cos(f_i, g_y) of each class.
+    margins, margin_squares, boundaries: means of each class, if asked for (`margins`, their squares
+        and `boundary_distances`).
     bins: (K, 15, 3) count, summed confidence, summed hits by confidence; None without a scale.
     Where the class means are one up to rounding, shares, ncc_correct and agree are NaN.
     """
@@ -47,6 +51,9 @@ class SampleMeasures:
     cosines: Tensor | None
     bins: Tensor | None
     white: Whitening
+    margins: Tensor | None = None
+    margin_squares: Tensor | None = None
+    boundaries: Tensor | None = None
 
     @property
     def nc1(self) -> Tensor:
@@ -74,6 +81,7 @@ class SampleAccumulator:
         logit_scale: multiplier of the cosine, for confidences; None leaves calibration out.
         bias: (K,) of a classifier that has one; added to the (scaled) scores by text.
         normalise: as in the first sweep; also applied to `text`.
+        margins: also gather margins and distances to the boundary between texts.
     """
 
     def __init__(
@@ -84,6 +92,7 @@ class SampleAccumulator:
         logit_scale: float | Tensor | None = None,
         bias: Tensor | None = None,
         normalise: bool = True,
+        margins: bool = False,
     ) -> None:
         means = moments.means
         self.moments, self.normalise, self.logit_scale = moments, normalise, logit_scale
@@ -101,30 +110,17 @@ class SampleAccumulator:
         self.bins = torch.zeros(len(means), BINS, 3, dtype=dtype, device=device)
         self._small = self._small_matrices()
         self._cast: dict[torch.dtype, _Small] = {}
+        self._margins = margins and text is not None
+        self._rivals: dict[torch.dtype, Rivals] = {}
 
     def _small_matrices(self) -> "_Small":
         means = self.moments.means
-        offsets = centre_rows(means[self.present])
-        self._distances = Distances(offsets)
-        # Where the means span fewer than D directions, the whitened projection holds all of
-        # <x, h_k>, at r instead of D columns: A^T x undone by Lambda A^T h_k.
-        white = self.white.matrix.T
-        centres = offsets
-        if 0 < self.white.rank < offsets.shape[1]:
-            centres = (offsets @ white.T) * self.white.eigenvalues
+        self._centres = Centres(centre_rows(means[self.present]), self.white)
         return _Small(
             means=torch.nan_to_num(means),
-            white=white,
-            centres=centres,
-            safe=self._spread_out(self._distances.to_nearest() / 4),
+            white=self.white.matrix.T,
             text=means.new_zeros(0) if self.text is None else self.text,
         )
-
-    def _spread_out(self, of_present: Tensor) -> Tensor:
-        """Rows of the classes present, put back at their places among all K."""
-        rows = of_present.new_zeros(len(self.moments.counts), *of_present.shape[1:])
-        rows[self.present] = of_present
-        return rows
 
     def update(self, features: Tensor, labels: Tensor) -> None:
         """Add a batch of (B, D) features and (B,) labels.
@@ -152,7 +148,7 @@ class SampleAccumulator:
         if not bool(kept.all()):
             rows, targets = rows[kept], targets[kept]
         values = _CACHED_VALUES if rows.device.type == "cpu" else 16 * _CACHED_VALUES
-        step = max(64, values // max(self.moments.means.shape))
+        step = max(_LEAST_ROWS, values // max(self.moments.means.shape))
         for start in range(0, len(rows), step):
             block = rows[start : start + step]
             block = normalise_rows(block) if self.normalise else widened(working(block))
@@ -167,42 +163,18 @@ class SampleAccumulator:
         spreads = _square_sums(residuals)
         chosen, columns = None, []
         if self.text is not None:
-            chosen, hits, cosines = self._decide(rows @ small.text.T, targets)
-            columns = [hits, cosines]
+            scores = rows @ small.text.T
+            ahead = self._ahead_of_others(scores, targets) if self._margins else []
+            chosen, hits, cosines = self._decide(scores, targets)
+            columns = [hits, cosines, *ahead]
         met = projected if 0 < self.white.rank < rows.shape[1] else residuals
-        nearest, agree = self._nearest(small, met, spreads, targets, chosen)
+        places = self._place[targets]
+        picked = None if chosen is None else self._place[chosen]
+        nearest, agree = self._centres.decide(met, spreads, places, picked)
         first = [torch.ones_like(spreads), _square_sums(projected), spreads, nearest]
         columns = [*first, *([] if agree is None else [agree]), *columns]
         table = torch.stack([column.to(self.sums.dtype) for column in columns], dim=1)
         self.sums[:, : len(columns)].index_add_(0, targets, table)
-
-    def _nearest(
-        self, small: "_Small", met: Tensor, spreads: Tensor, own: Tensor, chosen: Tensor | None
-    ) -> tuple[Tensor, Tensor | None]:
-        """Whether the own centre is the nearest, and whether the chosen class's is, each (B,).
-
-        x - h_k = (x - h_y) + (h_y - h_k), so the nearest maximises
-        <x - h_y, h_k> - ||h_k - h_y||^2 / 2, which a large common mean cannot spoil. A sample
-        nearer to its own centre than half the way to the next one is its own centre's by the
-        triangle inequality: no product needed. Equally near centres are all nearest.
-        """
-        nearest = torch.ones_like(own, dtype=torch.bool)
-        agree = None if chosen is None else chosen == own
-        open_ = (spreads >= small.safe.index_select(0, own)).nonzero().squeeze(1)
-        if not len(open_):
-            return nearest, agree
-        if len(open_) < len(own):
-            met, own = met.index_select(0, open_), own.index_select(0, open_)
-        scores = self._distances.of(self._place[own], met.dtype)
-        scores = scores.addmm_(met, small.centres.T, beta=-0.5)
-        best = scores.amax(dim=1, keepdim=True)
-        nearest[open_] = self._reaches(scores, own, best)
-        if chosen is not None and agree is not None:
-            agree[open_] = self._reaches(scores, chosen.index_select(0, open_), best)
-        return nearest, agree
-
-    def _reaches(self, scores: Tensor, classes: Tensor, best: Tensor) -> Tensor:
-        return (scores.gather(1, self._place[classes].unsqueeze(1)) >= best).squeeze(1)
 
     def _decide(self, cosines: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The class chosen among those with images, hits, and cosine with the own class, (B,)."""
@@ -222,6 +194,13 @@ class SampleAccumulator:
             confidence = 1 / logits.sub_(best).exp_().sum(dim=1)
             self.bins += confidence_bins(confidence, hits, targets, len(self.sums))
         return among, hits, own
+
+    def _ahead_of_others(self, scores: Tensor, targets: Tensor) -> list[Tensor]:
+        """Margins, their squares and the distances to the boundary, each (B,)."""
+        if scores.dtype not in self._rivals:
+            self._rivals[scores.dtype] = Rivals(self._in(scores.dtype).text)
+        margin, boundary = self._rivals[scores.dtype].of(scores, targets)
+        return [margin, margin.to(self.sums.dtype).square(), boundary]
 
     def _in(self, dtype: torch.dtype) -> "_Small":
         """The small matrices in the data's own precision, converted once."""
@@ -255,6 +234,7 @@ class SampleAccumulator:
             cosines=found["cosines"] if by_text else None,
             bins=self.bins.clone() if by_text and self.logit_scale is not None else None,
             white=self.white,
+            **{name: found[name] for name in _MARGINS if self._margins},
         )
 
     def state_dict(self) -> dict[str, Tensor]:
@@ -278,8 +258,6 @@ class _Small:
 
     means: Tensor  # (K, D)
     white: Tensor  # (r, D)
-    centres: Tensor  # (P, r) or (P, D)
-    safe: Tensor  # (K,): (half the way to the next centre)^2
     text: Tensor  # (K, D)
 
 

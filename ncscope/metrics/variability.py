@@ -16,7 +16,7 @@ from torch import Tensor
 from ncscope._checks import check_finite
 from ncscope.errors import ShapeError
 from ncscope.metrics.moments import ClassMoments, class_moments
-from ncscope.metrics.pairs import squared_distances
+from ncscope.metrics.pairs import Block, squared_distances
 from ncscope.metrics.rows import centre_rows
 
 Nc1Variant = Literal["default", "papyan", "svd", "quotient", "weak", "corrected"]
@@ -232,22 +232,40 @@ def cdnv(
         farther apart than their noise. Differentiable.
     """
     eligible = spread_classes(moments.counts, keep_singletons=keep_singletons and not corrected)
-    spreads, means = moments.spreads[eligible], moments.means[eligible]
-    noise = torch.zeros_like(spreads)
-    if corrected:
-        spreads, noise = _unbiased(moments, eligible)
-    if len(spreads) < 2:
-        return spreads.new_full((), math.nan)
-    total = spreads.new_zeros(())
-    for block in squared_distances(means):
-        sums = spreads[block.rows].unsqueeze(1) + spreads[block.columns]
-        added = noise[block.rows].unsqueeze(1) + noise[block.columns]
-        gaps, sums, added = (
-            some.different
-            for some in (block, replace(block, values=sums), replace(block, values=added))
-        )
-        gaps = _above_0(gaps - added) if corrected else gaps
+    ratio = VarianceRatio(moments, eligible, dist_exp=dist_exp, corrected=corrected)
+    if int(eligible.sum()) > 1:
+        for block in squared_distances(moments.means[eligible]):
+            ratio.add(block)
+    return ratio.mean()
+
+
+class VarianceRatio:
+    """`cdnv` of the P classes `eligible`, from blocks of the squared distances of their means."""
+
+    def __init__(
+        self, moments: ClassMoments, eligible: Tensor, *, dist_exp: float = 1.0,
+        corrected: bool = False,
+    ) -> None:  # fmt: skip
+        self.spreads, self.dist_exp, self.corrected = moments.spreads[eligible], dist_exp, corrected
+        self.noise = torch.zeros_like(self.spreads)
+        if corrected:
+            self.spreads, self.noise = _unbiased(moments, eligible)
+        self.total = self.spreads.new_zeros(())
+
+    def add(self, block: Block) -> None:
+        """The squared distances of a block's pairs."""
+        sums = self.spreads[block.rows].unsqueeze(1) + self.spreads[block.columns]
+        gaps = block.different
+        if self.corrected:
+            added = self.noise[block.rows].unsqueeze(1) + self.noise[block.columns]
+            gaps = _above_0(gaps - replace(block, values=added).different)
+        powers = gaps if self.dist_exp == 1 else gaps.pow(self.dist_exp)
+        ratios = replace(block, values=sums).different / (2 * powers)
         # Two coinciding means are infinitely unseparated, also where both classes are points.
-        ratios = torch.where(gaps == 0, math.inf, sums / (2 * gaps.pow(dist_exp)))
-        total = total + block.times * ratios.sum()
-    return total / (len(spreads) * (len(spreads) - 1))
+        ratios = torch.where(gaps == 0, math.inf, ratios)
+        self.total = self.total + block.times * ratios.sum()
+
+    def mean(self) -> Tensor:
+        """Over all pairs of classes; NaN where there are none."""
+        size = len(self.spreads)
+        return self.total / (size * (size - 1)) if size > 1 else self.total.new_full((), math.nan)

@@ -87,6 +87,7 @@ def few_kept(monkeypatch):
         (pairs, "BLOCK", 32), (pairs, "MOST_KEPT", 32), (margin, "_SCORES", 1 << 12),
         (resampling, "_SCORES", 1 << 12), (redecided, "_SCORES", 1 << 12),
         (redecided, "_VALUES", 1 << 12), (sweep, "_CACHED_VALUES", 1 << 12),
+        (sweep, "_LEAST_ROWS", 64),
         (sides, "UNIFORMITY_SAMPLES", 100),
     ):  # fmt: skip
         monkeypatch.setattr(module, name, value)

@@ -11,6 +11,7 @@ from torch.testing import assert_close
 from ncscope import metrics
 from ncscope.errors import ShapeError
 from ncscope.metrics import pairs, spectrum
+from ncscope.metrics.one_pass import pairs_of
 from tests import reference
 from tests.shapes import random_rows, simplex_etf
 
@@ -58,6 +59,34 @@ def test_one_pass_is_the_loop_over_pairs(size, centred):
     assert found.keys() == expected.keys()
     for name, value in expected.items():
         assert found[name].item() == pytest.approx(value, abs=1e-12, rel=1e-11), name
+
+
+@pytest.mark.parametrize("longest", [1.0, 30.0, 1e5])
+@IN_BLOCKS
+def test_both_forms_of_one_pass_are_the_loops_whatever_the_lengths(longest):
+    """Plain distances serve both where lengths are even, and each form has its own where not."""
+    rows = random_rows(24, 5) + 0.3
+    rows[3] *= longest
+    rows[20] = 2 * rows[8]  # the same direction in another block
+    rows[9] = rows[8] + 1e-5
+    plain = []
+    found = pairs_of(rows, plain=plain.append)
+    for centred in (False, True):
+        own = (rows - rows.mean(dim=0) if centred else rows).numpy()
+        with np.errstate(divide="ignore", invalid="ignore"):
+            expected = loop_over_pairs(own)
+        for name in ("cosine_std", "max_angle", "uniformity", "nearest_cosine", "gnc2/dist"):
+            assert found.numbers[centred][name].item() == pytest.approx(expected[name], rel=1e-9)
+        gaps = found.gaps[centred]
+        assert gaps.mean().item() == pytest.approx(expected["max_angle"], rel=1e-9)
+    assert found.numbers[False]["gnc2/log"].item() == math.inf
+    for block in plain:
+        exact = torch.cdist(rows[block.rows], rows[block.columns]).square()
+        assert_close(block.values, exact, rtol=1e-9, atol=1e-9 * longest**2)
+    assert found.neighbours is not None
+    assert_close(found.neighbours.cosine, pairs.neighbours_of(rows).cosine)
+    assert found.neighbours.which[8] in (9, 20)
+    assert found.neighbours.twins == pairs.neighbours_of(rows).twins
 
 
 @IN_BLOCKS
