@@ -22,14 +22,14 @@ _CENTRED_LCD = ("cosine", "frobenius")
 _CENTRED_MID = ("push_pull", "push_pull_linear", "dot_regression", "frobenius", "log")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Objective:
     """What is minimised beside the method's own loss.
 
     `regulariser` npt adds `lcd_weight` times the language-modality collapse and `mid_weight` times
     the multi-modality isomorphism, in the forms named; cpt adds CPT's three losses times
     `cpt_weights`; none adds nothing. `centred` takes both of NPT's terms between centred features.
-    `relative` states the weights as shares of the cross-entropy's gradient norm.
+    `relative_weights` states the weights as shares of the cross-entropy's gradient norm.
     """
 
     regulariser: str = "npt"
@@ -38,7 +38,7 @@ class Objective:
     mid_weight: float = 0.0
     mid_form: str = "push_pull"
     centred: bool = False
-    relative: bool = False
+    relative_weights: bool = False
     cpt_weights: tuple[float, float, float] = (0.25, 0.15, 0.10)
     cpt_clusters: int = 1
     anchor: str = "nearest"  # or fixed: a random frame, for comparison only

@@ -79,7 +79,7 @@ class NPTLoss(nn.Module):
             mid_weight=mid_weight,
             mid_form=mid_form,
             centred=centred,
-            relative=relative,
+            relative_weights=relative,
         )
         self.num_classes, self.gather = num_classes, gather
         self.running = RunningMeans(class_counts)
@@ -116,7 +116,7 @@ class NPTLoss(nn.Module):
             text = gathered_for_mean(text, spread) if text.ndim == 3 else text
         terms = self.weighted_terms(image, label, text)
         self.terms = {name: value.detach() for name, (_, value) in terms.items()}
-        if self.objective.relative and terms:
+        if self.objective.relative_weights and terms:
             if cross_entropy is None or not parameters:
                 raise ShapeError(
                     "`relative` weights are shares of cross-entropy's gradient norm; give the loss "
@@ -170,7 +170,7 @@ class NPTLoss(nn.Module):
             )
             if weight
         ]
-        return ", ".join([*parts, *["centred"] * o.centred, *["relative"] * o.relative])
+        return ", ".join([*parts, *["centred"] * o.centred, *["relative"] * o.relative_weights])
 
     def _prepared(
         self, image: Tensor, label: Tensor, text: Tensor, *, checked: bool

@@ -19,8 +19,8 @@ _SAID = {
 
 
 @dataclass(frozen=True)
-class TuneOptions:
-    """Options of `ncscope tune`; None takes the recipe's value."""
+class TuneOptions(Objective):
+    """Options of `ncscope tune`, those of its objective too; None takes the recipe's value."""
 
     method: str
     data: str
@@ -56,16 +56,6 @@ class TuneOptions:
     loss: str = "ce"
     adjustment: float = 1.0
     sampler: str = "plain"
-    regulariser: str = "npt"
-    lcd_weight: float = 0.0
-    lcd_form: str = "cosine"
-    mid_weight: float = 0.0
-    mid_form: str = "push_pull"
-    centred: bool = False
-    relative_weights: bool = False
-    cpt_weights: tuple[float, float, float] = (0.25, 0.15, 0.10)
-    cpt_clusters: int = 1
-    anchor: str = "nearest"
     accumulate: int = 1
     precision: str = "fp32"
     test_part: str = "test"
@@ -145,18 +135,7 @@ class TuneOptions:
 
     def objective(self) -> Objective:
         """The regularisers that are asked for."""
-        return Objective(
-            regulariser=self.regulariser,
-            lcd_weight=self.lcd_weight,
-            lcd_form=self.lcd_form,
-            mid_weight=self.mid_weight,
-            mid_form=self.mid_form,
-            centred=self.centred,
-            relative=self.relative_weights,
-            cpt_weights=self.cpt_weights,
-            cpt_clusters=self.cpt_clusters,
-            anchor=self.anchor,
-        )
+        return Objective(**{field.name: getattr(self, field.name) for field in fields(Objective)})
 
     def over(self, recipe: Recipe) -> Recipe:
         """The recipe with what was said otherwise."""
@@ -183,7 +162,7 @@ class TuneOptions:
             parts.append(self.loss)
         if self.regulariser == "cpt":
             parts.append("cpt")
-        elif self.objective().active:
+        elif self.active:
             parts.append("npt")
         return "+".join(parts)
 

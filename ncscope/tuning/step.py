@@ -110,7 +110,7 @@ def step_gradients(
         The gradients; each term's value; each term's gradient norm at the trained tensors, where
         terms were taken apart.
     """
-    apart = by_term or setting.objective.relative or setting.trainee.method == "prograd"
+    apart = by_term or setting.objective.relative_weights or setting.trainee.method == "prograd"
     batch = shared_out(setting, rows, epoch)
     if len(batch.parts) == 1:
         terms = _terms(batch, npt, *_together(batch, *_encoded(batch, batch.parts[0])))
@@ -133,7 +133,7 @@ def step_gradients(
         weights,
         each,
         norms,
-        relative=setting.objective.relative,
+        relative=setting.objective.relative_weights,
         prograd=setting.trainee.method == "prograd",
         strength=setting.trainee.recipe.prograd_lambda,
     )

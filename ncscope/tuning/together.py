@@ -175,7 +175,7 @@ def _can_join(run: Run) -> bool:
         and recipe.class_token_position == "end"
         and recipe.batch_size == 0
         and run.sampler == "plain"
-        and not setting.objective.relative
+        and not setting.objective.relative_weights
         and setting.accumulate == 1
         and setting.spread.world == 1
     )

@@ -126,7 +126,7 @@ def test_no_loss_reads(loss, backbone):
 
 
 def test_gradients_term_by_term_are_not_read(backbone):
-    setting = cases.setting("coop", backbone, objective=replace(NPT, relative=True))
+    setting = cases.setting("coop", backbone, objective=replace(NPT, relative_weights=True))
     assert not one_step(setting, by_term=True).waiting
 
 

@@ -130,7 +130,7 @@ def test_logged_norms_are_those_of_each_terms_own_gradient(method, backbone):
 
 
 def test_relative_weights_are_shares_of_the_cross_entropys_gradient_norm(backbone):
-    objective = Objective(lcd_weight=0.25, mid_weight=0.5, relative=True)
+    objective = Objective(lcd_weight=0.25, mid_weight=0.5, relative_weights=True)
     setting = cases.setting("coop", backbone, objective=objective)
     got, _, _ = step_gradients(setting, ROWS, 0, cases.fresh(setting))
     ce, lcd, mid = (own_gradients(setting, name) for name in ("ce", "lcd", "mid"))
@@ -143,7 +143,7 @@ def test_relative_weights_are_shares_of_the_cross_entropys_gradient_norm(backbon
 
 
 def test_cpts_weights_can_be_relative_too(backbone):
-    objective = Objective(regulariser="cpt", cpt_weights=(0.3, 0.0, 0.0), relative=True)
+    objective = Objective(regulariser="cpt", cpt_weights=(0.3, 0.0, 0.0), relative_weights=True)
     setting = cases.setting("coop", backbone, objective=objective)
     text = setting.trainee.learner().text_features(setting.classnames).clone()
     frozen = replace(setting.frozen, text=text.flip(0), clusters=torch.zeros(3, dtype=torch.int64))
@@ -167,7 +167,9 @@ def test_a_batch_in_three_parts_gives_the_gradient_of_the_whole(method, backbone
 
 
 def test_relative_weights_of_a_batch_in_parts_are_those_of_the_whole(backbone):
-    one = cases.setting("coop", backbone, objective=Objective(lcd_weight=0.5, relative=True))
+    one = cases.setting(
+        "coop", backbone, objective=Objective(lcd_weight=0.5, relative_weights=True)
+    )
     whole, _, norms = step_gradients(one, ROWS, 0, cases.fresh(one))
     parts, _, same = step_gradients(replace(one, accumulate=3), ROWS, 0, cases.fresh(one))
     torch.testing.assert_close(parts, whole, rtol=1e-4, atol=1e-6)
