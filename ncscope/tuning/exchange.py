@@ -33,25 +33,23 @@ def gathered_for_mean(rows: Tensor, spread: Spread) -> Tensor:
     if rows.requires_grad:
         rows = rows.view_as(rows)
         rows.register_hook(lambda gradient: gradient * spread.world)
-    return _gathered(rows, [int(size) for size in sizes], spread)
+    return gathered(rows, [int(size) for size in sizes], spread, told=False)
 
 
-def gathered(rows: Tensor, sizes: Sequence[int], spread: Spread) -> Tensor:
+def gathered(rows: Tensor, sizes: Sequence[int], spread: Spread, *, told: bool = True) -> Tensor:
     """The rows of all processes, rank after rank, with gradients to this process's own.
 
     Args:
         sizes: rows of each process.
+        told: refusals are told first, as those who are `joined` do; somebody's trainer does not.
 
     Raises:
         DataError: another process was refused meanwhile, or has ended.
     """
-    exchanged(None, spread)
-    return _gathered(rows, sizes, spread)
-
-
-def _gathered(rows: Tensor, sizes: Sequence[int], spread: Spread) -> Tensor:
     if spread.world == 1:
         return rows
+    if told:
+        exchanged(None, spread)
     most = max(sizes)
     padded = torch.cat([rows, rows.new_zeros(most - len(rows), *rows.shape[1:])])
     parts = everyones(padded.detach(), spread)
@@ -68,15 +66,19 @@ def equally(rows: Tensor, spread: Spread) -> Tensor:
     return part + (rows - part).detach()
 
 
-def summed(gradients: list[Tensor], spread: Spread) -> list[Tensor]:
+def summed(gradients: list[Tensor], spread: Spread, *, told: bool = True) -> list[Tensor]:
     """Add up the processes' gradients.
+
+    Args:
+        told: as for `gathered`.
 
     Raises:
         DataError: as `gathered`.
     """
     if spread.world == 1:
         return gradients
-    exchanged(None, spread)
+    if told:
+        exchanged(None, spread)
     flat = processes.added(torch.cat([gradient.flatten() for gradient in gradients]), spread)
     parts = flat.split([gradient.numel() for gradient in gradients])
     return [part.view_as(g) for part, g in zip(parts, gradients, strict=True)]

@@ -236,7 +236,7 @@ def _relative(
     """Terms with values scaled so that a weight states a gradient's norm over cross-entropy's."""
     every = {"ce": (1.0, cross_entropy), **terms}
     each = term_gradients(every, parameters, apart=True)
-    norms = {name: norm(summed(gradients, spread)) for name, gradients in each.items()}
+    norms = {name: norm(summed(gradients, spread, told=False)) for name, gradients in each.items()}
     return {
         name: (weight, relative_factor(norms["ce"], norms[name]) * value)
         for name, (weight, value) in terms.items()

@@ -8,7 +8,9 @@ import torch
 import ncscope
 from ncscope import metrics
 from ncscope.errors import DataError, ShapeError
+from ncscope.features.processes import Spread
 from ncscope.metrics import class_balanced_mean, normalise_rows
+from ncscope.tuning.exchange import gathered, summed
 from tests.tuning import rows
 
 IMAGE, TEXT = rows.tables("imbalanced")
@@ -179,6 +181,22 @@ def test_relative_weights_are_shares_of_the_cross_entropys_gradient_norm():
     torch.testing.assert_close(npt.terms["lcd"], metrics.delta_lcd(prompt.detach(), power=2))
     with pytest.raises(ShapeError, match="give the loss `cross_entropy` and `parameters`"):
         npt(IMAGE, LABELS, prompt)
+
+
+def test_in_a_trainer_of_ones_own_nothing_is_exchanged_but_tensors_on_their_device(monkeypatch):
+    """Its group may be NCCL's alone, which knows no others; `tune`'s processes tell refusals."""
+    exchanged = []
+    monkeypatch.setattr("ncscope.tuning.npt.processes_of_torch", lambda: Spread(0, 2))
+    monkeypatch.setattr("ncscope.tuning.exchange.exchanged", lambda *_: exchanged.append("told"))
+    monkeypatch.setattr("ncscope.tuning.exchange.everyones", lambda one, _: [one, one])
+    monkeypatch.setattr("ncscope.features.processes.added", lambda one, _: 2 * one)
+    prompt = torch.nn.Parameter(TEXT.clone())
+    loss = ncscope.NPTLoss(lcd_weight=0.5, relative=True)
+    loss(IMAGE, LABELS, prompt, cross_entropy=prompt.square().sum(), parameters=[prompt])
+    assert not exchanged
+    gathered(IMAGE, [len(IMAGE)] * 2, Spread(0, 2))
+    summed([IMAGE], Spread(0, 2))
+    assert exchanged == ["told", "told"]
 
 
 def test_a_frame_of_ones_own_is_the_anchor_of_both_terms():
