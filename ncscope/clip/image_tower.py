@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ncscope.clip.backbone import Backbone
+from ncscope.clip.plain import Block
 from ncscope.clip.text_tower import replaced
 from ncscope.errors import BackboneError, ShapeError
 
@@ -49,7 +50,7 @@ def image_features(
     Arguments as for `image_tokens`.
     """
     visual: Any = backbone.model.visual
-    tokens = image_tokens(backbone, pixels, appended=appended, before=before, beside=beside)
+    tokens = image_tokens(backbone, pixels, appended=appended, before=before, beside=beside, read=1)
     with backbone.autocast():
         return (tokens[:, 0] @ visual.proj).float()
 
@@ -61,6 +62,7 @@ def image_tokens(
     appended: Tensor | None = None,
     before: Mapping[int, Change] | None = None,
     beside: Mapping[int, Change] | None = None,
+    read: int | None = None,
 ) -> Tensor:
     """All tokens after the tower's last norm, (B, L, V), the class token first; differentiable.
 
@@ -68,6 +70,7 @@ def image_tokens(
         appended: (n, V) tokens that follow the patches, without positions, before `ln_pre`.
         before: changes the tokens before a block, by its index from 0.
         beside: what a block adds to its output, from its normalised input (adapters).
+        read: how many tokens are looked at, the first ones; there may be more.
     """
     visual: Any = backbone.model.visual
     before, beside = before or {}, beside or {}
@@ -80,11 +83,14 @@ def image_tokens(
             new = appended.to(tokens).expand(len(tokens), -1, -1)
             tokens = torch.cat([tokens, new], dim=1)
         tokens = visual.ln_pre(tokens)
+        last = len(visual.transformer.resblocks) - 1
         for index, block in enumerate(visual.transformer.resblocks):
             tokens = before[index](tokens) if index in before else tokens
             extra = beside.get(index)
             added = None if extra is None else extra(block.ln_1(tokens))
-            tokens = block(tokens) if added is None else block(tokens) + added
+            own = index == last and isinstance(block, Block)
+            tokens = block(tokens, first=read) if own else block(tokens)
+            tokens = tokens if added is None else tokens + added[:, : tokens.shape[1]]
         return visual.ln_post(tokens)
 
 

@@ -64,6 +64,21 @@ def test_tokens_inserted_after_the_class_token_and_adapters_beside_blocks(backbo
     assert case.relative(got, reference.norm(tokens, state, "visual.ln_post")) < 1e-5
 
 
+def test_the_last_block_computes_the_class_token_alone_and_it_is_the_one_of_all(backbone):
+    matrix = 0.1 * drawn(128, 128, seed=1)
+    blocks = backbone.model.visual.transformer.resblocks
+    more = {"appended": drawn(4, 128), "beside": {len(blocks) - 1: lambda tokens: tokens @ matrix}}
+    seen = []
+    hook = blocks[-1].mlp.register_forward_hook(lambda _, given, __: seen.append(given[0].shape[1]))
+    try:
+        tokens = image_tokens(backbone, case.pixels(), **more)
+        features = image_features(backbone, case.pixels(), **more)
+    finally:
+        hook.remove()
+    assert seen == [1 + 4 + 4, 1]
+    assert_close(features, tokens[:, 0] @ backbone.model.visual.proj, atol=1e-5, rtol=1e-5)
+
+
 @pytest.mark.parametrize(
     "config", [RESNET, {**VIT, "vision_cfg": {**VIT["vision_cfg"], "pool_type": "avg"}}]
 )
