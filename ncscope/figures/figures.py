@@ -49,7 +49,7 @@ def simplex(
         ShapeError: classes that are not there, or a basis of another width.
     """
     points = _points(features)
-    return _figure_of(scene.simplex_parts(
+    return figure_of(scene.simplex_parts(
         points, classes=classes, centred=centred, max_points=max_points, seed=seed, basis=basis,
         limits=limits, title=title, shades=shades,
     ))  # fmt: skip
@@ -70,7 +70,7 @@ def simplex_runs(
         ShapeError: no run, or runs that differ in classes or width.
     """
     points = {name: _points(features) for name, features in runs.items()}
-    return _figure_of(scene.side_by_side_parts(
+    return figure_of(scene.side_by_side_parts(
         points, classes=classes, centred=centred, max_points=max_points, seed=seed, title=title
     ))  # fmt: skip
 
@@ -95,7 +95,7 @@ def cosine_heatmap(
     Raises:
         ShapeError: not square, or names or order that do not fit.
     """
-    return _figure_of(heat.heat_parts(
+    return figure_of(heat.heat_parts(
         matrix, names, title=title, centred=centred, order=order, own_pairs=own_pairs, most=most,
         less=less,
     ))  # fmt: skip
@@ -113,7 +113,7 @@ def angle_histogram(
         centred: the same series for centred vectors; adds buttons that switch.
         edges: of the bins, in degrees, to draw several figures on one axis; None fits them.
     """
-    return _figure_of(distributions.angle_parts(
+    return figure_of(distributions.angle_parts(
         cosines, num_classes, title=title, centred=centred, edges=edges
     ))  # fmt: skip
 
@@ -130,7 +130,7 @@ def per_class_bars(
     Raises:
         DataError: no such column, or no class has a value in it.
     """
-    return _figure_of(bars.bar_parts(record, measure=measure, title=title))
+    return figure_of(bars.bar_parts(record, measure=measure, title=title))
 
 
 def class_changes(
@@ -151,7 +151,7 @@ def class_changes(
     Raises:
         DataError: no reference, or no class that two runs have.
     """
-    return _figure_of(dumbbells.change_parts(records, names, most=most, title=title))
+    return figure_of(dumbbells.change_parts(records, names, most=most, title=title))
 
 
 def group_accuracy(
@@ -167,7 +167,7 @@ def group_accuracy(
     Raises:
         DataError: no run has head, medium and tail, or none has a value of the measure.
     """
-    return _figure_of(bars.group_parts(records, names, measure=measure, title=title))
+    return figure_of(bars.group_parts(records, names, measure=measure, title=title))
 
 
 def modality_gap(features: Features | Points, *, title: str = "Modality gap") -> Figure:
@@ -179,7 +179,7 @@ def modality_gap(features: Features | Points, *, title: str = "Modality gap") ->
         ShapeError: text or labelled images are missing, or the centres coincide.
     """
     points = _points(features)
-    return _figure_of(distributions.gap_parts(points, title=title))
+    return figure_of(distributions.gap_parts(points, title=title))
 
 
 def simplex_motion(
@@ -202,9 +202,7 @@ def simplex_motion(
     parts, frames = training.motion_parts(
         trajectory, classes=classes, centred=centred, axes=axes, limits=limits, title=title
     )
-    figure = _figure_of(parts)
-    figure.frames = frames
-    return figure
+    return figure_of(parts, frames)
 
 
 def training_curves(run: TrainingLog | str | Path, *, title: str = "Training") -> Figure:
@@ -217,7 +215,7 @@ def training_curves(run: TrainingLog | str | Path, *, title: str = "Training") -
         DataError: no log there, a damaged one, or one with nothing to draw.
     """
     log = run if isinstance(run, TrainingLog) else read_log(run)
-    return _figure_of(training.curve_parts(log, title=title))
+    return figure_of(training.curve_parts(log, title=title))
 
 
 def move_curves(record: Mapping[str, Any], *, title: str = "What if") -> Figure:
@@ -226,7 +224,7 @@ def move_curves(record: Mapping[str, Any], *, title: str = "What if") -> Figure:
     Raises:
         DataError: the run has no interventions.
     """
-    return _figure_of(moves.move_parts(record, title=title))
+    return figure_of(moves.move_parts(record, title=title))
 
 
 def measure_scatter(
@@ -246,7 +244,7 @@ def measure_scatter(
     Raises:
         DataError: no row has both numbers, or a level outside 0..1.
     """
-    return _figure_of(study.scatter_parts(
+    return figure_of(study.scatter_parts(
         rows, x=x, y=y, group=group, label=label, level=level, title=title
     ))  # fmt: skip
 
@@ -263,7 +261,7 @@ def sensitivity_surface(
     Raises:
         DataError: no row has all three numbers, or one of the weights does not vary.
     """
-    return _figure_of(study.surface_parts(rows, x=x, y=y, z=z, title=title))
+    return figure_of(study.surface_parts(rows, x=x, y=y, z=z, title=title))
 
 
 def gradient_bars(
@@ -280,14 +278,17 @@ def gradient_bars(
     Raises:
         ShapeError: names or counts that do not fit.
     """
-    return _figure_of(study.gradient_parts(parts, names, counts, title=title))
+    return figure_of(study.gradient_parts(parts, names, counts, title=title))
 
 
 def _points(features: Features | Points) -> Points:
     return features if isinstance(features, Points) else points_of(features)
 
 
-def _figure_of(parts: scene.Parts) -> Figure:
-    """A figure of traces and a layout given as plain dictionaries."""
+def figure_of(parts: scene.Parts, frames: Sequence[Mapping[str, Any]] = ()) -> Figure:
+    """A figure of traces, a layout and frames given as plain dictionaries."""
     traces, layout = parts
-    return go.Figure(data=traces, layout={"template": "none", **layout})
+    figure = go.Figure(data=traces, layout={"template": "none", **layout})
+    if frames:
+        figure.frames = frames
+    return figure

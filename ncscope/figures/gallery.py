@@ -9,7 +9,9 @@ from ncscope.diagnosis.against import reference_place
 from ncscope.diagnosis.classes import COLUMNS
 from ncscope.diagnosis.measure import Run
 from ncscope.errors import DataError
-from ncscope.figures import figures
+from ncscope.figures.bars import bar_parts, group_parts
+from ncscope.figures.dumbbells import change_parts
+from ncscope.figures.moves import move_parts
 from ncscope.figures.order import common_ranks
 from ncscope.figures.page_pairs import gaps, heatmaps, histograms
 from ncscope.figures.page_scenes import scenes, training_plots
@@ -45,8 +47,8 @@ def _dumbbells(records: Sequence[dict[str, Any]], names: Sequence[str]) -> list[
     plots = []
     for most, tab in ((10, "Ten most changed"), (100, "All classes")):
         with suppress(DataError):  # no reference, or no class in common
-            figure = figures.class_changes(records, names, most=most, title=tab)
-            plots.append(plot_of(figure, "", "tall", tab=tab))
+            parts = change_parts(records, names, most=most, title=tab)
+            plots.append(plot_of(parts, "", "tall", tab=tab))
     if len(plots) == 2 and len(plots[0].json["layout"]["meta"]["rows"]) < 10:
         return [replace(plots[1], title="Each class beside the reference", tab=None)]
     return plots
@@ -58,10 +60,13 @@ def _groups(records: Sequence[dict[str, Any]], names: Sequence[str]) -> list[Plo
     kept = [(r, name) for r, name in grouped if any((r["groups"] or {}).values())]
     for measure in ("accuracy", "ncc_accuracy", "delta_lcd_centred"):
         with suppress(DataError):  # no run has a value of it
-            figure = figures.group_accuracy(
-                [record for record, _ in kept], [name for _, name in kept], measure=measure
+            parts = group_parts(
+                [record for record, _ in kept],
+                [name for _, name in kept],
+                measure=measure,
+                title="Head, medium and tail",
             )
-            return [plot_of(figure, "", "wide")]
+            return [plot_of(parts, "", "wide")]
     return []
 
 
@@ -77,8 +82,8 @@ def _bars(records: Sequence[dict[str, Any]], names: Sequence[str]) -> list[Plot]
         for measure in shown if len(records) == 1 else shown[:1]:
             words = COLUMNS[measure].title
             title = words[0].upper() + words[1:]
-            figure = figures.per_class_bars(record, measure=measure, title=title)
-            plots.append(plot_of(figure, name, "wide", place=place, chosen=len(records) > 1))
+            parts = bar_parts(record, measure=measure, title=title)
+            plots.append(plot_of(parts, name, "wide", place=place, chosen=len(records) > 1))
     return plots
 
 
@@ -87,8 +92,8 @@ def _moves(records: Sequence[dict[str, Any]], names: Sequence[str]) -> list[Plot
     plots = []
     for place, (record, name) in enumerate(zip(records, names, strict=True)):
         with suppress(DataError):  # not moved
-            figure = figures.move_curves(record)
-            plots.append(plot_of(figure, name, "wide", place=place, chosen=len(records) > 1))
+            parts = move_parts(record, title="What if")
+            plots.append(plot_of(parts, name, "wide", place=place, chosen=len(records) > 1))
     return plots
 
 

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from ncscope.diagnosis.notes import MOST_PAIRED
 from ncscope.errors import ShapeError
-from ncscope.figures import figures
-from ncscope.figures.distributions import angle_edges
+from ncscope.figures.distributions import angle_edges, angle_parts, gap_parts
+from ncscope.figures.heat import heat_parts
 from ncscope.figures.order import in_ranks
 from ncscope.figures.plot import Plot, plot_of
 from ncscope.figures.points import Points
@@ -72,19 +72,19 @@ def _map(
     less: str | None = None,
 ):  # fmt: skip
     """A function of the run's name, place, whether it must be chosen, and tab, to its plot."""
-    figure = figures.cosine_heatmap(
+    traces, layout = heat_parts(
         values["raw"], points.names, title=title, order=order, centred=values["centred"],
         own_pairs=title.startswith("Text × class"), most=side, less=less,
     )  # fmt: skip
     if less is None:
-        figure.update_traces(showscale=False)  # one scale for all stands above them
+        traces = [trace | {"showscale": False} for trace in traces]  # one scale for all is above
     named = len(points.names) <= _NAMED
-    figure.update_xaxes(showticklabels=False)  # they would repeat the rows' names
-    figure.update_yaxes(showticklabels=named)
+    layout["xaxis"] |= {"showticklabels": False}  # they would repeat the rows' names
+    layout["yaxis"] |= {"showticklabels": named}
     kind = "square named" if named else "square"
 
     def made(name: str, place: int, chosen: bool, tab: str | None) -> Plot:
-        return plot_of(figure, name, kind, place=place, chosen=chosen, tab=tab)
+        return plot_of((traces, layout), name, kind, place=place, chosen=chosen, tab=tab)
 
     return made
 
@@ -122,8 +122,8 @@ def _histogram(
     place: int | None,
 ) -> Plot:  # fmt: skip
     raw, centred = ({name: forms[form] for name, forms in series.items()} for form in _FORMS)
-    figure = figures.angle_histogram(raw, max(sizes), centred=centred, title=title, edges=edges)
-    return plot_of(figure, run, "wide", place=place)
+    parts = angle_parts(raw, max(sizes), centred=centred, title=title, edges=edges)
+    return plot_of(parts, run, "wide", place=place)
 
 
 def _cosines(rows: Tensor, columns: Tensor, *, centred: bool) -> Tensor:
@@ -141,6 +141,6 @@ def gaps(points: Sequence[Points], names: Sequence[str]) -> list[Plot]:
     for place, (one, name) in enumerate(zip(points, names, strict=True)):
         if one.text is not None and one.means is not None:
             with suppress(ShapeError):  # one centre: no gap to draw
-                figure = figures.modality_gap(one)
-                plots.append(plot_of(figure, name, "wide", place=place, chosen=len(points) > 1))
+                parts = gap_parts(one, title="Modality gap")
+                plots.append(plot_of(parts, name, "wide", place=place, chosen=len(points) > 1))
     return plots

@@ -5,13 +5,12 @@ from contextlib import suppress
 
 from ncscope.diagnosis.training import Training, Trajectory
 from ncscope.errors import NcscopeError
-from ncscope.figures import figures
 from ncscope.figures.order import few_of_all, shades
 from ncscope.figures.plot import Plot, plot_of
 from ncscope.figures.points import Points, spread_classes
 from ncscope.figures.projection import EXACT
-from ncscope.figures.scene import common_limits, drawn_classes, shared_basis
-from ncscope.figures.training import motion_limits
+from ncscope.figures.scene import common_limits, drawn_classes, shared_basis, simplex_parts
+from ncscope.figures.training import curve_parts, motion_limits, motion_parts
 
 
 def scenes(
@@ -32,9 +31,9 @@ def scenes(
     plots = []
     for place, (one, classes, name) in enumerate(zip(points, exact, names, strict=True)):
         title = "All classes" if len(one.names) <= EXACT else f"{len(classes)} classes"
-        figure = figures.simplex(one, classes=classes, max_points=most, limits=limits, title=title)
+        parts = simplex_parts(one, classes=classes, max_points=most, limits=limits, title=title)
         tab = f"{len(exact[first])} classes" if many else None
-        plots.append(plot_of(figure, name, "scene", place=place, tab=tab))
+        plots.append(plot_of(parts, name, "scene", place=place, tab=tab))
     return plots + _overviews(points, names, ranks, most, shared=shared) if many else plots
 
 
@@ -51,11 +50,11 @@ def _overviews(
         limits = common_limits(points, drawn, [basis] * len(points), max_points=most)
     plots = []
     for place, (one, name) in enumerate(zip(points, names, strict=True)):
-        figure = figures.simplex(
+        parts = simplex_parts(
             one, classes="all", max_points=most, basis=basis, limits=limits, title="All classes",
             shades=shades(one, drawn[place], ranks),
         )  # fmt: skip
-        plots.append(plot_of(figure, name, "scene", place=place, tab="All classes"))
+        plots.append(plot_of(parts, name, "scene", place=place, tab="All classes"))
     return plots
 
 
@@ -73,8 +72,8 @@ def training_plots(trainings: Sequence[Training | None], names: Sequence[str]) -
     for place, one in enumerate(trainings):
         if one is not None and one.log is not None:
             with suppress(NcscopeError):  # a log of other things is no reason to have no page
-                figure = figures.training_curves(one.log, title="Curves")
-                plots.append(plot_of(figure, names[place], "curves", place=place, chosen=several))
+                parts = curve_parts(one.log, title="Curves")
+                plots.append(plot_of(parts, names[place], "curves", place=place, chosen=several))
     return plots
 
 
@@ -86,6 +85,8 @@ def _motions(moved: Sequence[tuple[Trajectory, int]], names: Sequence[str]) -> l
     plots = []
     for (one, place), classes in zip(moved, chosen, strict=True):
         title = f"{len(classes)} classes over the training"
-        figure = figures.simplex_motion(one, classes=classes, limits=limits, title=title)
-        plots.append(plot_of(figure, names[place], "scene", place=place, chosen=len(names) > 1))
+        parts, frames = motion_parts(one, classes=classes, limits=limits, title=title)
+        plots.append(plot_of(
+            parts, names[place], "scene", frames=frames, place=place, chosen=len(names) > 1
+        ))  # fmt: skip
     return plots

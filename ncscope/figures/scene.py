@@ -27,9 +27,9 @@ _GAP = 0.01  # of the width, between runs
 
 
 def simplex_parts(
-    points: Points, *, classes: Sequence[int | str] | Literal["all"] | None, centred: bool,
-    max_points: int, seed: int, basis: Basis | None, limits: Mapping[str, float] | None, title: str,
-    shades: Sequence[float] | None = None,
+    points: Points, *, classes: Sequence[int | str] | Literal["all"] | None, max_points: int,
+    limits: Mapping[str, float] | None, title: str, centred: bool = True, seed: int = 0,
+    basis: Basis | None = None, shades: Sequence[float] | None = None,
 ) -> Parts:  # fmt: skip
     """Traces and layout of `ncscope.figures.figures.simplex`."""
     drawn = drawn_classes(points, classes)

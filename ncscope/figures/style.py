@@ -95,9 +95,9 @@ def base_layout(
 
 def axis(title: str | None = None) -> dict[str, Any]:
     """A quiet cartesian axis."""
-    return {
-        "title": {"text": title}, "gridcolor": FAINT, "linecolor": FAINT,
-        "zeroline": False, "ticks": "", "automargin": True,
+    said = {} if title is None else {"title": {"text": title}}
+    return said | {
+        "gridcolor": FAINT, "linecolor": FAINT, "zeroline": False, "ticks": "", "automargin": True,
     }  # fmt: skip
 
 

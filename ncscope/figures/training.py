@@ -50,8 +50,9 @@ _GAP = 0.05  # of the height, between panels
 
 
 def motion_parts(
-    trajectory: Trajectory, *, classes: Sequence[int | str] | Literal["all"] | None, centred: bool,
-    axes: Literal["last", "all"], limits: Mapping[str, float] | None, title: str,
+    trajectory: Trajectory, *, classes: Sequence[int | str] | Literal["all"] | None,
+    limits: Mapping[str, float] | None, title: str, centred: bool = True,
+    axes: Literal["last", "all"] = "last",
 ) -> tuple[Parts, list[dict[str, Any]]]:  # fmt: skip
     """Traces, layout and frames of `ncscope.figures.figures.simplex_motion`."""
     shown = thinned(trajectory, MOST_FRAMES)
