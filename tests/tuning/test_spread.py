@@ -83,7 +83,8 @@ def train_all(data, folder, *, rank=""):
 
 
 def refused_once(folder, rank):
-    """What each process raises where one of them is refused: in a step, and by its own images."""
+    """What each process raises where one of them is refused, in a step and by its own images, and
+    where they were given different options."""
     said = []
     images = {"train": replace(painted(), load=Unreadable()), "test": painted()}
 
@@ -91,12 +92,13 @@ def refused_once(folder, rank):
         if event["event"] == "step" and event["step"] == 1:  # the first process has events
             raise DataError("only here")
 
-    for method, listener in (("coop", stop), ("maple", None)):
+    ours = 0.01 + 0.01 * int(rank)
+    for method, listener, lr in (("coop", stop, 0.01), ("maple", None, 0.01), ("coop", stop, ours)):
         parts = {**images, "train": painted()} if listener else images
         common = {"recipe": "toy", "shots": 3, "batch_size": 2, "log_every": 1, "cache": "off"}
         try:
             ncscope.tune(method, data=parts, backbone="toy", split="all", listener=listener,
-                         epochs=2, **common)  # fmt: skip
+                         epochs=2, lr=lr, **common)  # fmt: skip
         except DataError as error:
             said.append(str(error))
     Path(f"{folder}/refused{rank}").write_text(json.dumps(said))
@@ -169,7 +171,8 @@ def test_two_processes_evaluate_the_untrained_as_one_does_each_its_splits(method
 def test_a_refusal_in_one_process_is_raised_in_all_and_leaves_them_able_to_go_on(trained):
     for rank in (0, 1):
         said = json.loads((trained[1] / f"refused{rank}").read_text())
-        assert said == ["only here", "2.png: cannot be read"]
+        lr = "process 1 has other lr than the first; expected the same files and options on every"
+        assert said == ["only here", "2.png: cannot be read", f"{lr} machine"]
 
 
 def test_a_missing_variable_of_torchrun_is_named(monkeypatch):
