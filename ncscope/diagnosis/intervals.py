@@ -6,7 +6,7 @@ N samples, K classes, D embedding width.
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, replace
-from itertools import zip_longest
+from itertools import chain, zip_longest
 from typing import Any
 
 import torch
@@ -143,20 +143,18 @@ def _over_samples(
     text = prepared.text if prepared.per_image is None else None
     fixed = fixed_of(prepared, side, text, spread)
     group = group_size(fixed, counts[0])
-    shares = [
-        [i for i in range(counts[0]) if i // group % spread.world == rank]
-        for rank in range(spread.world)
-    ]
-    own = shares[spread.rank]
+    # The first process has all other numbers and the page to make: half as many groups for it.
+    turns = [*range(spread.world), *range(1, spread.world)]
+    own = [i for i in range(counts[0]) if turns[i // group % len(turns)] == spread.rank]
     draws = metrics.resample_within_classes(
         prepared.label, replicates=counts[0], seed=seed, only=frozenset(own)
     )
     groups = replicates_of(fixed, draws, size=len(prepared.label), group=group)
     redrawn = Redrawn(None if text is None else text[side.present])
     again = sum(i < counts[1] for i in own)
-    made = exchanged(list(_numbers_of(fixed, redrawn, groups, again)), spread)
-    places = sorted((i, rank, j) for rank, share in enumerate(shares) for j, i in enumerate(share))
-    table = _kept((made[rank][j] for _, rank, j in places), kept)
+    made = zip(own, _numbers_of(fixed, redrawn, groups, again), strict=True)
+    in_order = sorted(chain(*exchanged(list(made), spread)), key=lambda one: one[0])
+    table = _kept((found for _, found in in_order), kept)
     names = [name for name in (*REDRAWN, *REDECIDED) if math.isfinite(numbers.get(name, math.nan))]
     return metrics.intervals_of(table, {name: numbers[name] for name in names}), notes
 
