@@ -221,7 +221,7 @@ def analyze(
             skip_bad=skip_bad,
             check=check,
             strict=strict,
-            left_out=say,
+            left_out=say if spread.first else None,
             part=part,
             split=split,
             pairs=pairs,
@@ -232,16 +232,17 @@ def analyze(
             spread=spread,
             intervene=False if intervene is None else intervene == HALF or intervene,
         )
-        if not spread.first:
-            return
-        written = report.save(
-            out, html=html, thumbnails=thumbnails, tables_as=tables or (), images_as=images or ()
-        )
-        _tell(report, written, verbose=verbose, quiet=quiet)
-        if report.left_out:
-            names = ", ".join(one["source"] for one in report.left_out)
-            say(f"left out {len(report.left_out)} of {len(sources)} sources: {names}")
-            raise typer.Exit(1)
+        if spread.first:
+            written = report.save(
+                out, html=html, thumbnails=thumbnails, tables_as=tables or (),
+                images_as=images or (),
+            )  # fmt: skip
+            _tell(report, written, verbose=verbose, quiet=quiet)
+            if report.left_out:
+                names = ", ".join(one["source"] for one in report.left_out)
+                say(f"left out {len(report.left_out)} of {len(sources)} sources: {names}")
+    if report.left_out:
+        raise typer.Exit(1)
 
 
 def _tell(report: "Report", written: list[Path], *, verbose: bool, quiet: bool) -> None:

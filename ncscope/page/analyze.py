@@ -18,7 +18,7 @@ from ncscope.features.arranged import is_feature_file, is_feature_source
 from ncscope.features.bundle import Features, as_pairs, read_features
 from ncscope.features.cut import read_cut, without_images
 from ncscope.features.extract import extract as extract_features
-from ncscope.features.processes import ALONE, Spread
+from ncscope.features.processes import ALONE, Spread, exchanged
 from ncscope.page.report import Report
 from ncscope.text import run_names
 
@@ -60,8 +60,8 @@ def analyze(
         intervene: also move the features along each measure and judge what that does; a training
             file or its features to estimate the moves on, else half of each class's images.
         skip_bad: leave out images whose features are zero, NaN or infinite, with a warning.
-        strict: one bad source ends all; else those are left out, and `left_out` says why. Several
-            processes are always strict.
+        strict: one bad source ends all; else those are left out, and `left_out` says why. Of
+            several processes only those that are bad at first sight: a file, not an image of many.
         check: called with each source that `extract` is for, before the first is taken up, to
             refuse what is known to be bad without its images: `ncscope.zoo.load.check_source`.
         left_out: called with a line of text as a source is left out.
@@ -112,23 +112,32 @@ def analyze(
 
     bad: dict[str, NcscopeError] = {}
 
-    def unless_bad(step: Callable[[Any], Any], source: Features | str | Path) -> Any:
+    def unless_bad(
+        step: Callable[[Any], Any], source: Features | str | Path, *, shared: bool
+    ) -> Any:
+        found = error = None
         try:
-            return step(source)
-        except NcscopeError as error:
-            if strict or spread.world > 1 or len(sources) == 1:
+            found = step(source)
+        except NcscopeError as caught:
+            if strict or len(sources) == 1 or (shared and spread.world > 1):
                 raise
+            error = caught
+        if not shared:  # what one process cannot read all leave out
+            said = [one for one in exchanged(error and str(error), spread) if one is not None]
+            error = error or (DataError(said[0]) if said else None)
+        if error is not None:
             bad[_name(source)] = error
             if left_out is not None:
                 left_out(f"{_name(source)} is left out: {error}")
-            return None
+        return None if error is not None else found
 
     look = None if extract is None else check or (lambda _: None)
     if len(sources) > 1:  # all are looked at before the first takes its minutes
         for source in sources:
-            unless_bad(lambda source: _features(source, look, read), source)
+            unless_bad(lambda source: _features(source, look, read), source, shared=False)
     good = [source for source in sources if _name(source) not in bad]
-    runs = [run for source in good if (run := unless_bad(measured, source)) is not None]
+    runs = [unless_bad(measured, source, shared=True) for source in good]
+    runs = [run for run in runs if run is not None]
     if not runs:
         raise _all_bad(bad)
     reasons = ({"source": name, "reason": str(error)} for name, error in bad.items())

@@ -202,8 +202,9 @@ def resampling(spread):
 
 def analysing(spread):
     from ncscope_cli.main import app
-    words = ["analyze", sys.argv[1], "--out", sys.argv[2], "--bootstrap", "9", "--intervene"]
-    app([*words, "--quiet"], standalone_mode=False)
+    words = ["analyze", sys.argv[1], sys.argv[3], "--out", sys.argv[2], "--bootstrap", "9"]
+    status = app([*words, "--intervene", "--quiet"], standalone_mode=False)
+    assert status == 1, status  # one source is no feature file
     heavy = ("plotly", "sklearn", "ncscope.page.page", "ncscope.figures.figures")
     assert (rank == "0") == any(name in sys.modules for name in heavy[:1]), sys.modules.keys()
     assert rank == "0" or not any(name in sys.modules for name in heavy)
@@ -222,7 +223,11 @@ def test_several_things_one_after_the_other_in_one_program(tmp_path):
     write_features(Features(image, label, centres, tuple("abcd"), torch.tensor(50.0)), path)
     names = ("refusing", "differing", "ordering", "of_few", "analysing", "resampling")
     body = SEVERAL + BODY.format(body=f"body in ({', '.join(names)})")
-    done = script(tmp_path, body, (path, tmp_path / "out"))
+    damaged = tmp_path / "damaged.npz"
+    damaged.write_text("nothing")
+    done = script(tmp_path, body, (path, tmp_path / "out", damaged))
+    assert done.stderr.count("damaged.npz is left out: ") == 1, done.stderr
+    assert done.stderr.count("left out 1 of 2 sources") == 1
     assert done.stdout.count("said: only here") == 1, done.stderr
     assert done.stdout.count("refused: only here") == 2
     said = "process 1 has other classes and logits than the first; expected the same files"
