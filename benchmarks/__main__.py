@@ -24,6 +24,7 @@ RUNS = {  # what: script, arguments for the page's rows, arguments for --small
         "--rows coop epoch maple",
         "--rows coop maple --classes 10 --repeats 1",
     ),
+    "whole runs": ("runs.py", "", "--rounds 1 --epochs 2 --runs 2 --states 20"),
     "CoCoOp's training step": ("tune.py", "--rows cocoop --classes 50", ""),
 }
 
