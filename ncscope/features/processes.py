@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
 from typing import Any
+from weakref import WeakSet
 
 import torch
 import torch.distributed as dist
@@ -112,7 +113,7 @@ def own_device(device: str, spread: Spread) -> str:
 def joined(
     device: str = "cpu", *, say: Callable[[NcscopeError], object] | None = None
 ) -> Iterator[Spread]:
-    """Join for a job of several processes, and refuse together; within another, do as that does.
+    """Join for a job of several processes, and refuse together; within another, as the same ones.
 
     Args:
         device: where tensors are that are exchanged; features are on the CPU.
@@ -122,10 +123,8 @@ def joined(
     Raises:
         NcscopeError: the body's in any process.
     """
-    if _JOINED:
-        yield _JOINED[-1]
-        return
-    spread = join(device)
+    within = bool(_JOINED)
+    spread = _JOINED[-1] if within else join(device)
     _JOINED.append(spread)
     try:
         yield spread
@@ -136,17 +135,20 @@ def joined(
         raise
     finally:
         _JOINED.pop()
-        leave(spread)
+        if not within:
+            leave(spread)
 
 
-_JOINED: list[Spread] = []  # at most one: whoever is outermost refuses for all within
+_JOINED: list[Spread] = []
+_KNOWN = WeakSet[NcscopeError]()  # refusals that all have been told, on their way out
 
 
 def _refuse(
     error: NcscopeError, spread: Spread, say: Callable[[NcscopeError], object] | None
 ) -> None:
     """Tell the others, unless they told; say it; wait until it is said. Some may be gone."""
-    if not isinstance(error, _ToldError):
+    if not isinstance(error, _ToldError) and error not in _KNOWN:
+        _KNOWN.add(error)
         with suppress(_ToldError):
             _told(None, error, spread)
     if spread.first and say is not None:

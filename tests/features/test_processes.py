@@ -166,6 +166,20 @@ def differing(spread):
     same = {"images": "a", "labels": None, "classes": [str(spread.rank)]}
     require_same(same | {"logits": spread.rank}, spread)
 
+def nesting(spread):
+    for refused in (0, 1):
+        try:
+            with joined() as within:
+                assert within is spread
+                if spread.rank == refused:
+                    raise DataError("within")
+                exchanged("waiting", spread)
+        except DataError as error:
+            assert str(error) == "within"
+    assert exchanged(spread.rank, spread) == [0, 1]
+    with joined():
+        refusing(spread)
+
 def of_few(spread):
     from types import SimpleNamespace
     from ncscope.features.learned_text import text_after_images
@@ -221,19 +235,19 @@ def test_several_things_one_after_the_other_in_one_program(tmp_path):
     image = centres[label] + torch.randn(300, 8, generator=generator)
     path = tmp_path / "f.safetensors"
     write_features(Features(image, label, centres, tuple("abcd"), torch.tensor(50.0)), path)
-    names = ("refusing", "differing", "ordering", "of_few", "analysing", "resampling")
+    names = ("refusing", "nesting", "differing", "ordering", "of_few", "analysing", "resampling")
     body = SEVERAL + BODY.format(body=f"body in ({', '.join(names)})")
     damaged = tmp_path / "damaged.npz"
     damaged.write_text("nothing")
     done = script(tmp_path, body, (path, tmp_path / "out", damaged))
     assert done.stderr.count("damaged.npz is left out: ") == 1, done.stderr
     assert done.stderr.count("left out 1 of 2 sources") == 1
-    assert done.stdout.count("said: only here") == 1, done.stderr
-    assert done.stdout.count("refused: only here") == 2
+    assert done.stdout.count("said: only here") == 2, done.stderr
+    assert done.stdout.count("refused: only here") == 4
     said = "process 1 has other classes and logits than the first; expected the same files"
     assert done.stdout.count(f"said: {said}") == 1
     assert done.stdout.count(f"refused: {said}") == 2
-    for name in names[2:]:
+    for name in names[3:]:
         for rank in (0, 1):
             assert f"fine {name} {rank}" in done.stdout, done.stderr
     assert (tmp_path / "out" / "report.html").exists()

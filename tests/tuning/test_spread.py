@@ -161,7 +161,8 @@ def test_two_processes_evaluate_the_untrained_as_one_does_each_its_splits(method
             if value is None:
                 assert run["measures"][name] is None
             else:
-                assert run["measures"][name] == pytest.approx(value, rel=1e-6, abs=1e-6), name
+                near = 1e-5 if "corrected" in name else 1e-6  # of what few images leave over
+                assert run["measures"][name] == pytest.approx(value, rel=near, abs=1e-6), name
         assert run["per_class"][0].keys() == other["per_class"][0].keys()
     whole = json.loads((one / f"{method}-measured").read_text())
     shares = [json.loads((shared / f"{method}-measured{rank}").read_text()) for rank in (0, 1)]
