@@ -97,6 +97,11 @@ def main() -> None:
                 turns = [(command(file, "--bootstrap", "0"), command(file)) for _ in rounds]
             alone, whole = (min(turn[side] for turn in turns) for side in (0, 1))
             line += f"; command {alone:.2f} s, with intervals {whole:.2f} s ({whole / alone:.2f}x)"
+            print(
+                f"| analyze, {given.samples} x {WIDTH}, K = {classes} | with --bootstrap 0 | "
+                f"{alone:.2f} | {whole:.2f} | {alone / whole:.2f}x |",
+                flush=True,
+            )
         print(f"{given.samples} x {WIDTH}, K = {classes}: {line}", flush=True)
 
 

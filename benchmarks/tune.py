@@ -149,6 +149,12 @@ def compare(row: str, backbone: Backbone, classes: int, repeats: int) -> None:
         f"gradients differ by {error:.1e}",
         flush=True,
     )
+    baseline = "the image tower at every step" if row == "epoch" else "77 tokens"
+    print(
+        f"| {'coop' if row == 'epoch' else row}'s training step, {classes} classes, batch "
+        f"{BATCH[row]} | {baseline} | {base:.2f} | {seconds:.2f} | {ratio:.1f}x |",
+        flush=True,
+    )
 
 
 def image_seconds(setting: Setting) -> float:
