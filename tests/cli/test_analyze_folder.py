@@ -13,7 +13,7 @@ from ncscope.page.folder_plan import Task
 from ncscope_cli.main import app
 from tests import dassl_tree
 from tests.dassl_files import save_dassl
-from tests.processes import together
+from tests.processes import assert_same_measures, together
 
 PAGE = Path(__file__).parents[2] / "docs" / "folders.md"
 RUNS = 2 * len(dassl_tree.DATA) * len(dassl_tree.SEEDS)
@@ -137,7 +137,7 @@ def test_two_processes_measure_the_runs_that_one_does_and_tell_the_same(whole, t
     assert [one["source"][-5:] for one in found["left_out"]] == ["seed2"]
     assert [run["source"] for run in found["runs"]] == [run["source"] for run in wanted]
     for run, other in zip(found["runs"], wanted, strict=True):
-        assert run["measures"] == pytest.approx(other["measures"], rel=1e-6, abs=1e-6)
+        assert_same_measures(run["measures"], other["measures"])
         assert run["provenance"]["inputs"] == other["provenance"]["inputs"]
         assert run.get("against", {}).keys() == other.get("against", {}).keys()
     names = {path.name for path in tmp_path.iterdir()}

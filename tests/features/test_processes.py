@@ -18,7 +18,7 @@ from ncscope.errors import DataError
 from ncscope.features.bundle import Features, read_features, write_features
 from ncscope.features.processes import ALONE, exchanged, join, joined, leave
 from ncscope_cli.main import app
-from tests.processes import LAUNCH, together
+from tests.processes import LAUNCH, assert_same_measures, together
 from tests.tiny_clip import save_folder
 
 
@@ -77,7 +77,7 @@ def test_two_processes_measure_what_one_does_to_1e_6(given, alone, tmp_path):
         for name in ("one", "two")
     )
     for run, other in zip(first, second, strict=True):
-        assert run["measures"] == pytest.approx(other["measures"], rel=1e-6, abs=1e-6)
+        assert_same_measures(run["measures"], other["measures"])
         assert run["intervals"]["values"].keys() == other["intervals"]["values"].keys()
         for name, interval in other["intervals"]["values"].items():
             found = run["intervals"]["values"][name]
@@ -353,7 +353,7 @@ def test_moments_of_two_processes_are_merged_over_their_blocks(tmp_path):
         json.loads((tmp_path / name / "metrics.json").read_text())["runs"][0]
         for name in ("one", "two")
     )
-    assert two["measures"] == pytest.approx(one["measures"], abs=1e-6)
+    assert_same_measures(two["measures"], one["measures"])
     assert two["samples"] == int((label >= 0).sum())
 
 

@@ -15,7 +15,7 @@ from ncscope.toy.model import load_toy_clip
 from ncscope.tuning import train as training
 from ncscope.tuning.evaluate import quick_measures
 from tests.pictures import save_pictures
-from tests.processes import run_script
+from tests.processes import assert_same_measures, run_script
 from tests.tuning.cases import Unreadable, painted
 from tests.zoo.learners.case import relative
 
@@ -157,12 +157,7 @@ def test_two_processes_evaluate_the_untrained_as_one_does_each_its_splits(method
     )
     assert len(before) == 2
     for run, other in zip(before, wanted, strict=True):
-        for name, value in other["measures"].items():
-            if value is None:
-                assert run["measures"][name] is None
-            else:
-                near = 1e-5 if "corrected" in name else 1e-6  # of what few images leave over
-                assert run["measures"][name] == pytest.approx(value, rel=near, abs=1e-6), name
+        assert_same_measures(run["measures"], other["measures"])
         assert run["per_class"][0].keys() == other["per_class"][0].keys()
     whole = json.loads((one / f"{method}-measured").read_text())
     shares = [json.loads((shared / f"{method}-measured{rank}").read_text()) for rank in (0, 1)]
