@@ -111,8 +111,8 @@ def measure(row: str, which: str, classes: int, repeats: int) -> dict[str, float
     """CPU-seconds of a step and the memory its peak adds; run in a process of its own."""
     parts = make(row, classes)
     forward = {"ours": ours, "authors": authors, "truncating": truncating}[which]
-    step(row, forward, make(row, 3))  # first use of kernels
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    step(row, forward, make(row, 3))  # first use of kernels
     seconds = []
     for _ in range(repeats):
         begun = time.process_time()
