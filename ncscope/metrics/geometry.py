@@ -69,23 +69,14 @@ def product_distance(rows: Tensor, other: Tensor, *, centred: tuple[bool, bool])
             centre_rows(side) if own else side for side, own in zip(given, centred, strict=True)
         )
         return gram_distance(left @ right.to(left.dtype).T)
+    # By || A B^T ||_F^2 = <A^T A, B^T B>
     left, right = (side.to(accumulator_dtype(rows.device)) for side in given)
     first, second = (
-        second_moment(left, centred=centred[0]),
-        second_moment(right, centred=centred[1]),
+        second_moment(side, centred=own) for side, own in zip((left, right), centred, strict=True)
     )
-    return moments_distance(first, second, left, right).to(given[0].dtype)
-
-
-def moments_distance(first: Tensor, second: Tensor, rows: Tensor, other: Tensor) -> Tensor:
-    """`product_distance` of crowded rows A and B (K, D) whose second moments are at hand.
-
-    By || A B^T ||_F^2 = <A^T A, B^T B>; the rows may be centred or not.
-    """
-    left, right = rows.to(first), other.to(first)
     norm, size = (first * second).sum().sqrt(), len(rows)
     inner = (left * right).sum() - left.sum(dim=0) @ right.sum(dim=0) / size
-    return (2 - 2 * inner / (math.sqrt(size - 1) * norm)).sqrt().to(rows.dtype)
+    return (2 - 2 * inner / (math.sqrt(size - 1) * norm)).sqrt().to(given[0].dtype)
 
 
 def delta_lcd(

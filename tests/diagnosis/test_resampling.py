@@ -121,7 +121,8 @@ def test_intervals_are_those_of_gathered_rows(case, crowded, monkeypatch):
     draws = metrics.resample_within_classes(features.label, replicates=REPLICATES, seed=SEED)
     plain = metrics.bootstrap(lambda index: of_gathered_rows(features, index), numbers, draws)
     if crowded:  # as of 640 classes and more, whose (D, D) products are made once
-        monkeypatch.setattr("ncscope.diagnosis.redrawn.is_crowded", lambda rows: len(rows) > 15)
+        for place in ("diagnosis.redrawn", "metrics.geometry"):
+            monkeypatch.setattr(f"ncscope.{place}.is_crowded", lambda rows: len(rows) > 15)
     found, _, _ = intervals(prepared, side, numbers, replicates=REPLICATES, seed=SEED)
     of_images = {name for name in found["values"] if not name.startswith("delta_lcd")}
     assert of_images == plain.keys()

@@ -38,3 +38,21 @@ def test_nothing_is_kept_outside_nor_where_a_gradient_is_asked_for():
     assert second_moment(rows) is not second_moment(rows)
     wanted = torch.autograd.gradcheck
     assert wanted(lambda x: second_moment(x, centred=True), rows.requires_grad_())
+
+
+def test_what_is_known_is_taken_and_what_is_made_beside_it_is_let_go():
+    rows, others = random_rows(8, 3), random_rows(8, 3, seed=1)
+    with kept() as known:
+        first = second_moment(rows)
+    with kept(known) as held:
+        assert second_moment(rows) is first
+        second_moment(others)
+        assert len(held) == 2
+    assert len(known) == 1
+
+
+def test_no_number_is_read_where_nothing_is_kept():
+    rows = torch.empty(8, 3, device="meta", requires_grad=True)
+    assert second_moment(rows, centred=True).shape == (3, 3)
+    with kept():
+        assert second_moment(rows, centred=True).shape == (3, 3)
