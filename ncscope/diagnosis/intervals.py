@@ -24,7 +24,7 @@ from ncscope.features.checked import is_large
 from ncscope.features.processes import ALONE, Spread, exchanged
 from ncscope.metrics.pairs import Block, products
 
-LARGEST_WORK = 3e11  # operations in single precision: five seconds or so on one core
+LARGEST_WORK = 2.7e11  # operations in single precision: five seconds or so on one core
 LARGEST_TEXT_WORK = 2e12  # the same of text, for both forms: 37 000 classes of width 512
 _FEWEST = 50  # replicates that an interval by default is worth saying of
 

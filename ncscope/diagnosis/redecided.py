@@ -18,8 +18,8 @@ from ncscope.metrics.pairs import Distances
 from ncscope.metrics.variability import spread_classes, whitening_if_any
 
 NAMES = ("nc1/default", "nc4")
-_VALUES = 1 << 22  # of whitened residuals held at a time
-_COLUMNS = 2048  # whitened directions of the replicates taken together
+_VALUES = 1 << 21  # of whitened residuals held at a time
+_COLUMNS = 1024  # whitened directions of the replicates taken together
 _SCORES = 1 << 22  # images x classes whose distances are held at a time
 
 
@@ -132,7 +132,7 @@ def _together(fixed: Fixed, clear: Clear | None, group: list[_One]) -> list[dict
     # How far an image's distances to its chosen class's mean and to any other may have gone.
     lengths = torch.stack([one.replicate.shifts.norm(dim=1) for one in group])  # (G, P)
     reach = lengths + lengths.amax(dim=1, keepdim=True)
-    matrix = torch.cat([one.white.matrix for one in group], dim=1).T.to(fixed.residuals)
+    matrix = torch.cat([one.white.matrix.T for one in group]).to(fixed.residuals).contiguous()
     for rows in torch.arange(len(fixed.own)).split(max(64, _VALUES // max(1, len(matrix)))):
         here = slice(int(rows[0]), int(rows[-1]) + 1)
         projected = (matrix @ fixed.residuals[here].T).split(ranks)  # (r, B) each

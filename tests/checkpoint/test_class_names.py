@@ -80,7 +80,7 @@ def test_names_and_the_fixed_words_around_them_come_back(
     assert list(found.ends) == ids.argmax(dim=1).tolist()
 
 
-@pytest.mark.parametrize("path", sorted(SPLITS.glob("split_zhou_*.json")), ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", sorted(SPLITS.glob("split_zhou_*.json")), ids=str)
 def test_names_of_real_data_sets_have_the_tokens_of_the_originals(embed, tokenizer, table, path):
     splits = json.loads(path.read_text())
     by_label = {label: name for rows in splits.values() for _, label, name in rows}
