@@ -58,14 +58,16 @@ def seconds(code: str, *words: str) -> float:
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
-def row(name: str, ours: str, theirs: str, words: list[str], *, rounds: int, out: Path) -> None:
+def row(
+    name: str, beside: str, ours: str, theirs: str, words: list[str], *, rounds: int, out: Path
+) -> None:
     """Both as often, in turns, each round in folders of its own."""
     best = [float("inf")] * 2
     for turn in range(rounds):
         for place, code in enumerate((ours, theirs)):
-            folder = out / f"{name.replace(' ', '-')}-{turn}-{place}"
+            folder = out / f"{name.replace(' ', '-').replace(',', '')}-{turn}-{place}"
             best[place] = min(best[place], seconds(code, *words, "--out", str(folder), "--quiet"))
-    print(f"{name}: {best[0]:.2f} s for {best[1]:.2f} s, {best[1] / best[0]:.2f}x", flush=True)
+    print(f"| {name} | {beside} | {best[1]:.2f} | {best[0]:.2f} | {best[1] / best[0]:.2f}x |")
 
 
 def main() -> None:
@@ -76,17 +78,49 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder)
         toy = ["tune", "coop", "--data", "toy:colours", "--epochs", str(said.epochs)]
-        row("a run beside torch", COMMAND, "import torch", toy, rounds=said.rounds, out=out)
+        row(
+            f"tune coop, {said.epochs} epochs",
+            "import torch, which it needs",
+            COMMAND,
+            "import torch",
+            toy,
+            rounds=said.rounds,
+            out=out,
+        )
         (out / "grid.toml").write_text(GRID.format(seeds=list(range(said.runs))))
         grid = ["sweep", str(out / "grid.toml"), "--one-by-one"]
-        row("a grid", COMMAND, ANEW, grid, rounds=said.rounds, out=out)
+        row(
+            f"sweep, {said.runs} single runs",
+            "a process started for each",
+            COMMAND,
+            ANEW,
+            grid,
+            rounds=said.rounds,
+            out=out,
+        )
         seconds(FEATURES, str(out / "features.npz"))
         stored = ["tune", "taskres", "--data", str(out / "features.npz"), "--split", "all",
                   "--recipe", "toy", "--epochs", str(said.states), "--log-every", "0"]  # fmt: skip
-        row("a run on features", COMMAND, EVERY_EPOCH, stored, rounds=said.rounds, out=out)
+        row(
+            f"tune on features, {said.states} epochs",
+            "a state every epoch",
+            COMMAND,
+            EVERY_EPOCH,
+            stored,
+            rounds=said.rounds,
+            out=out,
+        )
         pixels = ["tune", "vpt", "--data", "toy:colours", "--recipe", "toy", "--views", "online",
                   "--workers", "2", "--epochs", str(said.epochs)]  # fmt: skip
-        row("a run on pixels", COMMAND, NOT_STAYING, pixels, rounds=said.rounds, out=out)
+        row(
+            f"tune on pixels, {said.epochs} epochs",
+            "workers of an epoch",
+            COMMAND,
+            NOT_STAYING,
+            pixels,
+            rounds=said.rounds,
+            out=out,
+        )
 
 
 if __name__ == "__main__":

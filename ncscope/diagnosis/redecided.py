@@ -18,8 +18,8 @@ from ncscope.metrics.pairs import Distances
 from ncscope.metrics.variability import spread_classes, whitening_if_any
 
 NAMES = ("nc1/default", "nc4")
-_VALUES = 1 << 21  # of whitened residuals held at a time
-_COLUMNS = 1024  # whitened directions of the replicates taken together
+_VALUES = 1 << 18  # of whitened residuals held at a time: what stays in a core's cache
+_COLUMNS = 512  # whitened directions of the replicates taken together
 _SCORES = 1 << 22  # images x classes whose distances are held at a time
 
 
