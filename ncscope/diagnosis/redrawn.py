@@ -7,11 +7,11 @@ from torch import Tensor
 
 import ncscope.metrics as metrics
 from ncscope.diagnosis.resampling import Replicate
+from ncscope.diagnosis.sides import FORMS
 from ncscope.metrics.pairs import is_crowded
 from ncscope.metrics.rows import accumulator_dtype
 from ncscope.metrics.second import Held, kept, second_moment
 
-FORMS = (("raw", False), ("centred", True))
 NAMES = (
     "cdnv", "etf_distance/image/raw", "etf_distance/image/centred", "delta_mid/cosine/raw",
     "delta_mid/cosine/centred", "etf_distance/cross/raw", "etf_distance/cross/centred",

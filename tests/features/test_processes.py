@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -296,30 +297,31 @@ def test_alone_there_is_nobody_to_ask(monkeypatch):
         raise DataError("as it was")
 
 
-def test_a_group_of_the_callers_own_is_used_and_left_alone(monkeypatch):
-    dist.init_process_group("gloo", store=HashStore(), rank=0, world_size=1)
+@contextmanager
+def callers_group(backend, monkeypatch):
+    """A group that the program itself has begun, in one of two processes of torchrun."""
+    dist.init_process_group(backend, store=HashStore(), rank=0, world_size=1)
     try:
         for name in ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"):
             monkeypatch.setenv(name, "0")
         monkeypatch.setenv("WORLD_SIZE", "2")
+        yield
+    finally:
+        dist.destroy_process_group()
+
+
+def test_a_group_of_the_callers_own_is_used_and_left_alone(monkeypatch):
+    with callers_group("gloo", monkeypatch):
         spread = join("cpu")
         leave(spread)
         assert (spread.world, spread.began) == (2, False)
         assert dist.is_initialized()
-    finally:
-        dist.destroy_process_group()
 
 
 def test_a_group_of_the_callers_own_that_exchanges_nothing_on_the_cpu_is_refused(monkeypatch):
-    dist.init_process_group("cuda:gloo", store=HashStore(), rank=0, world_size=1)
-    try:
-        for name in ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"):
-            monkeypatch.setenv(name, "0")
-        monkeypatch.setenv("WORLD_SIZE", "2")
-        with pytest.raises(DataError, match=r"group is of cuda:gloo only, .*'cpu:gloo,cuda:nccl'"):
-            join("cpu")
-    finally:
-        dist.destroy_process_group()
+    refused = r"group is of cuda:gloo only, .*'cpu:gloo,cuda:nccl'"
+    with callers_group("cuda:gloo", monkeypatch), pytest.raises(DataError, match=refused):
+        join("cpu")
 
 
 def test_joining_within_what_is_joined_is_the_same(monkeypatch):
